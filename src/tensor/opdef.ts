@@ -1,0 +1,140 @@
+/**
+ * What a primitive is: one object that holds its shape and dtype rules, its derivative, its float64 reference,
+ * its lowering to WGSL, its test cases and its cost. Tests, documentation and benchmarks are derived from it.
+ */
+import type { DType } from "./dtype.ts";
+import type { Attrs, Value, ValueType } from "./ir.ts";
+import type { Affine } from "./affine.ts";
+import type { NDArray } from "./ndarray.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** How a generated input is drawn for a test case. */
+export interface CaseInput {
+  shape: readonly number[];
+  dtype?: DType;
+  /** Uniform range of the values (default -2 to 2; integers inclusive). */
+  range?: readonly [number, number];
+  /** Keep values at least this far from 0 (kinks, poles). */
+  awayFromZero?: number;
+  /** All values distinct by a margin (ties would make the derivative undefined). */
+  distinct?: boolean;
+}
+
+export interface OpCase {
+  inputs: readonly CaseInput[];
+  attrs?: Attrs;
+  /** Which inputs the finite differences check (default: all f32 inputs); empty for none. */
+  gradInputs?: readonly number[];
+}
+
+/** A call that must be refused before any GPU work. */
+export interface BadCase {
+  inputs: readonly CaseInput[];
+  attrs?: Attrs;
+  error: "ShapeError" | "DTypeError";
+}
+
+export interface Tolerance {
+  /** Largest |got - want| / (1e-6 scale + |want|) accepted in f32, forward. Default 2e-6. */
+  forward?: number;
+  /** The same for gradients against central differences of the float64 reference. Default 2e-4. */
+  gradient?: number;
+  /** Why it is looser than the default: required where it is. */
+  reason?: string;
+}
+
+/** Cost of one call, from its types: what a roofline needs. */
+export interface Cost {
+  flops: number;
+  bytes: number;
+}
+
+export interface VjpContext {
+  /** Cotangents of the results, `null` where nothing flows. */
+  readonly g: readonly (Tensor | null)[];
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly attrs: Attrs;
+  readonly meta: unknown;
+}
+
+/** A WGSL expression per call: the map generator inlines it, one element (or four) at a time. */
+export interface MapContext {
+  /** WGSL name of a dtype at the current width: `f32` or `vec4<f32>`. */
+  type(dtype: DType): string;
+  /** A literal at the current width. */
+  literal(value: number, dtype: DType): string;
+  inputTypes: readonly ValueType[];
+  outputType: ValueType;
+  attrs: Attrs;
+}
+
+/** The kinds of lowering. */
+export type Lowering =
+  /** Elementwise: inputs and result share one shape. */
+  | {
+      kind: "map";
+      wgsl(args: readonly string[], ctx: MapContext): string;
+      /** WGSL helper functions the expression calls. */
+      helpers?: readonly string[];
+      /** The expression has no four-wide form. */
+      scalarOnly?: boolean;
+      /** Relative weight for the fuser: 1 is an add. */
+      cost?: number;
+    }
+  /** A pure change of index: result[index] = input[sources(index)]. */
+  | { kind: "view"; source(index: readonly Affine[], input: ValueType, attrs: Attrs): Affine[] }
+  /** A reduction over `attrs.axes`. */
+  | { kind: "reduce"; identity(dtype: DType): string; combine(a: string, b: string): string }
+  | { kind: "matmul" }
+  /** An index computed from data or chosen between inputs; emitted by name in the code generator. */
+  | { kind: "indexed" }
+  /** Produces values from no buffer: constants, index numbers. */
+  | { kind: "source" }
+  /** A hand-built kernel of its own. */
+  | { kind: "template"; template: string }
+  /** Rewritten in terms of other ops before fusion. */
+  | { kind: "expand"; expand(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[] }
+  /** Removed before lowering. */
+  | { kind: "none" };
+
+export interface OpDef {
+  readonly name: string;
+  /** Signature in named dimensions, for messages and documentation. */
+  readonly signature: string;
+  /** One sentence. */
+  readonly doc: string;
+  readonly source?: string;
+  /** Result types; throws `ShapeError` or `DTypeError`. */
+  infer(inputs: readonly ValueType[], attrs: Attrs): ValueType[];
+  /** Cotangents for the inputs, `null` where none flows; absent: the op has no derivative. */
+  vjp?(ctx: VjpContext): (Tensor | null)[];
+  /** Why there is no derivative. */
+  noGradient?: string;
+  /** Float64 reference on plain arrays. */
+  reference(inputs: readonly NDArray[], attrs: Attrs, types: readonly ValueType[]): NDArray[];
+  readonly lowering: Lowering;
+  readonly cases: readonly OpCase[];
+  readonly bad?: readonly BadCase[];
+  readonly tolerance?: Tolerance;
+  cost?(inputs: readonly ValueType[], outputs: readonly ValueType[], attrs: Attrs): Cost;
+  /** Sizes for the benchmark. */
+  readonly perf?: readonly OpCase[];
+  /** Not for users: how it is reached and tested instead of through cases of its own. */
+  readonly internal?: string;
+  /** Results that may be read, by name, where there are several. */
+  readonly resultNames?: readonly string[];
+}
+
+export interface OpFunction {
+  readonly op: OpDef;
+}
+
+/** Bytes that the inputs and results of a call hold. */
+export function bytesOf(types: readonly ValueType[]): number {
+  let b = 0;
+  for (const t of types) b += 4 * t.shape.reduce((x, y) => x * y, 1);
+  return b;
+}
+
+export type { Value };

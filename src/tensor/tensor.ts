@@ -1,0 +1,187 @@
+/**
+ * Tensor: the one type users hold. Concrete ones name storage on a backend and are released by `using`,
+ * `scope()` or `dispose()`; traced ones name a value of an open trace and live as long as it does.
+ */
+import type { DType, HostArray } from "./dtype.ts";
+import { TensorError } from "./errors.ts";
+import type { Value } from "./ir.ts";
+import { numel, type Shape, show } from "./shape.ts";
+import type { Trace } from "./trace.ts";
+
+/** Memory of one or more tensors on a backend. */
+export interface Storage {
+  readonly backend: BackendLike;
+  /** Bytes of this tensor's range. */
+  readonly bytes: number;
+  retain(): void;
+  release(): void;
+}
+
+/** What a tensor asks of its backend. */
+export interface BackendLike {
+  readonly kind: "webgpu" | "reference";
+  read(storage: Storage, dtype: DType, count: number): Promise<HostArray | Float64Array>;
+  write(storage: Storage, dtype: DType, data: ArrayLike<number>): void;
+}
+
+const scopes: Set<Tensor>[] = [];
+
+export class Tensor {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  label = "";
+  /** Input value this tensor was declared as state under, in a trace. */
+  stateOrigin: Value | null = null;
+  private inner: { trace: Trace; value: Value } | { storage: Storage } | null;
+
+  private constructor(shape: Shape, dtype: DType, inner: { trace: Trace; value: Value } | { storage: Storage }) {
+    this.shape = shape;
+    this.dtype = dtype;
+    this.inner = inner;
+  }
+
+  static traced(trace: Trace, value: Value): Tensor {
+    return new Tensor(value.shape, value.dtype, { trace, value });
+  }
+
+  /** Takes over one reference of `storage`. */
+  static concrete(shape: Shape, dtype: DType, storage: Storage): Tensor {
+    const t = new Tensor(shape, dtype, { storage });
+    scopes.at(-1)?.add(t);
+    return t;
+  }
+
+  get isTraced(): boolean {
+    return this.inner !== null && "trace" in this.inner;
+  }
+
+  get disposed(): boolean {
+    return this.inner === null;
+  }
+
+  get size(): number {
+    return numel(this.shape);
+  }
+
+  get trace(): Trace | null {
+    return this.inner && "trace" in this.inner ? this.inner.trace : null;
+  }
+
+  get value(): Value {
+    if (!this.inner || !("trace" in this.inner)) throw this.wrongKind("a traced tensor");
+    return this.inner.value;
+  }
+
+  get storage(): Storage {
+    if (!this.inner || !("storage" in this.inner)) throw this.wrongKind("a concrete, live tensor");
+    return this.inner.storage;
+  }
+
+  /** The handle of a state names its new value (only `assign` calls this). */
+  rename(value: Value): void {
+    if (this.inner && "trace" in this.inner) this.inner = { trace: this.inner.trace, value };
+  }
+
+  requireLive(op: string): void {
+    if (this.inner === null) {
+      throw new TensorError(
+        `${op}: a live tensor was expected, got a disposed one ${this}. Keep it alive with scope's keep() or dispose it later.`,
+      );
+    }
+  }
+
+  private wrongKind(expected: string): TensorError {
+    const got = this.inner === null ? "a disposed one" : "trace" in this.inner ? "a traced one" : "a concrete one";
+    return new TensorError(`tensor: ${expected} was expected, got ${got} ${this}. Values can be read only outside compile.`);
+  }
+
+  /** Copies the elements to the host, row-major. On the reference backend f32 arrives as float64. */
+  async data(): Promise<HostArray | Float64Array> {
+    this.requireLive("data");
+    const storage = this.storage;
+    storage.retain();
+    try {
+      return await storage.backend.read(storage, this.dtype, this.size);
+    } finally {
+      storage.release();
+    }
+  }
+
+  /** The only element of a one-element tensor. */
+  async item(): Promise<number> {
+    if (this.size !== 1) {
+      throw new TensorError(`item: one element was expected, got shape ${show(this.shape)}. Use data() or reduce first.`);
+    }
+    return (await this.data())[0];
+  }
+
+  /** Overwrites the elements from the host. Throws where the length differs or the tensor is released. */
+  write(data: ArrayLike<number>): void {
+    this.requireLive("write");
+    if (data.length !== this.size) {
+      throw new TensorError(
+        `write: ${this.size} elements of shape ${show(this.shape)} were expected, got ${data.length}. Check the length.`,
+      );
+    }
+    this.storage.backend.write(this.storage, this.dtype, data);
+  }
+
+  dispose(): void {
+    if (this.inner && "storage" in this.inner) {
+      this.inner.storage.release();
+      this.inner = null;
+    }
+    for (const s of scopes) s.delete(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  toString(): string {
+    return `${this.label ? `${this.label}: ` : ""}${this.dtype}${show(this.shape)}`;
+  }
+}
+
+export function isTensor(x: unknown): x is Tensor {
+  return x instanceof Tensor;
+}
+
+/** Visits every tensor in nested arrays and plain objects. */
+export function forEachTensor(tree: unknown, visit: (t: Tensor) => void): void {
+  if (isTensor(tree)) visit(tree);
+  else if (Array.isArray(tree)) for (const x of tree) forEachTensor(x, visit);
+  else if (tree !== null && typeof tree === "object" && !ArrayBuffer.isView(tree)) {
+    for (const x of Object.values(tree)) forEachTensor(x, visit);
+  }
+}
+
+/**
+ * Runs `f` and releases every tensor made inside it but those it returns (in arrays and objects too) and those
+ * passed to `keep`. Synchronous: await outside. Returns what `f` returns.
+ */
+export function scope<T>(f: (keep: <K>(x: K) => K) => T): T {
+  const mine = new Set<Tensor>();
+  scopes.push(mine);
+  const kept = new Set<Tensor>();
+  let ok = false;
+  let result: T | undefined;
+  try {
+    result = f((x) => {
+      forEachTensor(x, (t) => kept.add(t));
+      return x;
+    });
+    if (result instanceof Promise) {
+      throw new TensorError("scope: a synchronous function was expected, got a promise. Await outside the scope.");
+    }
+    forEachTensor(result, (t) => kept.add(t));
+    ok = true;
+    return result;
+  } finally {
+    scopes.splice(scopes.lastIndexOf(mine), 1);
+    for (const t of mine) {
+      if (ok && kept.has(t)) scopes.at(-1)?.add(t);
+      else t.dispose();
+    }
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Tracing: while a trace is open, every op call appends a node; when none is, an op call on concrete tensors is
+ * a program of one op, run at once. This file holds the open trace and the single entry `apply` that ops call.
+ */
+import type { DType } from "./dtype.ts";
+import { NaysayError, TensorError } from "./errors.ts";
+import { type Attrs, type Graph, Node, type StateUpdate, Value, type ValueType } from "./ir.ts";
+import type { OpDef } from "./opdef.ts";
+import { isTensor, Tensor } from "./tensor.ts";
+
+export type TensorLike = Tensor | number | boolean;
+
+export class Trace {
+  readonly inputs: Value[] = [];
+  /** Concrete tensors that stand behind inputs: captured from the closure, fixed for the program's life. */
+  readonly captures = new Map<Tensor, Value>();
+  readonly captureOrder: Tensor[] = [];
+  private readonly states = new Map<Value, { input: Value; current: Value }>();
+  private open = true;
+
+  input(type: ValueType): Value {
+    const value = new Node("input", [], {}, [type]).results[0];
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** Declares an input as state: `assign` may give it a new value. */
+  declareState(input: Value): void {
+    this.states.set(input, { input, current: input });
+  }
+
+  assign(target: Tensor, value: Value): void {
+    const origin = target.stateOrigin;
+    const state = origin && this.states.get(origin);
+    if (!state) {
+      throw new TensorError(
+        "assign: a tensor declared as state was expected, got another value. Name its argument in compile's `state` option.",
+      );
+    }
+    state.current = value;
+    target.rename(value);
+  }
+
+  capture(tensor: Tensor): Value {
+    let value = this.captures.get(tensor);
+    if (!value) {
+      value = this.input({ shape: tensor.shape, dtype: tensor.dtype });
+      this.captures.set(tensor, value);
+      this.captureOrder.push(tensor);
+    }
+    return value;
+  }
+
+  updates(): StateUpdate[] {
+    const list: StateUpdate[] = [];
+    for (const s of this.states.values()) {
+      if (s.current !== s.input) list.push({ input: s.input, value: s.current });
+    }
+    return list;
+  }
+
+  close(): void {
+    this.open = false;
+  }
+
+  get isOpen(): boolean {
+    return this.open;
+  }
+
+  /** The value a tensor names in this trace. */
+  valueOf(x: Tensor): Value {
+    if (x.isTraced) {
+      if (x.trace !== this) {
+        throw new TensorError(
+          "trace: a tensor of this trace was expected, got one that escaped from another. Return it from the compiled function instead of keeping it.",
+        );
+      }
+      return x.value;
+    }
+    x.requireLive("trace");
+    return this.capture(x);
+  }
+}
+
+let current: Trace | null = null;
+
+export function currentTrace(): Trace | null {
+  return current;
+}
+
+/** Runs `f` with `trace` open; traces nest, and the outer one comes back whatever happens. */
+export function withTrace<T>(trace: Trace, f: () => T): T {
+  const outer = current;
+  current = trace;
+  try {
+    const result = f();
+    if (result instanceof Promise) {
+      throw new NaysayError("trace: a synchronous function was expected, got a promise. Await outside compile.");
+    }
+    return result;
+  } finally {
+    current = outer;
+    trace.close();
+  }
+}
+
+/** Runs a graph at once on concrete tensors; `compile.ts` puts itself here (it sits above this file). */
+export interface EagerRunner {
+  run(graph: Graph, args: readonly Tensor[]): Tensor[];
+}
+let eager: EagerRunner | null = null;
+export function setEagerRunner(runner: EagerRunner): void {
+  eager = runner;
+}
+
+function constNode(value: number, dtype: DType): Value {
+  return new Node("const", [], { value: Object.is(value, -0) ? "-0" : String(value), dtype }, [{ shape: [], dtype }])
+    .results[0];
+}
+
+/** A scalar constant in the open trace. */
+export function constant(trace: Trace, value: number, dtype: DType): Tensor {
+  return Tensor.traced(trace, constNode(value, dtype));
+}
+
+/** Turns numbers into constants of the dtype that the tensors beside them have. */
+export function lift(args: readonly TensorLike[], scalarType?: DType): (Tensor | { scalar: number; dtype: DType })[] {
+  const partner = args.find(isTensor) as Tensor | undefined;
+  return args.map((a) => {
+    if (isTensor(a)) return a;
+    if (typeof a === "boolean") return { scalar: a ? 1 : 0, dtype: "bool" as const };
+    if (typeof a !== "number") {
+      throw new TensorError(`op: a tensor or number was expected, got ${typeof a}. Make one with tensor().`);
+    }
+    return { scalar: a, dtype: scalarType ?? (partner && partner.dtype !== "bool" ? partner.dtype : "f32") };
+  });
+}
+
+/** The one way in: checks the types, then records (open trace) or runs (none). */
+export function apply(op: OpDef, args: readonly TensorLike[], attrs: Attrs = {}, meta?: unknown): Tensor[] {
+  const lifted = lift(args);
+  if (current) {
+    const trace = current;
+    const values = lifted.map((a) => (isTensor(a) ? trace.valueOf(a) : constNode(a.scalar, a.dtype)));
+    const node = new Node(op.name, values, attrs, op.infer(values, attrs), meta);
+    return node.results.map((v) => Tensor.traced(trace, v));
+  }
+  return runEagerly((xs) => apply(op, xs, attrs, meta), lifted);
+}
+
+/**
+ * Traces `f` on the concrete tensors among `args` and runs the result at once: how an op, or a chain of ops with
+ * their own inner calls (broadcasts, casts), works outside `compile`.
+ */
+export function runEagerly(
+  f: (args: TensorLike[]) => Tensor[],
+  args: readonly (Tensor | { scalar: number; dtype: DType })[],
+): Tensor[] {
+  if (!eager) throw new NaysayError("op: a backend was expected, got none. Call `await init()` first.");
+  const trace = new Trace();
+  const outs = withTrace(trace, () => {
+    const inner = args.map((a) => {
+      if (isTensor(a)) return Tensor.traced(trace, trace.valueOf(a));
+      return constant(trace, a.scalar, a.dtype);
+    });
+    return f(inner).map((t) => trace.valueOf(t));
+  });
+  return eager.run({ inputs: trace.inputs, outputs: outs, updates: [] }, trace.captureOrder);
+}
+
+/** Makes a composite function (several primitives) one program when called outside a trace. */
+export function composite<A extends readonly TensorLike[]>(f: (...args: A) => Tensor): (...args: A) => Tensor {
+  return (...args: A) => {
+    if (current) return f(...args);
+    return runEagerly((xs) => [f(...(xs as unknown as A))], lift(args))[0];
+  };
+}
