@@ -100,7 +100,7 @@ export function valueAndGrad<P, A extends readonly unknown[], X = undefined>(
 ): (params: P, ...rest: A) => GradResult<P, X> {
   return (params: P, ...rest: A): GradResult<P, X> => {
     const trace = currentTrace();
-    if (!trace) return callOnce(valueAndGrad(fn) as (...a: unknown[]) => unknown, [params, ...rest]) as GradResult<P, X>;
+    if (!trace) return callOnce(valueAndGrad(fn) as (...a: never[]) => unknown, [params, ...rest]) as GradResult<P, X>;
     const given = tensorsOf(params);
     const named = given.map((t) => alias(t));
     const result = fn(withTensors(params, named), ...rest);
@@ -122,7 +122,7 @@ export function grad<P, A extends readonly unknown[]>(
   fn: (params: P, ...rest: A) => Tensor,
 ): (params: P, ...rest: A) => P {
   return (params, ...rest) => {
-    if (!currentTrace()) return callOnce(grad(fn) as (...a: unknown[]) => unknown, [params, ...rest]) as P;
+    if (!currentTrace()) return callOnce(grad(fn) as (...a: never[]) => unknown, [params, ...rest]) as P;
     return valueAndGrad<P, A>(fn)(params, ...rest).grad;
   };
 }
@@ -136,7 +136,7 @@ export function customVjp<A extends readonly Tensor[]>(
   backwardFn: (ctx: { g: Tensor; inputs: A; output: Tensor }) => (Tensor | null)[],
 ): (...args: A) => Tensor {
   return (...args: A): Tensor => {
-    if (!currentTrace()) return callOnce(customVjp(fn, backwardFn) as (...a: unknown[]) => unknown, args) as Tensor;
+    if (!currentTrace()) return callOnce(customVjp(fn, backwardFn) as (...a: never[]) => unknown, args) as Tensor;
     const out = fn(...args);
     return customVjpBoundary([out], args, {
       outputs: 1,
@@ -171,7 +171,7 @@ export function checkpoint<A extends readonly unknown[], R extends Tensor | read
     if (!trace) return fn(...args);
     const start = new Node("mark", [], {}, []).id;
     const result = fn(...args);
-    const outs = (isTensor(result) ? [result] : [...result]).map((t) => trace.valueOf(t));
+    const outs = (isTensor(result) ? [result] : [...(result as readonly Tensor[])]).map((t) => trace.valueOf(t));
     const region = new Set<Node>();
     const externals = new Set<Value>();
     const stack = outs.map((v) => v.node);

@@ -8,11 +8,9 @@ import { bytesOf, type BadCase, type CaseInput, type MapContext, type OpCase, ty
 import { broadcastShapes, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, composite, lift, type TensorLike } from "../trace.ts";
+import { MAP_SHAPES } from "./caseShapes.ts";
 import { broadcastTo } from "./movement.ts";
 import { isTensor } from "../tensor.ts";
-
-/** Shapes every elementwise op is tested on: scalar, one, odd, coprime, empty, many ranks, divisible by four. */
-const MAP_SHAPES: readonly (readonly number[])[] = [[], [1], [7], [3, 5], [0, 3], [2, 3, 4], [13, 16], [1031]];
 
 interface MapSpec {
   name: string;

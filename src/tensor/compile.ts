@@ -1,0 +1,307 @@
+/**
+ * Trace once, replay for ever: `compile(fn)` traces `fn` for each new signature (shapes, dtypes, static options)
+ * and keeps the program. Numbers among the arguments are data: another value never builds anything.
+ */
+import { type Backend, backend, type Executable } from "./backend.ts";
+import type { DType } from "./dtype.ts";
+import { NaysayError, TensorError } from "./errors.ts";
+import { type Graph, graphKey, Node, type Value } from "./ir.ts";
+import { isTensor, type Storage, Tensor } from "./tensor.ts";
+import { currentTrace, setEagerRunner, Trace, withTrace } from "./trace.ts";
+import { mapTree } from "./tree.ts";
+
+/** A host number with a dtype of its own; plain numbers are f32. */
+export interface HostScalar {
+  readonly scalar: number;
+  readonly dtype: DType;
+}
+
+/** A u32 argument (a position, a seed word). */
+export function u32(value: number): HostScalar {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) {
+    throw new TensorError(`u32: an integer in [0, 2^32) was expected, got ${value}. Split 64-bit numbers in two words.`);
+  }
+  return { scalar: value, dtype: "u32" };
+}
+
+/** An i32 argument. */
+export function i32(value: number): HostScalar {
+  if ((value | 0) !== value) throw new TensorError(`i32: a 32-bit integer was expected, got ${value}. Use a float.`);
+  return { scalar: value, dtype: "i32" };
+}
+
+function isHostScalar(x: unknown): x is HostScalar {
+  return x !== null && typeof x === "object" && "scalar" in x && "dtype" in x;
+}
+
+export interface CompileOptions {
+  /** Positions of arguments whose tensors may be given new values with `assign`, in place. */
+  state?: readonly number[];
+  /** Positions of arguments that are part of the signature: plain data that shapes the graph. */
+  static?: readonly number[];
+  /** Name in errors, profiles and plans. */
+  label?: string;
+  /** Passes to leave out. */
+  passesOff?: readonly string[];
+}
+
+interface Program {
+  executable: Executable;
+  captures: readonly Tensor[];
+  /** The result with its tensors replaced by their position among the outputs. */
+  result: unknown;
+  outputs: readonly Value[];
+}
+
+class OutputSlot {
+  readonly index: number;
+  constructor(index: number) {
+    this.index = index;
+  }
+}
+
+export interface CompiledInfo {
+  /** Programs built so far. */
+  readonly programs: number;
+  /** Largest planned bytes of temporaries among them. */
+  readonly plannedBytes: number;
+  describe(): string;
+  /** Resolves when every pipeline of every program exists. */
+  ready(): Promise<void>;
+  /** Releases the programs. */
+  dispose(): void;
+}
+
+export type Compiled<A extends readonly unknown[], R> = ((...args: A) => R) & CompiledInfo;
+
+interface Leaves {
+  signature: string;
+  tensors: { tensor: Tensor; state: boolean }[];
+  scalars: HostScalar[];
+}
+
+function flatten(label: string, args: readonly unknown[], options: CompileOptions): Leaves {
+  const leaves: Leaves = { signature: "", tensors: [], scalars: [] };
+  const parts: string[] = [];
+  args.forEach((arg, position) => {
+    if (options.static?.includes(position)) {
+      parts.push(`s:${JSON.stringify(arg)}`);
+      return;
+    }
+    const state = options.state?.includes(position) ?? false;
+    mapTree(arg, (leaf, path) => {
+      if (isTensor(leaf)) {
+        leaf.requireLive(label);
+        leaves.tensors.push({ tensor: leaf, state });
+        parts.push(`${path}:${state ? "!" : ""}${leaf.dtype}[${leaf.shape}]`);
+      } else if (typeof leaf === "number" || isHostScalar(leaf)) {
+        const s = typeof leaf === "number" ? { scalar: leaf, dtype: "f32" as const } : leaf;
+        if (Number.isNaN(s.scalar)) {
+          throw new TensorError(
+            `${label}: a number was expected for argument ${position}${path && ` (${path})`}, got NaN. Check the value (a learning rate, a weight).`,
+          );
+        }
+        leaves.scalars.push(s);
+        parts.push(`${path}:#${s.dtype}`);
+      } else if (leaf === undefined || leaf === null || typeof leaf === "boolean" || typeof leaf === "string") {
+        parts.push(`${path}:=${String(leaf)}`);
+      } else {
+        throw new TensorError(
+          `${label}: tensors, numbers or static options were expected, got ${typeof leaf} at argument ${position}${path && ` (${path})`}. List it in compile's \`static\` option.`,
+        );
+      }
+      return leaf;
+    });
+    parts.push("/");
+  });
+  leaves.signature = parts.join(",");
+  return leaves;
+}
+
+/** Traces `fn` for one signature. */
+export function traceCall(
+  fn: (...args: never[]) => unknown,
+  args: readonly unknown[],
+  options: CompileOptions,
+): { graph: Graph; captures: Tensor[]; result: unknown } {
+  const trace = new Trace();
+  return withTrace(trace, () => {
+    const symbolic = args.map((arg, position) => {
+      if (options.static?.includes(position)) return arg;
+      const state = options.state?.includes(position) ?? false;
+      return mapTree(arg, (leaf) => {
+        if (isTensor(leaf)) {
+          const value = trace.input({ shape: leaf.shape, dtype: leaf.dtype });
+          const t = Tensor.traced(trace, value);
+          t.label = leaf.label;
+          if (state) {
+            trace.declareState(value);
+            t.stateOrigin = value;
+          }
+          return t;
+        }
+        if (typeof leaf === "number" || isHostScalar(leaf)) {
+          const dtype = typeof leaf === "number" ? "f32" : leaf.dtype;
+          const value = new Node("input", [], { scalar: true }, [{ shape: [], dtype }]).results[0];
+          trace.inputs.push(value);
+          return Tensor.traced(trace, value);
+        }
+        return leaf;
+      });
+    });
+    const raw = fn(...(symbolic as never[]));
+    if (raw instanceof Promise) {
+      throw new NaysayError("compile: a synchronous function was expected, got a promise. Await outside.");
+    }
+    const outputs: Value[] = [];
+    const result = mapTree(raw, (leaf) => {
+      if (!isTensor(leaf)) return leaf;
+      outputs.push(trace.valueOf(leaf));
+      return new OutputSlot(outputs.length - 1);
+    });
+    return {
+      graph: { inputs: trace.inputs, outputs, updates: trace.updates() },
+      captures: trace.captureOrder,
+      result,
+    };
+  });
+}
+
+/** Storages and numbers in the order of the graph's inputs: arguments as they came, then captures. */
+function runArgs(label: string, args: readonly unknown[], options: CompileOptions, captures: readonly Tensor[]): (Storage | number)[] {
+  const list: (Storage | number)[] = [];
+  args.forEach((arg, position) => {
+    if (options.static?.includes(position)) return;
+    mapTree(arg, (leaf) => {
+      if (isTensor(leaf)) list.push(leaf.storage);
+      else if (typeof leaf === "number") list.push(leaf);
+      else if (isHostScalar(leaf)) list.push(leaf.scalar);
+      return leaf;
+    });
+  });
+  for (const t of captures) {
+    t.requireLive(label);
+    list.push(t.storage);
+  }
+  return list;
+}
+
+function unpack(program: Program, storages: readonly Storage[]): unknown {
+  const tensors = storages.map((s, i) => Tensor.concrete(program.outputs[i].shape, program.outputs[i].dtype, s));
+  return mapTree(program.result, (leaf) => (leaf instanceof OutputSlot ? tensors[leaf.index] : leaf));
+}
+
+function checkStates(label: string, leaves: Leaves): void {
+  const states = leaves.tensors.filter((t) => t.state).map((t) => t.tensor.storage);
+  for (const s of states) {
+    if (leaves.tensors.filter((t) => t.tensor.storage === s).length > 1) {
+      throw new TensorError(`${label}: a state was expected once among the arguments, got it twice. Pass it once.`);
+    }
+  }
+}
+
+/**
+ * Compiles `fn`. Tensors and numbers among its arguments are data, arguments named in `static` are part of the
+ * signature, tensors of arguments named in `state` may be updated in place with `assign`. Called inside another
+ * compiled function it is inlined.
+ */
+export function compile<A extends readonly unknown[], R>(
+  fn: (...args: A) => R,
+  options: CompileOptions = {},
+): Compiled<A, R> {
+  const label = options.label ?? (fn.name || "program");
+  const programs = new Map<string, Program>();
+  let owner: Backend | null = null;
+  const call = (...args: A): R => {
+    if (currentTrace()) return fn(...args);
+    const b = backend();
+    if (owner !== b) {
+      programs.clear();
+      owner = b;
+    }
+    const leaves = flatten(label, args, options);
+    checkStates(label, leaves);
+    let program = programs.get(leaves.signature);
+    if (!program) {
+      const { graph, captures, result } = traceCall(fn as (...a: never[]) => unknown, args, options);
+      const executable = b.build(graph, { label, passesOff: options.passesOff });
+      program = { executable, captures, result, outputs: graph.outputs };
+      programs.set(leaves.signature, program);
+    }
+    return unpack(program, program.executable.run(runArgs(label, args, options, program.captures))) as R;
+  };
+  const info: CompiledInfo = {
+    get programs() {
+      return programs.size;
+    },
+    get plannedBytes() {
+      return Math.max(0, ...[...programs.values()].map((p) => p.executable.plannedBytes));
+    },
+    describe: () => [...programs.values()].map((p) => p.executable.describe()).join("\n\n"),
+    ready: async () => {
+      await Promise.all([...programs.values()].map((p) => p.executable.ready()));
+    },
+    dispose: () => {
+      for (const p of programs.values()) p.executable.dispose();
+      programs.clear();
+    },
+  };
+  return Object.defineProperties(call, Object.getOwnPropertyDescriptors(info)) as Compiled<A, R>;
+}
+
+/** Programs of calls outside `compile`, by graph: an op called alone is a program of one op. */
+const eagerPrograms = new WeakMap<Backend, Map<string, Executable>>();
+/** Enough for every op and shape of an interactive session; the oldest leaves first. */
+const EAGER_LIMIT = 4096;
+
+function eagerProgram(graph: Graph, label: string): Executable {
+  const b = backend();
+  let cache = eagerPrograms.get(b);
+  if (!cache) {
+    cache = new Map();
+    eagerPrograms.set(b, cache);
+  }
+  const key = graphKey(graph);
+  let exe = cache.get(key);
+  if (!exe) {
+    exe = b.build(graph, { label });
+    cache.set(key, exe);
+    if (cache.size > EAGER_LIMIT) {
+      const [oldest] = cache.keys();
+      cache.get(oldest)?.dispose();
+      cache.delete(oldest);
+    }
+  }
+  return exe;
+}
+
+setEagerRunner({
+  run(graph, args) {
+    const label = graph.outputs[0]?.node.op ?? "op";
+    const storages = eagerProgram(graph, label).run(args.map((t) => t.storage));
+    return storages.map((s, i) => Tensor.concrete(graph.outputs[i].shape, graph.outputs[i].dtype, s));
+  },
+});
+
+/** Traces and runs a function once on concrete arguments, through the same cache as single ops. */
+export function callOnce(fn: (...args: never[]) => unknown, args: readonly unknown[]): unknown {
+  const label = fn.name || "call";
+  flatten(label, args, {});
+  const { graph, captures, result } = traceCall(fn, args, {});
+  const executable = eagerProgram(graph, label);
+  const storages = executable.run(runArgs(label, args, {}, captures));
+  return unpack({ executable, captures, result, outputs: graph.outputs }, storages);
+}
+
+/** Gives a state (an argument named in compile's `state` option) a new value; its handle names it from here on. */
+export function assign(state: Tensor, value: Tensor): void {
+  const trace = currentTrace();
+  if (!trace) throw new TensorError("assign: an open trace was expected, got a call outside compile. Use tensor.write() there.");
+  const v = trace.valueOf(value);
+  if (v.dtype !== state.dtype || v.shape.length !== state.shape.length || v.shape.some((d, i) => d !== state.shape[i])) {
+    throw new TensorError(
+      `assign: ${state.dtype}[${state.shape}] was expected, got ${v.dtype}[${v.shape}]. Cast or reshape the value.`,
+    );
+  }
+  trace.assign(state, v);
+}

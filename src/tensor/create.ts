@@ -1,0 +1,132 @@
+/** Making tensors from host data, and flat segments that hold many tensors in one range of memory. */
+import { type Backend, backend } from "./backend.ts";
+import type { DType } from "./dtype.ts";
+import { ShapeError, TensorError } from "./errors.ts";
+import { checkShape, numel, type Shape, show } from "./shape.ts";
+import { Tensor } from "./tensor.ts";
+
+type Nested = number | boolean | readonly Nested[];
+
+function shapeOf(data: Nested): number[] {
+  const shape: number[] = [];
+  for (let x: Nested = data; Array.isArray(x); x = x[0]) {
+    shape.push(x.length);
+    if (x.length === 0) break;
+  }
+  return shape;
+}
+
+/** A tensor from nested arrays, or from flat data and a shape. Throws `ShapeError` where sizes disagree. */
+export function tensor(data: Nested | ArrayLike<number>, options: { shape?: Shape; dtype?: DType } = {}): Tensor {
+  const dtype = options.dtype ?? "f32";
+  let flat: ArrayLike<number>;
+  let shape: Shape;
+  if (typeof data === "number" || typeof data === "boolean") {
+    flat = [Number(data)];
+    shape = options.shape ?? [];
+  } else if (Array.isArray(data)) {
+    shape = options.shape ?? shapeOf(data);
+    flat = (data.flat(Number.POSITIVE_INFINITY) as (number | boolean)[]).map(Number);
+  } else {
+    flat = data as ArrayLike<number>;
+    shape = options.shape ?? [flat.length];
+  }
+  checkShape("tensor", shape);
+  if (flat.length !== numel(shape)) {
+    throw new ShapeError(
+      `tensor: ${numel(shape)} elements for shape ${show(shape)} were expected, got ${flat.length}. Check the nesting.`,
+    );
+  }
+  const b = backend();
+  const t = Tensor.concrete([...shape], dtype, b.allocate(dtype, flat.length));
+  if (flat.length > 0) t.write(flat);
+  return t;
+}
+
+/** A tensor of zeros. */
+export function zeros(shape: Shape, dtype: DType = "f32"): Tensor {
+  checkShape("zeros", shape);
+  return tensor(new Float32Array(numel(shape)), { shape, dtype });
+}
+
+/** Start of each part of a flat segment is a multiple of this many elements, so that it can be bound on its own. */
+export const SEGMENT_ALIGN = 64;
+
+/** Largest segment in elements: what every adapter can bind (128 MiB). */
+export const SEGMENT_LIMIT = (128 << 20) / 4;
+
+export interface FlatLayout {
+  /** Elements of each segment, padding included. */
+  readonly segments: readonly number[];
+  readonly parts: readonly {
+    readonly name: string;
+    readonly shape: Shape;
+    readonly segment: number;
+    readonly offset: number;
+  }[];
+}
+
+/** Places named tensors one after another in as few segments as the binding limit allows; none is cut. */
+export function flatLayout(specs: readonly { name: string; shape: Shape }[], limit = SEGMENT_LIMIT): FlatLayout {
+  const segments = [0];
+  const parts = specs.map(({ name, shape }) => {
+    const size = Math.ceil(Math.max(numel(shape), 1) / SEGMENT_ALIGN) * SEGMENT_ALIGN;
+    if (size > limit) {
+      throw new ShapeError(
+        `parameters: at most ${limit} elements a tensor were expected, got ${name} ${show(shape)}. Split it by rows.`,
+      );
+    }
+    if (segments[segments.length - 1] + size > limit) segments.push(0);
+    const segment = segments.length - 1;
+    const offset = segments[segment];
+    segments[segment] += size;
+    return { name, shape, segment, offset };
+  });
+  return { segments, parts };
+}
+
+/**
+ * Named f32 tensors that live in a few flat segments: `flat` has the segments as vectors (padding stays 0),
+ * `tensors` the parts. Both name the same memory; release with `dispose`.
+ */
+export class FlatTensors {
+  readonly layout: FlatLayout;
+  readonly flat: readonly Tensor[];
+  readonly tensors: Readonly<Record<string, Tensor>>;
+
+  constructor(layout: FlatLayout, label: string, b: Backend = backend()) {
+    this.layout = layout;
+    const storages = layout.segments.map((count) => {
+      const storage = b.allocate("f32", count);
+      b.write(storage, "f32", new Float32Array(count));
+      return storage;
+    });
+    this.flat = storages.map((s, i) => {
+      const t = Tensor.concrete([layout.segments[i]], "f32", s);
+      t.label = `${label}[${i}]`;
+      return t;
+    });
+    const tensors: Record<string, Tensor> = Object.create(null);
+    for (const p of layout.parts) {
+      const t = Tensor.concrete(p.shape, "f32", b.view(storages[p.segment], p.offset, numel(p.shape)));
+      t.label = `${label}.${p.name}`;
+      tensors[p.name] = t;
+    }
+    this.tensors = tensors;
+  }
+
+  get(name: string): Tensor {
+    const t = this.tensors[name];
+    if (!t) {
+      throw new TensorError(
+        `parameters: a known name was expected, got ${name}. Names: ${Object.keys(this.tensors).join(", ")}.`,
+      );
+    }
+    return t;
+  }
+
+  dispose(): void {
+    for (const t of Object.values(this.tensors)) t.dispose();
+    for (const t of this.flat) t.dispose();
+  }
+}

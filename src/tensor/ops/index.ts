@@ -1,0 +1,16 @@
+/** Every op users call, in one object: `ops.add(a, b)`. An op exported from its file appears here by itself. */
+import * as control from "./control.ts";
+import * as define from "./define.ts";
+import * as elementwise from "./elementwise.ts";
+import * as indexing from "./indexing.ts";
+import * as matmul from "./matmul.ts";
+import * as movement from "./movement.ts";
+import * as random from "./random.ts";
+import * as reduce from "./reduce.ts";
+import * as sample from "./sample.ts";
+import * as softmax from "./softmax.ts";
+
+const { stopGradient } = control;
+const { full } = define;
+
+export const ops = { stopGradient, full, ...elementwise, ...indexing, ...matmul, ...movement, ...random, ...reduce, ...sample, ...softmax };

@@ -1,0 +1,68 @@
+import { beforeAll, expect, test } from "vitest";
+import { checkpoint, customVjp, grad, valueAndGrad } from "../../src/tensor/autodiff.ts";
+import { setBackend } from "../../src/tensor/backend.ts";
+import { assign, compile } from "../../src/tensor/compile.ts";
+import { tensor } from "../../src/tensor/create.ts";
+import { ops } from "../../src/tensor/ops/index.ts";
+import { ReferenceBackend } from "../../src/tensor/reference.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+
+beforeAll(() => setBackend(new ReferenceBackend()));
+
+const list = async (t: Tensor): Promise<number[]> => Array.from(await t.data());
+
+test("an op called alone is a program of one op", async () => {
+  expect(await list(ops.add(tensor([1, 2, 3]), 10))).toEqual([11, 12, 13]);
+  expect(await list(ops.sum(tensor([[1, 2], [3, 4]]), 0))).toEqual([4, 6]);
+});
+
+test("gradients of x^2 y, outside and inside compile", async () => {
+  const f = (p: { x: Tensor; y: Tensor }): Tensor => ops.sum(ops.mul(ops.square(p.x), p.y));
+  const p = { x: tensor([1, 2, 3]), y: tensor([4, 5, 6]) };
+  const g = grad(f)(p);
+  expect(await list(g.x)).toEqual([8, 20, 36]);
+  expect(await list(g.y)).toEqual([1, 4, 9]);
+  const step = compile((q: typeof p) => valueAndGrad(f)(q));
+  const r = step(p);
+  expect(await r.value.item()).toBe(4 + 20 + 54);
+  expect(await list(r.grad.x)).toEqual([8, 20, 36]);
+});
+
+test("second derivative", async () => {
+  const f = (x: Tensor): Tensor => ops.sum(ops.mul(ops.square(x), x));
+  const gg = grad((x: Tensor) => ops.sum(grad(f)(x)));
+  expect(await list(gg(tensor([1, 2])))).toEqual([6, 12]);
+});
+
+test("checkpoint gives the same gradients, through its closure too", async () => {
+  const w = tensor([0.5, -0.25]);
+  const f = (x: Tensor): Tensor => ops.sum(ops.tanh(ops.mul(ops.exp(x), w)));
+  const g0 = grad((p: { x: Tensor; w: Tensor }) => ops.sum(ops.tanh(ops.mul(ops.exp(p.x), p.w))))({ x: tensor([1, 2]), w });
+  const g1 = grad((p: { x: Tensor; w: Tensor }) => checkpoint((x: Tensor) => ops.sum(ops.tanh(ops.mul(ops.exp(x), p.w))))(p.x))({ x: tensor([1, 2]), w });
+  expect(await list(g1.x)).toEqual(await list(g0.x));
+  expect(await list(g1.w)).toEqual(await list(g0.w));
+  expect(await list(grad(f)(tensor([1, 2])))).toEqual(await list(g0.x));
+});
+
+test("customVjp replaces the gradient", async () => {
+  const f = customVjp(
+    (x: Tensor) => ops.square(x),
+    ({ g, inputs }) => [ops.mul(g, ops.mul(inputs[0], 100))],
+  );
+  expect(await list(grad((x: Tensor) => ops.sum(f(x)))(tensor([1, 2])))).toEqual([100, 200]);
+});
+
+test("states are updated in place and numbers are data", async () => {
+  const step = compile(
+    (s: Tensor, lr: Tensor | number) => {
+      assign(s, ops.sub(s, ops.mul(lr, 2)));
+      return ops.sum(s);
+    },
+    { state: [0] },
+  );
+  const s = tensor([1, 2]);
+  expect(await step(s, 0.5).item()).toBe(1);
+  expect(await step(s, 0.25).item()).toBe(0);
+  expect(await list(s)).toEqual([-0.5, 0.5]);
+  expect(step.programs).toBe(1);
+});
