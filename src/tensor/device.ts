@@ -260,7 +260,7 @@ function adapterInfo(info: GPUAdapterInfo, tier: Tier): AdapterInfo {
     architecture: info.architecture,
     description,
     backend: backendName(info, words),
-    driver: description.match(/(driver|mesa|nvidia|radv|anv)[ :]+v?\d\S*/i)?.[0] ?? description,
+    driver: description.match(/(\w+ driver|mesa|nvidia|radv|anv)[ :]+v?\d\S*/i)?.[0] ?? description,
     tier,
     software: info.isFallbackAdapter || /swiftshader|llvmpipe|software|basic render|warp/.test(words),
   };
