@@ -62,6 +62,7 @@ export default defineConfig(async () => {
             exclude: ["test/**/*.browser.test.ts"],
             // The variables stand before a worker starts, which is when Vulkan reads them.
             env: { ...plan.env, ...flagVariables() },
+            globalSetup: ["test/helpers/build.ts"],
             pool: "forks" as const,
             maxWorkers: 2,
             sequence: { groupOrder: 0 },
