@@ -82,6 +82,7 @@ export default defineConfig(async () => {
             include: ["test/{tensor,model,rl,eval}/**/*.test.ts", "test/**/*.browser.test.ts"],
             exclude: ["test/**/*.node.test.ts"],
             env: flagVariables(),
+            setupFiles: ["test/helpers/browser-flags.ts"],
             fileParallelism: false,
             sequence: { groupOrder: 1 },
             browser: {

@@ -155,4 +155,13 @@ describe("files", () => {
     const lock = readFileSync(join(root, "package-lock.json"), "utf8");
     expect(lock).not.toMatch(/"resolved"|https?:\/\/[^"]*registry/);
   });
+
+  test("the lock file is whole, so that npm ci takes it on every platform", () => {
+    const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+    const packages = lock.packages as Record<string, { optionalDependencies?: Record<string, string> }>;
+    const missing = Object.values(packages).flatMap((entry) =>
+      Object.keys(entry.optionalDependencies ?? {}).filter((name) => !packages[`node_modules/${name}`]),
+    );
+    expect(missing, "run `node scripts/complete-lock.mjs`").toEqual([]);
+  });
 });
