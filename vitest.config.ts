@@ -8,7 +8,7 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { planLaunch } from "./src/cli/launch.ts";
 import { softwareChromium } from "./src/cli/software.ts";
-import { TotalsReporter } from "./test/helpers/totals-reporter.ts";
+import { TotalsReporter } from "./test/helpers/totalsReporter.ts";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -82,7 +82,7 @@ export default defineConfig(async () => {
             include: ["test/{tensor,model,rl,eval}/**/*.test.ts", "test/**/*.browser.test.ts"],
             exclude: ["test/**/*.node.test.ts"],
             env: flagVariables(),
-            setupFiles: ["test/helpers/browser-flags.ts"],
+            setupFiles: ["test/helpers/browserFlags.ts"],
             fileParallelism: false,
             sequence: { groupOrder: 1 },
             browser: {

@@ -2,7 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { ConfigError } from "../tensor/errors.ts";
-import { suggestion } from "../tensor/suggest.ts";
+import { didYouMean } from "../tensor/suggest.ts";
 
 /** One flag. `choices` narrows a string; numbers must be finite. */
 export type ArgSpec =
@@ -54,7 +54,7 @@ export function readArgs<const T extends ArgTable>(argv: readonly string[], tabl
     const spec = Object.hasOwn(table, token.name) ? table[token.name] : undefined;
     if (spec === undefined) {
       const known = Object.keys(table).map((name) => `--${name}`);
-      throw new ConfigError(`${token.rawName}: expected a known flag.${suggestion(token.rawName, known)}`);
+      throw new ConfigError(`${token.rawName}: expected a known flag. ${didYouMean(token.rawName, known)}`);
     }
     values[token.name] = readValue(token.rawName, token.value, spec);
   }
@@ -73,7 +73,7 @@ function readValue(name: string, text: string | undefined, spec: ArgSpec): strin
   if (spec.kind === "text") {
     if (spec.choices && !spec.choices.includes(text)) {
       throw new ConfigError(
-        `${name}: expected ${spec.choices.join(", ")}, got "${text}".${suggestion(text, spec.choices)}`,
+        `${name}: expected ${spec.choices.join(", ")}, got "${text}". ${didYouMean(text, spec.choices)}`,
       );
     }
     return text;

@@ -10,7 +10,7 @@ import { constants } from "node:os";
 import { pathToFileURL } from "node:url";
 import { ConfigError, DeviceError } from "../tensor/errors.ts";
 import { machineFacts, mayHaveGpu, remedyFor } from "../tensor/remedy.node.ts";
-import { suggestion } from "../tensor/suggest.ts";
+import { didYouMean } from "../tensor/suggest.ts";
 import { lavapipeEnv, type ProcessEnv, SOFTWARE_PACKAGE, swiftshaderEnv } from "./software.ts";
 
 /** What NAYSAY_ADAPTER takes: `auto` a GPU, else SwiftShader; `default` whatever the system gives. */
@@ -54,7 +54,7 @@ export async function planLaunch(env: NodeJS.ProcessEnv = process.env): Promise<
   }
   if (choice === "auto") return autoPlan(env);
   throw new ConfigError(
-    `NAYSAY_ADAPTER: expected ${ADAPTER_CHOICES.join(", ")}, got "${choice}".${suggestion(choice, ADAPTER_CHOICES)}`,
+    `NAYSAY_ADAPTER: expected ${ADAPTER_CHOICES.join(", ")}, got "${choice}". ${didYouMean(choice, ADAPTER_CHOICES)}`,
   );
 }
 

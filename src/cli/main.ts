@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { NaysayError } from "../tensor/errors.ts";
 import { FLAG_TABLE } from "../tensor/flags.ts";
-import { suggestion } from "../tensor/suggest.ts";
+import { didYouMean } from "../tensor/suggest.ts";
 import { ADAPTER_CHOICES, planLaunch, relaunch } from "./launch.ts";
 
 /** What a command's module exports: takes the words after the command, gives the exit code. */
@@ -44,7 +44,7 @@ async function main(argv: readonly string[]): Promise<number> {
   if (!command) {
     const names = COMMANDS.map(({ name }) => name);
     console.error(
-      `naysay: expected a command, got "${word}".${suggestion(word, [...names, "help"])}\n\n${help()}`,
+      `naysay: expected a command, got "${word}". ${didYouMean(word, [...names, "help"])}\n\n${help()}`,
     );
     return 2;
   }

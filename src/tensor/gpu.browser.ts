@@ -2,7 +2,7 @@
 
 import { DeviceError } from "./errors.ts";
 
-export { BufferUsage, MapMode, ShaderStage } from "./gpu-constants.ts";
+export { BufferUsage, MapMode, ShaderStage } from "./gpuConstants.ts";
 
 /** Where this build runs. */
 export const platform: "node" | "browser" = "browser";

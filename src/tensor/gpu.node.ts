@@ -8,7 +8,7 @@
 import { DeviceError } from "./errors.ts";
 import { vulkanRemedy } from "./remedy.node.ts";
 
-export { BufferUsage, MapMode, ShaderStage } from "./gpu-constants.ts";
+export { BufferUsage, MapMode, ShaderStage } from "./gpuConstants.ts";
 
 /** Where this build runs. */
 export const platform: "node" | "browser" = "node";

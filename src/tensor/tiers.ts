@@ -7,7 +7,7 @@
  */
 
 import { ConfigError } from "./errors.ts";
-import { suggestion } from "./suggest.ts";
+import { didYouMean } from "./suggest.ts";
 
 /** Name of a capability tier; each holds all that the tiers below it hold. */
 export type Tier = "T0" | "T1" | "T2" | "T3";
@@ -99,7 +99,7 @@ export function tierRequest(
 export function parseTier(name: string): Tier {
   const tier = TIERS.find((known) => known === name.toUpperCase());
   if (tier === undefined) {
-    throw new ConfigError(`tier: expected T0, T1, T2 or T3, got "${name}".${suggestion(name, TIERS)}`);
+    throw new ConfigError(`tier: expected T0, T1, T2 or T3, got "${name}". ${didYouMean(name, TIERS)}`);
   }
   return tier;
 }

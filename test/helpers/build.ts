@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { root, sourceFiles } from "./source-files.ts";
+import { root, sourceFiles } from "./sourceFiles.ts";
 
 export function setup(): void {
   const built = join(root, "dist", "cli", "main.js");

@@ -1,7 +1,7 @@
 /** Runs a program for a test and keeps what it printed. */
 
 import { spawn } from "node:child_process";
-import { root } from "./source-files.ts";
+import { root } from "./sourceFiles.ts";
 
 /** What a program left behind. */
 export interface Outcome {

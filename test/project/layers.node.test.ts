@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
-import { root, sourceFiles, withoutComments } from "../helpers/source-files.ts";
+import { root, sourceFiles, withoutComments } from "../helpers/sourceFiles.ts";
 
 /** Which folders of src/ each folder may import, besides itself. "" is src/index.ts, the public barrel. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -138,7 +138,12 @@ describe("host mathematics", () => {
 });
 
 describe("files", () => {
-  const all = ["src", "test", "scripts"].flatMap((folder) => sourceFiles(folder, [".ts", ".mjs"]));
+  const all = ["src", "test", "scripts"]
+    .flatMap((folder) => sourceFiles(folder, [".ts", ".mjs"]))
+    .filter(
+      // Golden data is written by a script and is as long as it is.
+      (path) => !path.includes("/golden/"),
+    );
 
   test("none is past 600 lines", () => {
     const long = all.map(
@@ -162,6 +167,6 @@ describe("files", () => {
     const missing = Object.values(packages).flatMap((entry) =>
       Object.keys(entry.optionalDependencies ?? {}).filter((name) => !packages[`node_modules/${name}`]),
     );
-    expect(missing, "run `node scripts/complete-lock.mjs`").toEqual([]);
+    expect(missing, "run `node scripts/completeLock.mjs`").toEqual([]);
   });
 });

@@ -19,7 +19,7 @@ import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { unpackTar } from "../../src/cli/archive.ts";
 import { runCommand } from "../helpers/command.ts";
-import { root } from "../helpers/source-files.ts";
+import { root } from "../helpers/sourceFiles.ts";
 
 /** Largest browser entry of the engine, bytes after gzip. */
 const BROWSER_BUDGET = 150_000;

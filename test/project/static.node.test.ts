@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { runCommand } from "../helpers/command.ts";
-import { root } from "../helpers/source-files.ts";
+import { root } from "../helpers/sourceFiles.ts";
 
 const bin = (path: string) => join(root, "node_modules", path);
 

@@ -1,8 +1,7 @@
-/** The debug flags, the tiers and the suggestions: plain functions. */
+/** The debug flags and the tiers: plain functions. */
 
 import { expect, test } from "vitest";
 import { flags, readFlags, setFlags } from "../../src/tensor/flags.ts";
-import { didYouMean, editDistance, suggestion } from "../../src/tensor/suggest.ts";
 import {
   bestTier,
   hasImmediates,
@@ -91,12 +90,3 @@ test("immediates need the language feature, the limit and T1", () => {
 });
 
 test("tier names are read in either case", () => expect(parseTier("t2")).toBe("T2"));
-
-test("did you mean", () => {
-  expect(editDistance("kitten", "sitting")).toBe(3);
-  expect(editDistance("ab", "ba")).toBe(1);
-  expect(didYouMean("temprature", ["topK", "temperature"])).toBe("temperature");
-  expect(didYouMean("zzz", ["topK", "temperature"])).toBeNull();
-  expect(suggestion("x", ["alpha"])).toBe(" Known: alpha.");
-  expect(suggestion("x", [])).toBe("");
-});
