@@ -45,11 +45,15 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-function describe({ info, facts, gaps }: AdapterReport) {
+function describe({ adapter, info, facts, gaps }: AdapterReport) {
   const blocked = TIERS.find((tier) => gaps[tier] !== null);
   return {
     adapter: info,
     notHigher: blocked ? `${blocked}: ${gaps[blocked]}` : null,
+    subgroups: {
+      smallest: adapter.info.subgroupMinSize ?? null,
+      largest: adapter.info.subgroupMaxSize ?? null,
+    },
     limits: Object.fromEntries(Object.keys(CORE_LIMITS).map((name) => [name, facts.limits[name]])),
     features: [...facts.features].sort(),
     language: [...facts.language].sort(),

@@ -47,7 +47,11 @@ export async function swiftshaderEnv(): Promise<ProcessEnv | null> {
   const folder = await unpackOnce(found.folder, `swiftshader-${found.version}`, async (into) => {
     unpackTar(brotliDecompressSync(readFileSync(join(found.folder, "bin", "swiftshader.tar.br"))), into);
   });
-  return driverEnv(join(folder, "vk_swiftshader_icd.json"), folder);
+  // No layers of the system's (Mesa's device_select, Optimus): this adapter is the same on every machine.
+  return {
+    ...driverEnv(join(folder, "vk_swiftshader_icd.json"), folder),
+    VK_LOADER_LAYERS_DISABLE: "~implicit~",
+  };
 }
 
 /** Variables that select lavapipe; `null` where the system does not have it. */

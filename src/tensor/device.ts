@@ -126,6 +126,7 @@ export class Device {
   /** True where kernels may use `var<immediate>` (64 bytes). */
   readonly immediates: boolean;
   #failure: Error | null = null;
+  #destroyed = false;
   readonly #listeners = new Set<(error: Error) => void>();
 
   constructor(gpu: GPUDevice, info: AdapterInfo, immediates: boolean) {
@@ -206,6 +207,7 @@ export class Device {
 
   /** Releases the device and all its buffers. Later guards reject with `DeviceLostError`. */
   destroy(): void {
+    this.#destroyed = true;
     this.gpu.destroy();
   }
 
@@ -216,7 +218,7 @@ export class Device {
   }
 
   #fail(error: Error): void {
-    if (flags().debug >= 1) console.error(`${error.name}: ${error.message}`);
+    if (flags().debug >= 1 && !this.#destroyed) console.error(`${error.name}: ${error.message}`);
     const replaces = this.#failure === null || error instanceof DeviceLostError;
     if (!replaces) return;
     this.#failure = error;

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BufferUsage, MapMode, platform, ShaderStage } from "#gpu";
-import { type Device, requestDevice } from "../../src/tensor/device.ts";
+import { Device, requestDevice } from "../../src/tensor/device.ts";
 import { CORE_LIMITS, RAISED_LIMITS, type Tier } from "../../src/tensor/tiers.ts";
 
 const SQUARE = /* wgsl */ `
@@ -203,4 +203,75 @@ test("naysay's own errors pass through a guard unchanged", async () => {
   const own = await device.guard(requestDevice({ tier: "T9" as Tier })).catch((error: Error) => error);
   expect((own as Error).name).toBe("ConfigError");
   device.destroy();
+});
+
+describe("errors that no adapter gives on demand", () => {
+  /** A device whose loss and errors are the test's to send. */
+  function fake() {
+    const events = new EventTarget();
+    let lose: (info: { reason: string; message: string }) => void = () => {};
+    const gpu = {
+      label: "fake",
+      queue: {},
+      limits: {},
+      features: new Set(),
+      adapterInfo: {},
+      lost: new Promise((resolve) => {
+        lose = resolve;
+      }),
+      addEventListener: events.addEventListener.bind(events),
+    };
+    const info = { vendor: "v", architecture: "", description: "", backend: "", driver: "", software: false };
+    const device = new Device(gpu as unknown as GPUDevice, { ...info, tier: "T0" }, false);
+    const report = (kind: string, message: string) => {
+      const error = new { [kind]: class extends Error {} }[kind](message);
+      events.dispatchEvent(Object.assign(new Event("uncapturederror", { cancelable: true }), { error }));
+    };
+    return { device, report, lose: (message: string) => lose({ reason: "unknown", message }) };
+  }
+
+  test("out of memory says what to do", async () => {
+    const { device, report } = fake();
+    const waiting = device.guard(new Promise(() => {}));
+    report("GPUOutOfMemoryError", "no room");
+    await expect(waiting).rejects.toMatchObject({
+      name: "DeviceError",
+      message: expect.stringMatching(/micro-batch/),
+    });
+  });
+
+  test("a reset driver is a loss, and the loss outranks an earlier error", async () => {
+    const { device, report, lose } = fake();
+    report("GPUInternalError", "odd");
+    lose("driver was reset");
+    await expect(device.guard(new Promise(() => {}))).rejects.toMatchObject({ name: "DeviceError" });
+    expect(device.failure).toMatchObject({
+      name: "DeviceLostError",
+      message: expect.stringContaining("reset"),
+    });
+  });
+
+  test("a map rejected just before the news of the loss is a loss", async () => {
+    const { device, lose } = fake();
+    const waiting = device.guard(Promise.reject(new Error("map aborted")));
+    setTimeout(() => lose("gone"), 1);
+    await expect(waiting).rejects.toMatchObject({ name: "DeviceLostError" });
+  });
+
+  test("a rejection that is nobody's loss keeps its cause", async () => {
+    const cause = new Error("map aborted");
+    await expect(fake().device.guard(Promise.reject(cause))).rejects.toMatchObject({
+      name: "DeviceError",
+      cause,
+    });
+  });
+
+  test("a listener that was taken off hears nothing", async () => {
+    const { device, report } = fake();
+    const heard: string[] = [];
+    device.onFailure((error) => heard.push(error.name))();
+    device.onFailure((error) => heard.push(error.message));
+    report("GPUValidationError", "bad");
+    expect(heard).toEqual(['device: "fake" reported: bad']);
+  });
 });
