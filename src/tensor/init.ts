@@ -1,9 +1,11 @@
 /** Choosing the device that tensors live on. */
 import { type Backend, setBackend } from "./backend.ts";
+import { eagerRunner } from "./compile.ts";
 import { type DeviceOptions, requestDevice } from "./device.ts";
 import { flags } from "./flags.ts";
 import { Profiler } from "./profiler.ts";
 import { ReferenceBackend } from "./reference.ts";
+import { setEagerRunner } from "./trace.ts";
 import { WebGpuBackend, type WebGpuOptions } from "./webgpu.ts";
 
 export interface InitOptions extends DeviceOptions, WebGpuOptions {
@@ -18,6 +20,7 @@ export interface InitOptions extends DeviceOptions, WebGpuOptions {
 export async function init(options: InitOptions & { device: "reference" }): Promise<ReferenceBackend>;
 export async function init(options?: InitOptions): Promise<WebGpuBackend>;
 export async function init(options: InitOptions = {}): Promise<Backend> {
+  setEagerRunner(eagerRunner);
   if (options.device === "reference") {
     const reference = new ReferenceBackend();
     setBackend(reference);
