@@ -56,7 +56,7 @@ const rules = object({
   /** Share of the problems kept from training. */
   heldOutShare: withDefault(number({ min: 0, max: 1 }), 0.2),
   /** Pose the numbers in ascending order instead of any. */
-  sorted: withDefault(boolean(), true),
+  sorted: withDefault(boolean(), false),
 });
 export type CountdownConfig = Infer<typeof rules>;
 

@@ -63,13 +63,12 @@ test("prompts and answers fit: 7 + 8 tokens, a vocabulary below 48", () => {
   }
 });
 
-test("by default: sums and differences of sorted numbers", () => {
+test("by default: sums and differences, most modes accepted", () => {
   const easy = new Countdown();
   expect([easy.count("train"), easy.count("heldOut"), easy.tokenizer.vocabSize]).toEqual([450, 100, 37]);
   const rng = new Rng(1, Stream.data);
   for (let i = 0; i < 300; i++) {
     const problem = easy.sample(rng, "train");
-    expect([...problem.numbers].sort((a, b) => a - b)).toEqual(problem.numbers);
     expect(problem.modes.length).toBeGreaterThanOrEqual(3);
     expect(easy.tokenizer.decode(easy.trace(rng, problem).completion)).not.toContain("*");
   }
