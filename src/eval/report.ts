@@ -153,7 +153,7 @@ export function renderReport(summary: Summary, rows: readonly MetricsRow[]): str
 <p>Pass@k on held-out prompts, unbiased${withIntervals ? `; ${level} % intervals by paired bootstrap over prompts` : ""}.</p>
 <dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd><code>${escapeHtml(value)}</code></dd>`).join("\n")}</dl>
 ${table(arms)}
-<section class="wide"><h2>Pass@k</h2>${lineChart({ title: "Pass@k by k", xLabel: "k (samples per prompt)", yLabel: "Pass@k", series: passSeries(arms), logX: true, percent: true, yMax: 1, width: 680, height: 380 })}</section>
+<section class="wide"><h2>Pass@k</h2>${lineChart({ title: "Pass@k by k", xLabel: "k (samples per prompt)", yLabel: "Pass@k", series: passSeries(arms), logX: true, percent: true, yMax: 1, width: 560, height: 330 })}</section>
 <div class="grid2">${charts.join("\n")}</div>
 </body></html>
 `;

@@ -7,6 +7,7 @@
  */
 
 import { CheckpointError } from "../tensor/errors.ts";
+import { pow2 } from "../tensor/mathBits.ts";
 import { type JsonValue, parseStrictJson } from "./strictJson.ts";
 
 /** I64 is read only: integers beyond 2^53 would lose their value elsewhere. */
@@ -264,7 +265,7 @@ function halfToFloat(bits: number): number {
   const mantissa = bits & 1023;
   if (exponent === 31) return mantissa ? Number.NaN : sign * Number.POSITIVE_INFINITY;
   if (exponent === 0) return sign * mantissa * 5.9604644775390625e-8; // 2^-24
-  return sign * (1024 + mantissa) * 2 ** (exponent - 25);
+  return sign * (1024 + mantissa) * pow2(exponent - 25);
 }
 
 /** The values of a floating entry as float32 (F64 is rounded); throws a CheckpointError for integers and BOOL. */

@@ -1,3 +1,4 @@
+import { expect, test } from "vitest";
 import * as browser from "../../src/model/fs.browser.ts";
 import { memoryFiles } from "../../src/model/fs.browser.ts";
 import { filesSuite } from "./filesSuite.ts";
@@ -17,3 +18,15 @@ filesSuite("browser", async () => {
   await browser.mkdirp(root);
   return { files: browser, root };
 });
+
+test.skipIf(typeof navigator === "undefined" || !navigator.storage)(
+  "a page keeps files in its own storage",
+  async () => {
+    await browser.mkdirp("kept");
+    await browser.writeFileAtomic("kept/a", new Uint8Array([1, 2]));
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("naysay");
+    const handle = await (await root.getDirectoryHandle("kept")).getFileHandle("a");
+    expect((await handle.getFile()).size).toBe(2);
+    await browser.remove("kept");
+  },
+);
