@@ -73,7 +73,8 @@ function elements(shape: readonly JsonValue[]): number | undefined {
 
 /** The typed array of a dtype over bytes [begin, end) of the file; a copy, as the file's bytes may be unaligned. */
 function typed(dtype: SafetensorsDType, file: Uint8Array, begin: number, end: number): SafetensorsData {
-  const bytes = file.slice(begin, end);
+  const bytes = new Uint8Array(end - begin); // not slice(): a Node Buffer's is a view, unaligned at that
+  bytes.set(file.subarray(begin, end));
   switch (dtype) {
     case "F64":
       return new Float64Array(bytes.buffer);

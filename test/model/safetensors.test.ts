@@ -65,6 +65,21 @@ test("writes what it reads, bit for bit", () => {
   expect(readSafetensors(shifted.subarray(3)).tensors.get("w")!.data).toEqual(tensors.get("w")!.data);
 });
 
+test("copies out of arrays whose slice is a view, such as Node's Buffer", () => {
+  class View extends Uint8Array<ArrayBuffer> {
+    override slice(begin?: number, end?: number): Uint8Array<ArrayBuffer> {
+      return this.subarray(begin, end);
+    }
+  }
+  const bytes = sample();
+  const pool = new ArrayBuffer(bytes.length + 5);
+  const view = new View(pool, 5);
+  view.set(bytes);
+  const { tensors } = readSafetensors(view);
+  view.fill(0);
+  expect(tensors).toEqual(readSafetensors(bytes).tensors);
+});
+
 test("any tensors survive writing and reading", () => {
   const tensor = fc
     .tuple(fc.array(fc.nat(4), { maxLength: 4 }), fc.constantFrom("F32", "I32", "F64", "U8"), fc.nat())
