@@ -16,7 +16,7 @@ export { pow } from "./mathPow.ts";
 
 const LN2_HI = 0.6931471803691238;
 const LN2_LO = 1.9082149292705877e-10;
-const INV_LN2 = 1.4426950408889634;
+const INV_LN2 = Math.LOG2E;
 const TWO_54 = 18014398509481984;
 
 /** e^x. */

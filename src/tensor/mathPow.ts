@@ -9,7 +9,7 @@
 
 import { clearLow, fromWords, highWord, lowWord, scale } from "./mathBits.ts";
 
-const LG2 = 0.6931471805599453;
+const LG2 = Math.LN2;
 const LG2_H = 0.6931471824645996;
 const LG2_L = -1.904654299957768e-9;
 const CP = 0.9617966939259756; // 2 / (3 ln2)

@@ -65,9 +65,11 @@ export function philox(counter: Words4, key: Seed): [number, number, number, num
 /** The words of a seed given as an integer in [0, 2^64), as decimal or 0x text, or already as words. */
 export function seedWords(seed: number | bigint | string | Seed): Seed {
   if (typeof seed === "object") {
-    for (const word of seed) checkWord(word, "seed word");
-    if (seed.length !== 2)
-      throw new ConfigError(`seed: 2 words expected, got ${seed.length}. Pass [low, high].`);
+    const words: readonly number[] = seed;
+    if (words.length !== 2) {
+      throw new ConfigError(`seed: 2 words expected, got ${words.length}. Pass [low, high].`);
+    }
+    for (const word of words) checkWord(word, "seed word");
     return [seed[0], seed[1]];
   }
   if (typeof seed === "number" && !(Number.isSafeInteger(seed) && seed >= 0)) {

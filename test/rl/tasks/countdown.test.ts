@@ -1,0 +1,216 @@
+import { expect, test } from "vitest";
+import { Countdown, countdownModes } from "../../../src/rl/tasks/countdown.ts";
+import { ConfigError } from "../../../src/tensor/errors.ts";
+import { Rng, Stream } from "../../../src/tensor/random.ts";
+
+const task = new Countdown();
+const { tokenizer } = task;
+
+/**
+ * An independent checker: all values an expression's text can take by splitting at its last operator of lowest
+ * precedence, recursively. Returns undefined for anything that is not an expression.
+ */
+function brute(symbols: string[]): { value: number; numbers: number[] } | undefined {
+  if (symbols.length === 0) return undefined;
+  if (symbols.length === 1) {
+    return /^\d+$/.test(symbols[0])
+      ? { value: Number(symbols[0]), numbers: [Number(symbols[0])] }
+      : undefined;
+  }
+  for (const operators of [["+", "-"], ["*"]]) {
+    let depth = 0;
+    for (let i = symbols.length - 1; i >= 1; i--) {
+      if (symbols[i] === ")") depth++;
+      if (symbols[i] === "(") depth--;
+      if (depth !== 0 || !operators.includes(symbols[i])) continue;
+      const left = brute(symbols.slice(0, i));
+      // a sign may stand only at the head of a sum: never right of an operator
+      const right = symbols[i + 1] === "-" ? undefined : brute(symbols.slice(i + 1));
+      if (!left || !right) return undefined;
+      const numbers = [...left.numbers, ...right.numbers];
+      if (symbols[i] === "+") return { value: left.value + right.value, numbers };
+      if (symbols[i] === "-") return { value: left.value - right.value, numbers };
+      return { value: left.value * right.value, numbers };
+    }
+  }
+  if (symbols[0] === "-") {
+    const inner = symbols[1] === "-" ? undefined : brute(symbols.slice(1));
+    return inner && { value: -inner.value, numbers: inner.numbers };
+  }
+  if (symbols[0] === "(" && symbols[symbols.length - 1] === ")" && symbols.length > 3) {
+    return brute(symbols.slice(1, -1));
+  }
+  return undefined;
+}
+
+function bruteVerdict(numbers: readonly number[], target: number, text: string): boolean {
+  const result = brute(text.split(" ").filter(Boolean));
+  const sort = (list: readonly number[]) => [...list].sort((a, b) => a - b).join();
+  return result !== undefined && result.value === target && sort(result.numbers) === sort(numbers);
+}
+
+const judge = (numbers: number[], target: number, answer: string) =>
+  task.verify(task.prompt(numbers, target), [...tokenizer.encode(answer), tokenizer.eos]);
+
+test("prompts and answers fit: 7 + 8 tokens, a vocabulary below 48", () => {
+  expect(tokenizer.vocabSize).toBeLessThan(48);
+  expect(tokenizer.decode(task.prompt([3, 7, 2], 13))).toBe("3 7 2 = 13 :");
+  const rng = new Rng(1, Stream.data);
+  for (let i = 0; i < 500; i++) {
+    const problem = task.sample(rng, "train");
+    expect(problem.prompt.length).toBe(task.promptLength);
+    expect(task.trace(rng, problem).completion.length).toBeLessThanOrEqual(task.maxCompletionLength);
+  }
+});
+
+test("judges form, numbers and value apart", () => {
+  expect(judge([3, 7, 2], 13, "3 * 2 + 7")).toEqual({ reward: 1, valid: true, reason: "right" });
+  expect(judge([3, 7, 2], 13, "7 + ( 2 * 3 )").reward).toBe(1);
+  expect(judge([3, 7, 2], 6, "- 3 + 7 + 2").reward).toBe(1);
+  expect(judge([3, 7, 2], 13, "7 + 2 * 3").reason).toBe("right"); // * binds first
+  expect(judge([3, 7, 2], 27, "( 7 + 2 ) * 3").reason).toBe("right");
+  expect(judge([3, 7, 2], 27, "7 + 2 * 3").reason).toBe("wrongValue");
+  expect(judge([9, 3, 2], 4, "9 - 3 - 2").reason).toBe("right"); // from the left
+  expect(judge([3, 7, 2], 13, "7 + 3 + 3").reason).toBe("wrongNumbers");
+  expect(judge([3, 7, 2], 10, "7 + 3").reason).toBe("wrongNumbers");
+  for (const bad of [
+    "",
+    "3",
+    "3 +",
+    "+ 3 7 2",
+    "3 7 + 2",
+    "( 3 ) + 7 - 2",
+    "( 3 + 7 + 2",
+    "3 + 7 + 2 )",
+    "3 + - 7 + 2",
+  ]) {
+    const verdict = judge([3, 7, 2], 12, bad);
+    expect([bad, verdict.reward]).toEqual([bad, 0]);
+    expect(verdict.valid).toBe(false);
+  }
+  expect(judge([3, 7, 2], 12, "3 + 7 + 2 = 12").reason).toBe("malformed");
+});
+
+test("an answer ends with EOS and padding", () => {
+  const prompt = task.prompt([3, 7, 2], 12);
+  const answer = tokenizer.encode("3 + 7 + 2");
+  const { eos, pad, bos } = tokenizer;
+  expect(task.verify(prompt, [...answer, eos, pad, pad]).reason).toBe("right");
+  expect(task.verify(prompt, answer).reason).toBe("unfinished");
+  expect(task.verify(prompt, [...answer, pad, eos]).reason).toBe("malformed");
+  expect(task.verify(prompt, [...answer, eos, eos]).reason).toBe("trailing");
+  expect(task.verify(prompt, [...answer, eos, bos]).reason).toBe("trailing");
+  expect(task.verify(prompt, [...tokenizer.encode("( ( 3 + 7 ) + 2 )"), eos]).reason).toBe("unfinished");
+  expect(task.verify(prompt, [9999, -1, 1.5, eos]).reason).toBe("malformed");
+  expect(() => task.verify(prompt.slice(1), answer)).toThrow(ConfigError);
+  expect(() => task.verify(prompt.with(4, 5), answer)).toThrow(/prompt/);
+});
+
+test("agrees with an independent checker on 10,000 random answers", () => {
+  const rng = new Rng(2, Stream.test);
+  const counts = { right: 0, wrong: 0 };
+  for (let i = 0; i < 10_000; i++) {
+    const problem = task.sample(rng, "train");
+    let symbols = tokenizer.decode(task.trace(rng, problem).completion).split(" ");
+    const changes = rng.int(3);
+    for (let change = 0; change < changes; change++) {
+      const at = rng.int(symbols.length);
+      const all = ["(", ")", "+", "-", "*", ...problem.numbers.map(String), "1", "2"];
+      const kind = rng.int(4);
+      if (kind === 0) symbols[at] = all[rng.int(all.length)];
+      else if (kind === 1) symbols = symbols.filter((_, j) => j !== at);
+      else if (kind === 2) symbols.splice(at, 0, all[rng.int(all.length)]);
+      else rng.shuffle(symbols);
+      if (symbols.length === 0) symbols = ["1"];
+    }
+    if (symbols.length > 7) symbols.length = 7;
+    const text = symbols.join(" ");
+    const wanted = bruteVerdict(problem.numbers, problem.target, text);
+    const got = judge([...problem.numbers], problem.target, text).reward === 1;
+    expect([text, problem.key, got]).toEqual([text, problem.key, wanted]);
+    counts[wanted ? "right" : "wrong"]++;
+  }
+  expect(counts.right).toBeGreaterThan(2000);
+  expect(counts.wrong).toBeGreaterThan(4000);
+});
+
+test("traces marked correct verify, corrupted ones do not, in the configured shares", () => {
+  const rng = new Rng(3, Stream.data);
+  const N = 6000;
+  let corrupted = 0;
+  const modes: Record<string, number> = {};
+  for (let i = 0; i < N; i++) {
+    const problem = task.sample(rng, "train");
+    const trace = task.trace(rng, problem);
+    const verdict = task.verify(problem.prompt, trace.completion);
+    expect(verdict.reason).toBe(trace.correct ? "right" : "wrongValue");
+    expect(problem.modes).toContain(trace.mode);
+    if (!trace.correct) corrupted++;
+    if (problem.modes.length === countdownModes.length) modes[trace.mode] = (modes[trace.mode] ?? 0) + 1;
+  }
+  expect(Math.abs(corrupted / N - 0.3)).toBeLessThan(0.03);
+  const total = Object.values(modes).reduce((a, b) => a + b);
+  for (const [i, share] of [0.5, 0.25, 0.15, 0.1].entries()) {
+    expect(Math.abs(modes[countdownModes[i]] / total - share)).toBeLessThan(0.05);
+  }
+  const pure = new Countdown({ corruption: 0 });
+  const wrong = new Countdown({ corruption: 1 });
+  for (let i = 0; i < 300; i++) {
+    expect(pure.trace(rng, pure.sample(rng, "train")).correct).toBe(true);
+    expect(wrong.trace(rng, wrong.sample(rng, "train")).correct).toBe(false);
+  }
+});
+
+test("most problems accept several modes, some only minority ones", () => {
+  const problems = task.distinct(new Rng(4, Stream.data), "train", task.count("train"));
+  const share = (test: (modes: readonly string[]) => boolean) =>
+    problems.filter((problem) => test(problem.modes)).length / problems.length;
+  expect(share((modes) => modes.length >= 2)).toBeGreaterThan(0.9);
+  const minority = share((modes) => !modes.includes("flat"));
+  expect(minority).toBeGreaterThan(0.1);
+  expect(minority).toBeLessThan(0.4);
+});
+
+test("no held-out problem is ever among the training prompts, whatever the seed", () => {
+  const held = new Set(
+    task.distinct(new Rng(5, Stream.eval), "heldOut", task.count("heldOut")).map(({ key }) => key),
+  );
+  expect(held.size).toBe(task.count("heldOut"));
+  expect(held.size).toBeGreaterThan(200);
+  const canonical = (prompt: readonly number[]) => {
+    const [a, b, c, , target] = tokenizer.decode(prompt).split(" ").map(Number);
+    return `${[a, b, c].sort((x, y) => x - y).join()}=${target}`;
+  };
+  for (let seed = 0; seed < 40; seed++) {
+    const rng = new Rng(seed, Stream.data);
+    for (let i = 0; i < 200; i++) expect(held.has(canonical(task.sample(rng, "train").prompt))).toBe(false);
+  }
+  const again = new Countdown({ corruption: 0.1 });
+  expect(again.distinct(new Rng(6, 0), "heldOut", held.size).every(({ key }) => held.has(key))).toBe(true);
+});
+
+test("the same seed gives the same problems and traces", () => {
+  const draw = () => {
+    const rng = new Rng(7, Stream.data);
+    return Array.from({ length: 20 }, () => {
+      const problem = task.sample(rng, "train");
+      return [problem, task.trace(rng, problem)];
+    });
+  };
+  expect(draw()).toEqual(draw());
+});
+
+test("difficulty is configurable and bad configurations are named", () => {
+  const easy = new Countdown({ numbers: [1, 4], targets: [1, 12], operators: ["+", "-"], sorted: true });
+  expect(easy.tokenizer.vocabSize).toBe(3 + 7 + 12);
+  const problem = easy.sample(new Rng(8, 0), "train");
+  expect([...problem.numbers].sort((a, b) => a - b)).toEqual(problem.numbers);
+  const flat = new Countdown({ modeWeights: [1, 0, 0, 0] });
+  expect(flat.sample(new Rng(9, 0), "train").modes).toEqual(["flat"]);
+  expect(() => new Countdown({ corruption: Number.NaN })).toThrow(/corruption.*NaN/);
+  expect(() => new Countdown({ numbers: [9, 1] })).toThrow(/Swap/);
+  expect(() => new Countdown({ corrupt: 0.2 } as object)).toThrow('Did you mean "corruption"?');
+  expect(() => new Countdown({ heldOutShare: 0 }).sample(new Rng(1, 0), "heldOut")).toThrow(ConfigError);
+  expect(() => task.distinct(new Rng(1, 0), "heldOut", 1e6)).toThrow(/distinct heldOut/);
+  expect(() => task.trace(new Rng(1, 0), { key: "x", prompt: [], modes: [] })).toThrow(ConfigError);
+});
