@@ -154,7 +154,12 @@ export class AdamW {
       "a finite number of at least 0",
     );
     check("maxGradNorm", maxGradNorm, maxGradNorm === undefined || maxGradNorm > 0, "a number above 0");
-    check("gradScale", gradScale, gradScale >= 0 && Number.isFinite(gradScale), "a finite number of at least 0");
+    check(
+      "gradScale",
+      gradScale,
+      gradScale >= 0 && Number.isFinite(gradScale),
+      "a finite number of at least 0",
+    );
     const { params: p, grads: g, m, v } = this;
     return this.program(p.flat, g.flat, m.flat, v.flat, this.decayed, {
       decay: lr * weightDecay,

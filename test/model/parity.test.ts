@@ -39,7 +39,11 @@ async function load(name: string) {
     return e;
   };
   const params = allocateParameters(config);
-  expect([...weights.tensors.keys()].sort()).toEqual(parameterSpecs(config).map((s) => s.name).sort());
+  expect([...weights.tensors.keys()].sort()).toEqual(
+    parameterSpecs(config)
+      .map((s) => s.name)
+      .sort(),
+  );
   for (const [key, e] of weights.tensors) {
     expect(params.get(key).shape).toEqual(e.shape);
     params.get(key).write(toFloat32(e));
@@ -47,7 +51,15 @@ async function load(name: string) {
   const integers = (key: string): Tensor =>
     tensor(Uint32Array.from(entry(key).data as Int32Array), { shape: entry(key).shape, dtype: "u32" });
   const mask = tensor(toFloat32(entry("mask")), { shape: entry("mask").shape });
-  return { config, params, model: new Transformer(config), ids: integers("input_ids"), targets: integers("targets"), mask, entry };
+  return {
+    config,
+    params,
+    model: new Transformer(config),
+    ids: integers("input_ids"),
+    targets: integers("targets"),
+    mask,
+    entry,
+  };
 }
 
 describe.each(["llama", "gpt2", "qwen3"])("%s as PyTorch computes it", (name) => {
