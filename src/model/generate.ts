@@ -127,7 +127,9 @@ export class Generator {
   ): Promise<Generated> {
     const request = checkRequest(this.model.config, prompts, options, this.rows);
     if (this.busy) {
-      throw new ConfigError("generate: one call at a time expected, got a second. Await the first or make another Generator.");
+      throw new ConfigError(
+        "generate: one call at a time expected, got a second. Await the first or make another Generator.",
+      );
     }
     this.busy = true;
     try {

@@ -76,16 +76,7 @@ export class Transformer {
 
   /** Embeds and runs every layer and the last norm under the positions, mask and cache of `pass`. */
   run(params: Parameters, tokens: Tensor, pass: Pass): Tensor {
-    if (tokens.dtype !== "u32") {
-      throw new DTypeError(
-        `transformer: tokens of dtype u32 were expected, got ${tokens.dtype}. Make them with dtype: "u32".`,
-      );
-    }
-    if (tokens.shape.length !== 2 || tokens.size === 0) {
-      throw new ShapeError(
-        `transformer: tokens[B, T] were expected, got ${show(tokens.shape)}. Add a batch axis.`,
-      );
-    }
+    checkTokens(tokens);
     if (
       tokens.shape[1] > this.config.maxPositions &&
       pass.remember === undefined &&
@@ -221,8 +212,22 @@ export class Transformer {
   }
 }
 
+function checkTokens(tokens: Tensor): void {
+  if (tokens.dtype !== "u32") {
+    throw new DTypeError(
+      `transformer: tokens of dtype u32 were expected, got ${tokens.dtype}. Make them with dtype: "u32".`,
+    );
+  }
+  if (tokens.shape.length !== 2 || tokens.size === 0) {
+    throw new ShapeError(
+      `transformer: tokens[B, T] were expected, got ${show(tokens.shape)}. Add a batch axis.`,
+    );
+  }
+}
+
 /** Positions and mask of whole sequences: a query at t sees the keys from its row's start up to t. */
 export function causalPass(tokens: Tensor, start?: Tensor): Pass {
+  checkTokens(tokens);
   const [b, t] = tokens.shape;
   const query = ops.iota([t, t], 0);
   const key = ops.iota([t, t], 1);
