@@ -7,9 +7,20 @@
 
 export type Atom =
   | { readonly kind: "var"; readonly key: string; readonly extent: number }
-  | { readonly kind: "div" | "mod"; readonly key: string; readonly extent: number; readonly of: Affine; readonly by: number }
+  | {
+      readonly kind: "div" | "mod";
+      readonly key: string;
+      readonly extent: number;
+      readonly of: Affine;
+      readonly by: number;
+    }
   /** Read at run time; `names` has one expression, or one for each of four lanes. */
-  | { readonly kind: "opaque"; readonly key: string; readonly extent: number; readonly names: readonly string[] };
+  | {
+      readonly kind: "opaque";
+      readonly key: string;
+      readonly extent: number;
+      readonly names: readonly string[];
+    };
 
 export interface Term {
   readonly coef: number;
@@ -106,7 +117,8 @@ function splitBy(e: Affine, c: number): Split {
   return { whole: make(e.constant - r, whole), rest: make(r, rest) };
 }
 
-function quotientOf(e: Affine, c: number): Affine {
+/** e / c where every coefficient and the constant are multiples of c. */
+export function exactQuotient(e: Affine, c: number): Affine {
   return make(
     e.constant / c,
     e.terms.map((t) => ({ coef: t.coef / c, atom: t.atom })),
@@ -122,7 +134,7 @@ function commonFactor(e: Affine, c: number): { g: number; high: Affine; low: Aff
     if (g <= 1) continue;
     const low = make(e.constant % g, sorted.slice(p));
     if (maxOf(low) < g) {
-      return { g, high: quotientOf(make(e.constant - (e.constant % g), sorted.slice(0, p)), g), low };
+      return { g, high: exactQuotient(make(e.constant - (e.constant % g), sorted.slice(0, p)), g), low };
     }
   }
   return null;
@@ -133,7 +145,7 @@ export function div(e: Affine, c: number): Affine {
   if (c === 1) return e;
   if (maxOf(e) < c) return ZERO;
   const { whole, rest } = splitBy(e, c);
-  const front = quotientOf(whole, c);
+  const front = exactQuotient(whole, c);
   if (maxOf(rest) < c) return front;
   const f = commonFactor(rest, c);
   if (f && f.g === c) return plus(front, f.high);
@@ -149,7 +161,7 @@ export function div(e: Affine, c: number): Affine {
 
 /** e mod c. */
 export function mod(e: Affine, c: number): Affine {
-  if (c === 1) return ZERO;
+  if (c <= 1) return ZERO;
   const { rest } = splitBy(e, c);
   if (maxOf(rest) < c) return rest;
   const f = commonFactor(rest, c);

@@ -51,7 +51,10 @@ export function backward(
     cts.set(v, old ? add(old, g) : g);
   };
   for (const o of outputs) accumulate(o.value, o.g);
-  const active = activeNodes(wrt, outputs.map((o) => o.value));
+  const active = activeNodes(
+    wrt,
+    outputs.map((o) => o.value),
+  );
   const flows = new Set<Value>(wrt);
   for (const n of active) for (const r of n.results) flows.add(r);
   for (const node of active.reverse()) {
@@ -100,7 +103,8 @@ export function valueAndGrad<P, A extends readonly unknown[], X = undefined>(
 ): (params: P, ...rest: A) => GradResult<P, X> {
   return (params: P, ...rest: A): GradResult<P, X> => {
     const trace = currentTrace();
-    if (!trace) return callOnce(valueAndGrad(fn) as (...a: never[]) => unknown, [params, ...rest]) as GradResult<P, X>;
+    if (!trace)
+      return callOnce(valueAndGrad(fn) as (...a: never[]) => unknown, [params, ...rest]) as GradResult<P, X>;
     const given = tensorsOf(params);
     const named = given.map((t) => alias(t));
     const result = fn(withTensors(params, named), ...rest);
@@ -136,22 +140,35 @@ export function customVjp<A extends readonly Tensor[]>(
   backwardFn: (ctx: { g: Tensor; inputs: A; output: Tensor }) => (Tensor | null)[],
 ): (...args: A) => Tensor {
   return (...args: A): Tensor => {
-    if (!currentTrace()) return callOnce(customVjp(fn, backwardFn) as (...a: never[]) => unknown, args) as Tensor;
+    if (!currentTrace())
+      return callOnce(customVjp(fn, backwardFn) as (...a: never[]) => unknown, args) as Tensor;
     const out = fn(...args);
     return customVjpBoundary([out], args, {
       outputs: 1,
       backward: ({ g, inputs, outputs }) =>
-        g[0] ? backwardFn({ g: g[0], inputs: inputs as unknown as A, output: outputs[0] }) : inputs.map(() => null),
+        g[0]
+          ? backwardFn({ g: g[0], inputs: inputs as unknown as A, output: outputs[0] })
+          : inputs.map(() => null),
     })[0];
   };
 }
 
 /** Copies the nodes that `outputs` need beyond `externals`, reading those through `replace`. */
-function cloneRegion(outputs: readonly Value[], region: ReadonlySet<Node>, replace: Map<Value, Value>): Value[] {
+function cloneRegion(
+  outputs: readonly Value[],
+  region: ReadonlySet<Node>,
+  replace: Map<Value, Value>,
+): Value[] {
   const copies = new Map<Value, Value>(replace);
   const nodes = [...region].sort((a, b) => a.id - b.id);
   for (const n of nodes) {
-    const copy = new Node(n.op, n.inputs.map((v) => copies.get(v) ?? v), n.attrs, n.results, n.meta);
+    const copy = new Node(
+      n.op,
+      n.inputs.map((v) => copies.get(v) ?? v),
+      n.attrs,
+      n.results,
+      n.meta,
+    );
     n.results.forEach((r, i) => {
       copies.set(r, copy.results[i]);
     });
@@ -171,7 +188,9 @@ export function checkpoint<A extends readonly unknown[], R extends Tensor | read
     if (!trace) return fn(...args);
     const start = new Node("mark", [], {}, []).id;
     const result = fn(...args);
-    const outs = (isTensor(result) ? [result] : [...(result as readonly Tensor[])]).map((t) => trace.valueOf(t));
+    const outs = (isTensor(result) ? [result] : [...(result as readonly Tensor[])]).map((t) =>
+      trace.valueOf(t),
+    );
     const region = new Set<Node>();
     const externals = new Set<Value>();
     const stack = outs.map((v) => v.node);

@@ -19,14 +19,17 @@ export interface HostScalar {
 /** A u32 argument (a position, a seed word). */
 export function u32(value: number): HostScalar {
   if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) {
-    throw new TensorError(`u32: an integer in [0, 2^32) was expected, got ${value}. Split 64-bit numbers in two words.`);
+    throw new TensorError(
+      `u32: an integer in [0, 2^32) was expected, got ${value}. Split 64-bit numbers in two words.`,
+    );
   }
   return { scalar: value, dtype: "u32" };
 }
 
 /** An i32 argument. */
 export function i32(value: number): HostScalar {
-  if ((value | 0) !== value) throw new TensorError(`i32: a 32-bit integer was expected, got ${value}. Use a float.`);
+  if ((value | 0) !== value)
+    throw new TensorError(`i32: a 32-bit integer was expected, got ${value}. Use a float.`);
   return { scalar: value, dtype: "i32" };
 }
 
@@ -103,7 +106,12 @@ function flatten(label: string, args: readonly unknown[], options: CompileOption
         }
         leaves.scalars.push(s);
         parts.push(`${path}:#${s.dtype}`);
-      } else if (leaf === undefined || leaf === null || typeof leaf === "boolean" || typeof leaf === "string") {
+      } else if (
+        leaf === undefined ||
+        leaf === null ||
+        typeof leaf === "boolean" ||
+        typeof leaf === "string"
+      ) {
         parts.push(`${path}:=${String(leaf)}`);
       } else {
         throw new TensorError(
@@ -168,7 +176,12 @@ export function traceCall(
 }
 
 /** Storages and numbers in the order of the graph's inputs: arguments as they came, then captures. */
-function runArgs(label: string, args: readonly unknown[], options: CompileOptions, captures: readonly Tensor[]): (Storage | number)[] {
+function runArgs(
+  label: string,
+  args: readonly unknown[],
+  options: CompileOptions,
+  captures: readonly Tensor[],
+): (Storage | number)[] {
   const list: (Storage | number)[] = [];
   args.forEach((arg, position) => {
     if (options.static?.includes(position)) return;
@@ -187,7 +200,9 @@ function runArgs(label: string, args: readonly unknown[], options: CompileOption
 }
 
 function unpack(program: Program, storages: readonly Storage[]): unknown {
-  const tensors = storages.map((s, i) => Tensor.concrete(program.outputs[i].shape, program.outputs[i].dtype, s));
+  const tensors = storages.map((s, i) =>
+    Tensor.concrete(program.outputs[i].shape, program.outputs[i].dtype, s),
+  );
   return mapTree(program.result, (leaf) => (leaf instanceof OutputSlot ? tensors[leaf.index] : leaf));
 }
 
@@ -195,7 +210,9 @@ function checkStates(label: string, leaves: Leaves): void {
   const states = leaves.tensors.filter((t) => t.state).map((t) => t.tensor.storage);
   for (const s of states) {
     if (leaves.tensors.filter((t) => t.tensor.storage === s).length > 1) {
-      throw new TensorError(`${label}: a state was expected once among the arguments, got it twice. Pass it once.`);
+      throw new TensorError(
+        `${label}: a state was expected once among the arguments, got it twice. Pass it once.`,
+      );
     }
   }
 }
@@ -296,9 +313,16 @@ export function callOnce(fn: (...args: never[]) => unknown, args: readonly unkno
 /** Gives a state (an argument named in compile's `state` option) a new value; its handle names it from here on. */
 export function assign(state: Tensor, value: Tensor): void {
   const trace = currentTrace();
-  if (!trace) throw new TensorError("assign: an open trace was expected, got a call outside compile. Use tensor.write() there.");
+  if (!trace)
+    throw new TensorError(
+      "assign: an open trace was expected, got a call outside compile. Use tensor.write() there.",
+    );
   const v = trace.valueOf(value);
-  if (v.dtype !== state.dtype || v.shape.length !== state.shape.length || v.shape.some((d, i) => d !== state.shape[i])) {
+  if (
+    v.dtype !== state.dtype ||
+    v.shape.length !== state.shape.length ||
+    v.shape.some((d, i) => d !== state.shape[i])
+  ) {
     throw new TensorError(
       `assign: ${state.dtype}[${state.shape}] was expected, got ${v.dtype}[${v.shape}]. Cast or reshape the value.`,
     );

@@ -17,7 +17,10 @@ function shapeOf(data: Nested): number[] {
 }
 
 /** A tensor from nested arrays, or from flat data and a shape. Throws `ShapeError` where sizes disagree. */
-export function tensor(data: Nested | ArrayLike<number>, options: { shape?: Shape; dtype?: DType } = {}): Tensor {
+export function tensor(
+  data: Nested | ArrayLike<number>,
+  options: { shape?: Shape; dtype?: DType } = {},
+): Tensor {
   const dtype = options.dtype ?? "f32";
   let flat: ArrayLike<number>;
   let shape: Shape;
@@ -67,7 +70,10 @@ export interface FlatLayout {
 }
 
 /** Places named tensors one after another in as few segments as the binding limit allows; none is cut. */
-export function flatLayout(specs: readonly { name: string; shape: Shape }[], limit = SEGMENT_LIMIT): FlatLayout {
+export function flatLayout(
+  specs: readonly { name: string; shape: Shape }[],
+  limit = SEGMENT_LIMIT,
+): FlatLayout {
   const segments = [0];
   const parts = specs.map(({ name, shape }) => {
     const size = Math.ceil(Math.max(numel(shape), 1) / SEGMENT_ALIGN) * SEGMENT_ALIGN;

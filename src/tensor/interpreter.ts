@@ -9,7 +9,8 @@ import { opByName } from "./ops/table.ts";
 export type Precision = "f64" | "f32";
 
 function round(a: NDArray, precision: Precision): NDArray {
-  if (precision === "f32" && a.dtype === "f32") for (let i = 0; i < a.data.length; i++) a.data[i] = Math.fround(a.data[i]);
+  if (precision === "f32" && a.dtype === "f32")
+    for (let i = 0; i < a.data.length; i++) a.data[i] = Math.fround(a.data[i]);
   return a;
 }
 

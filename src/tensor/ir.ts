@@ -25,7 +25,13 @@ export class Node {
   /** Side information that no pass compares: a custom backward function, a label. */
   readonly meta: unknown;
 
-  constructor(op: string, inputs: readonly Value[], attrs: Attrs, types: readonly ValueType[], meta?: unknown) {
+  constructor(
+    op: string,
+    inputs: readonly Value[],
+    attrs: Attrs,
+    types: readonly ValueType[],
+    meta?: unknown,
+  ) {
     this.op = op;
     this.inputs = inputs;
     this.attrs = attrs;
@@ -91,7 +97,10 @@ export function topoOrder(graph: Graph): Node[] {
  * Rebuilds a graph. `visit(node, inputs)` gets each node with its inputs already replaced and returns its new
  * results, or `null` to keep the node.
  */
-export function rewrite(graph: Graph, visit: (node: Node, inputs: Value[]) => readonly Value[] | null): Graph {
+export function rewrite(
+  graph: Graph,
+  visit: (node: Node, inputs: Value[]) => readonly Value[] | null,
+): Graph {
   const map = new Map<Value, Value>();
   const get = (v: Value): Value => map.get(v) ?? v;
   for (const node of topoOrder(graph)) {
@@ -99,7 +108,8 @@ export function rewrite(graph: Graph, visit: (node: Node, inputs: Value[]) => re
     let results = node.op === "input" ? null : visit(node, inputs);
     if (results === null) {
       // Kept nodes are rebuilt too: ids then keep the order of the old graph, which is the order of execution.
-      const kept = node.op === "input" ? node : new Node(node.op, inputs, node.attrs, node.results, node.meta);
+      const kept =
+        node.op === "input" ? node : new Node(node.op, inputs, node.attrs, node.results, node.meta);
       results = kept.results;
     }
     for (let i = 0; i < results.length; i++) {

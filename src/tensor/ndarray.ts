@@ -14,7 +14,11 @@ export function ndarray(shape: Shape, dtype: DType, data?: ArrayLike<number>): N
 }
 
 /** Fills a new array by index: `f(index, flat)`. The index array is reused between calls. */
-export function fillByIndex(shape: Shape, dtype: DType, f: (index: number[], flat: number) => number): NDArray {
+export function fillByIndex(
+  shape: Shape,
+  dtype: DType,
+  f: (index: number[], flat: number) => number,
+): NDArray {
   const out = ndarray(shape, dtype);
   const index = new Array<number>(shape.length).fill(0);
   for (let flat = 0; flat < out.data.length; flat++) {

@@ -62,7 +62,8 @@ export class ReferenceBackend implements Backend {
     const out = (storage as ReferenceStorage).data;
     for (let i = 0; i < out.length; i++) {
       const x = data[i];
-      out[i] = dtype === "bool" ? (x ? 1 : 0) : this.precision === "f32" && dtype === "f32" ? Math.fround(x) : x;
+      out[i] =
+        dtype === "bool" ? (x ? 1 : 0) : this.precision === "f32" && dtype === "f32" ? Math.fround(x) : x;
     }
   }
 

@@ -62,7 +62,9 @@ export function normalizeAxis(op: string, axis: number, rank: number): number {
 export function checkShape(op: string, shape: Shape): void {
   for (const d of shape) {
     if (!Number.isInteger(d) || d < 0) {
-      throw new ShapeError(`${op}: sizes must be integers of at least 0, got ${show(shape)}. Check the shape.`);
+      throw new ShapeError(
+        `${op}: sizes must be integers of at least 0, got ${show(shape)}. Check the shape.`,
+      );
     }
   }
   numel(shape);

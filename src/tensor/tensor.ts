@@ -34,7 +34,11 @@ export class Tensor {
   stateOrigin: Value | null = null;
   private inner: { trace: Trace; value: Value } | { storage: Storage } | null;
 
-  private constructor(shape: Shape, dtype: DType, inner: { trace: Trace; value: Value } | { storage: Storage }) {
+  private constructor(
+    shape: Shape,
+    dtype: DType,
+    inner: { trace: Trace; value: Value } | { storage: Storage },
+  ) {
     this.shape = shape;
     this.dtype = dtype;
     this.inner = inner;
@@ -91,8 +95,11 @@ export class Tensor {
   }
 
   private wrongKind(expected: string): TensorError {
-    const got = this.inner === null ? "a disposed one" : "trace" in this.inner ? "a traced one" : "a concrete one";
-    return new TensorError(`tensor: ${expected} was expected, got ${got} ${this}. Values can be read only outside compile.`);
+    const got =
+      this.inner === null ? "a disposed one" : "trace" in this.inner ? "a traced one" : "a concrete one";
+    return new TensorError(
+      `tensor: ${expected} was expected, got ${got} ${this}. Values can be read only outside compile.`,
+    );
   }
 
   /** Copies the elements to the host, row-major. On the reference backend f32 arrives as float64. */
@@ -110,7 +117,9 @@ export class Tensor {
   /** The only element of a one-element tensor. */
   async item(): Promise<number> {
     if (this.size !== 1) {
-      throw new TensorError(`item: one element was expected, got shape ${show(this.shape)}. Use data() or reduce first.`);
+      throw new TensorError(
+        `item: one element was expected, got shape ${show(this.shape)}. Use data() or reduce first.`,
+      );
     }
     return (await this.data())[0];
   }
@@ -172,7 +181,9 @@ export function scope<T>(f: (keep: <K>(x: K) => K) => T): T {
       return x;
     });
     if (result instanceof Promise) {
-      throw new TensorError("scope: a synchronous function was expected, got a promise. Await outside the scope.");
+      throw new TensorError(
+        "scope: a synchronous function was expected, got a promise. Await outside the scope.",
+      );
     }
     forEachTensor(result, (t) => kept.add(t));
     ok = true;

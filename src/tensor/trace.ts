@@ -95,7 +95,9 @@ export function withTrace<T>(trace: Trace, f: () => T): T {
   try {
     const result = f();
     if (result instanceof Promise) {
-      throw new NaysayError("trace: a synchronous function was expected, got a promise. Await outside compile.");
+      throw new NaysayError(
+        "trace: a synchronous function was expected, got a promise. Await outside compile.",
+      );
     }
     return result;
   } finally {
@@ -114,8 +116,9 @@ export function setEagerRunner(runner: EagerRunner): void {
 }
 
 function constNode(value: number, dtype: DType): Value {
-  return new Node("const", [], { value: Object.is(value, -0) ? "-0" : String(value), dtype }, [{ shape: [], dtype }])
-    .results[0];
+  return new Node("const", [], { value: Object.is(value, -0) ? "-0" : String(value), dtype }, [
+    { shape: [], dtype },
+  ]).results[0];
 }
 
 /** A scalar constant in the open trace. */
@@ -124,7 +127,10 @@ export function constant(trace: Trace, value: number, dtype: DType): Tensor {
 }
 
 /** Turns numbers into constants of the dtype that the tensors beside them have. */
-export function lift(args: readonly TensorLike[], scalarType?: DType): (Tensor | { scalar: number; dtype: DType })[] {
+export function lift(
+  args: readonly TensorLike[],
+  scalarType?: DType,
+): (Tensor | { scalar: number; dtype: DType })[] {
   const partner = args.find(isTensor) as Tensor | undefined;
   return args.map((a) => {
     if (isTensor(a)) return a;
@@ -169,7 +175,9 @@ export function runEagerly(
 }
 
 /** Makes a composite function (several primitives) one program when called outside a trace. */
-export function composite<A extends readonly TensorLike[]>(f: (...args: A) => Tensor): (...args: A) => Tensor {
+export function composite<A extends readonly TensorLike[]>(
+  f: (...args: A) => Tensor,
+): (...args: A) => Tensor {
   return (...args: A) => {
     if (current) return f(...args);
     return runEagerly((xs) => [f(...(xs as unknown as A))], lift(args))[0];

@@ -14,7 +14,8 @@ export function mapTree(tree: unknown, f: (leaf: unknown, path: string) => unkno
   if (Array.isArray(tree)) return tree.map((x, i) => mapTree(x, f, `${path}[${i}]`));
   if (!isTensor(tree) && isPlain(tree) && !("scalar" in tree && "dtype" in tree)) {
     const out: Record<string, unknown> = {};
-    for (const key of Object.keys(tree)) out[key] = mapTree(tree[key], f, path === "" ? key : `${path}.${key}`);
+    for (const key of Object.keys(tree))
+      out[key] = mapTree(tree[key], f, path === "" ? key : `${path}.${key}`);
     return out;
   }
   return f(tree, path);

@@ -13,7 +13,17 @@ const list = async (t: Tensor): Promise<number[]> => Array.from(await t.data());
 
 test("an op called alone is a program of one op", async () => {
   expect(await list(ops.add(tensor([1, 2, 3]), 10))).toEqual([11, 12, 13]);
-  expect(await list(ops.sum(tensor([[1, 2], [3, 4]]), 0))).toEqual([4, 6]);
+  expect(
+    await list(
+      ops.sum(
+        tensor([
+          [1, 2],
+          [3, 4],
+        ]),
+        0,
+      ),
+    ),
+  ).toEqual([4, 6]);
 });
 
 test("gradients of x^2 y, outside and inside compile", async () => {
@@ -37,8 +47,13 @@ test("second derivative", async () => {
 test("checkpoint gives the same gradients, through its closure too", async () => {
   const w = tensor([0.5, -0.25]);
   const f = (x: Tensor): Tensor => ops.sum(ops.tanh(ops.mul(ops.exp(x), w)));
-  const g0 = grad((p: { x: Tensor; w: Tensor }) => ops.sum(ops.tanh(ops.mul(ops.exp(p.x), p.w))))({ x: tensor([1, 2]), w });
-  const g1 = grad((p: { x: Tensor; w: Tensor }) => checkpoint((x: Tensor) => ops.sum(ops.tanh(ops.mul(ops.exp(x), p.w))))(p.x))({ x: tensor([1, 2]), w });
+  const g0 = grad((p: { x: Tensor; w: Tensor }) => ops.sum(ops.tanh(ops.mul(ops.exp(p.x), p.w))))({
+    x: tensor([1, 2]),
+    w,
+  });
+  const g1 = grad((p: { x: Tensor; w: Tensor }) =>
+    checkpoint((x: Tensor) => ops.sum(ops.tanh(ops.mul(ops.exp(x), p.w))))(p.x),
+  )({ x: tensor([1, 2]), w });
   expect(await list(g1.x)).toEqual(await list(g0.x));
   expect(await list(g1.w)).toEqual(await list(g0.w));
   expect(await list(grad(f)(tensor([1, 2])))).toEqual(await list(g0.x));

@@ -36,9 +36,12 @@ const aliasOp: OpDef = {
   cases: [{ inputs: [{ shape: [3, 4] }] }],
 };
 
-export const alias: ((x: Tensor) => Tensor) & OpFunction = Object.assign((x: Tensor): Tensor => apply(aliasOp, [x])[0], {
-  op: aliasOp,
-});
+export const alias: ((x: Tensor) => Tensor) & OpFunction = Object.assign(
+  (x: Tensor): Tensor => apply(aliasOp, [x])[0],
+  {
+    op: aliasOp,
+  },
+);
 
 const barrierOp: OpDef = {
   ...same,
@@ -68,7 +71,8 @@ const customVjpOp: OpDef = {
   name: "customVjp",
   signature: "outputs..., inputs... -> outputs...",
   doc: "The outputs of a function whose gradient the user wrote; the gradient through its inside is cut.",
-  infer: (inputs, attrs) => inputs.slice(0, attrs.outputs as number).map((t) => ({ shape: t.shape, dtype: t.dtype })),
+  infer: (inputs, attrs) =>
+    inputs.slice(0, attrs.outputs as number).map((t) => ({ shape: t.shape, dtype: t.dtype })),
   reference: (inputs, _attrs, types) => types.map((t, i) => ndarray(t.shape, t.dtype, inputs[i].data)),
   vjp(ctx: VjpContext) {
     const meta = ctx.meta as CustomVjpMeta;
@@ -93,7 +97,11 @@ const customVjpOp: OpDef = {
   cases: [],
 };
 
-export const customVjpBoundary: ((outputs: readonly Tensor[], inputs: readonly Tensor[], meta: CustomVjpMeta) => Tensor[]) &
+export const customVjpBoundary: ((
+  outputs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  meta: CustomVjpMeta,
+) => Tensor[]) &
   OpFunction = Object.assign(
   (outputs: readonly Tensor[], inputs: readonly Tensor[], meta: CustomVjpMeta): Tensor[] =>
     apply(customVjpOp, [...outputs, ...inputs], { outputs: outputs.length }, meta),

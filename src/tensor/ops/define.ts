@@ -4,7 +4,17 @@ import { requireDType } from "../dtype.ts";
 import { DTypeError, ShapeError } from "../errors.ts";
 import type { Attrs, ValueType } from "../ir.ts";
 import { ndarray } from "../ndarray.ts";
-import { bytesOf, type BadCase, type CaseInput, type MapContext, type OpCase, type OpDef, type OpFunction, type Tolerance, type VjpContext } from "../opdef.ts";
+import {
+  bytesOf,
+  type BadCase,
+  type CaseInput,
+  type MapContext,
+  type OpCase,
+  type OpDef,
+  type OpFunction,
+  type Tolerance,
+  type VjpContext,
+} from "../opdef.ts";
 import { broadcastShapes, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, composite, lift, type TensorLike } from "../trace.ts";
@@ -47,14 +57,20 @@ export function defineMap(spec: MapSpec): OpDef {
   for (const dtype of spec.dtypes) {
     for (const attrs of attrCases) {
       for (const shape of dtype === spec.dtypes[0] ? MAP_SHAPES : MAP_SHAPES.slice(2, 6)) {
-        cases.push({ inputs: spec.domain.map((d, i) => ({ ...d, shape, dtype: dtypesOf(dtype)[i] })), attrs });
+        cases.push({
+          inputs: spec.domain.map((d, i) => ({ ...d, shape, dtype: dtypesOf(dtype)[i] })),
+          attrs,
+        });
       }
     }
   }
   const bad: BadCase[] = [];
   if (arity > 1) {
     bad.push({
-      inputs: spec.domain.map((_, i) => ({ shape: i === 0 ? [3, 5] : [3, 4], dtype: dtypesOf(spec.dtypes[0])[i] })),
+      inputs: spec.domain.map((_, i) => ({
+        shape: i === 0 ? [3, 5] : [3, 4],
+        dtype: dtypesOf(spec.dtypes[0])[i],
+      })),
       attrs: attrCases[0],
       error: "ShapeError",
     });
@@ -62,7 +78,10 @@ export function defineMap(spec: MapSpec): OpDef {
   const refused = (["f32", "i32", "u32", "bool"] as const).find((d) => !spec.dtypes.includes(d));
   if (refused) {
     bad.push({
-      inputs: spec.domain.map((_, i) => ({ shape: [3], dtype: spec.inputDTypes ? spec.inputDTypes(refused)[i] : refused })),
+      inputs: spec.domain.map((_, i) => ({
+        shape: [3],
+        dtype: spec.inputDTypes ? spec.inputDTypes(refused)[i] : refused,
+      })),
       attrs: attrCases[0],
       error: "DTypeError",
     });
@@ -74,7 +93,9 @@ export function defineMap(spec: MapSpec): OpDef {
     source: spec.source,
     infer(inputs, attrs) {
       if (inputs.length !== arity) {
-        throw new ShapeError(`${spec.name}: ${arity} operands were expected, got ${inputs.length}. Check the call.`);
+        throw new ShapeError(
+          `${spec.name}: ${arity} operands were expected, got ${inputs.length}. Check the call.`,
+        );
       }
       const want = dtypesOf(inputs[arity - 1].dtype);
       requireDType(spec.name, "the operand", inputs[arity - 1].dtype, spec.dtypes);
@@ -114,8 +135,16 @@ export function defineMap(spec: MapSpec): OpDef {
     cases,
     bad,
     tolerance: spec.tolerance,
-    cost: (ins, outs) => ({ flops: numel(outs[0].shape) * (spec.weight ?? 1), bytes: bytesOf(ins) + bytesOf(outs) }),
-    perf: [{ inputs: spec.domain.map((d, i) => ({ ...d, shape: [1 << 20], dtype: dtypesOf(spec.dtypes[0])[i] })), attrs: attrCases[0] }],
+    cost: (ins, outs) => ({
+      flops: numel(outs[0].shape) * (spec.weight ?? 1),
+      bytes: bytesOf(ins) + bytesOf(outs),
+    }),
+    perf: [
+      {
+        inputs: spec.domain.map((d, i) => ({ ...d, shape: [1 << 20], dtype: dtypesOf(spec.dtypes[0])[i] })),
+        attrs: attrCases[0],
+      },
+    ],
   };
 }
 
@@ -127,7 +156,9 @@ export function cotangent(ctx: VjpContext): Tensor {
 export type UnaryFunction = ((x: TensorLike) => Tensor) & OpFunction;
 export type BinaryFunction = ((a: TensorLike, b: TensorLike) => Tensor) & OpFunction;
 
-export function unary(spec: Omit<MapSpec, "domain"> & { domain?: Omit<CaseInput, "shape" | "dtype"> }): UnaryFunction {
+export function unary(
+  spec: Omit<MapSpec, "domain"> & { domain?: Omit<CaseInput, "shape" | "dtype"> },
+): UnaryFunction {
   const op = defineMap({ ...spec, domain: [spec.domain ?? {}] });
   return Object.assign((x: TensorLike) => apply(op, [x])[0], { op });
 }
@@ -167,13 +198,14 @@ const constOp: OpDef = {
 };
 
 /** A tensor of `shape` filled with one number. */
-export const full: ((shape: readonly number[], value: number, dtype?: DType) => Tensor) & OpFunction = Object.assign(
-  (shape: readonly number[], value: number, dtype: DType = "f32"): Tensor => {
-    const make = composite(() => {
-      const c = apply(constOp, [], { value: Object.is(value, -0) ? "-0" : String(value), dtype })[0];
-      return shape.length === 0 ? c : broadcastTo(c, shape);
-    });
-    return make();
-  },
-  { op: constOp },
-);
+export const full: ((shape: readonly number[], value: number, dtype?: DType) => Tensor) & OpFunction =
+  Object.assign(
+    (shape: readonly number[], value: number, dtype: DType = "f32"): Tensor => {
+      const make = composite(() => {
+        const c = apply(constOp, [], { value: Object.is(value, -0) ? "-0" : String(value), dtype })[0];
+        return shape.length === 0 ? c : broadcastTo(c, shape);
+      });
+      return make();
+    },
+    { op: constOp },
+  );

@@ -279,11 +279,32 @@ export const not = unary({
   ref: ([x]) => 1 - x,
 });
 
-const bits = { dtypes: ["u32"] as const, domain: [{ range: [0, 4294967295] as const }, { range: [0, 4294967295] as const }] };
+const bits = {
+  dtypes: ["u32"] as const,
+  domain: [{ range: [0, 4294967295] as const }, { range: [0, 4294967295] as const }],
+};
 
-export const bitAnd = binary({ name: "bitAnd", doc: "Bitwise and.", ...bits, wgsl: ([a, b]) => `(${a} & ${b})`, ref: ([a, b]) => (a & b) >>> 0 });
-export const bitOr = binary({ name: "bitOr", doc: "Bitwise or.", ...bits, wgsl: ([a, b]) => `(${a} | ${b})`, ref: ([a, b]) => (a | b) >>> 0 });
-export const bitXor = binary({ name: "bitXor", doc: "Bitwise exclusive or.", ...bits, wgsl: ([a, b]) => `(${a} ^ ${b})`, ref: ([a, b]) => (a ^ b) >>> 0 });
+export const bitAnd = binary({
+  name: "bitAnd",
+  doc: "Bitwise and.",
+  ...bits,
+  wgsl: ([a, b]) => `(${a} & ${b})`,
+  ref: ([a, b]) => (a & b) >>> 0,
+});
+export const bitOr = binary({
+  name: "bitOr",
+  doc: "Bitwise or.",
+  ...bits,
+  wgsl: ([a, b]) => `(${a} | ${b})`,
+  ref: ([a, b]) => (a | b) >>> 0,
+});
+export const bitXor = binary({
+  name: "bitXor",
+  doc: "Bitwise exclusive or.",
+  ...bits,
+  wgsl: ([a, b]) => `(${a} ^ ${b})`,
+  ref: ([a, b]) => (a ^ b) >>> 0,
+});
 export const shiftRight = binary({
   name: "shiftRight",
   doc: "Logical shift right by b mod 32 bits.",
@@ -305,15 +326,16 @@ const whereOp = defineMap({
 });
 
 /** `a` where `condition` holds, else `b`; broadcasts. */
-export const where: ((condition: TensorLike, a: TensorLike, b: TensorLike) => Tensor) & OpFunction = Object.assign(
-  composite((c: TensorLike, a: TensorLike, b: TensorLike): Tensor => {
-    const [x, y] = broadcastAll("where", [a, b]);
-    const [cc, xx] = broadcastAll("where", [c, x]);
-    const [yy] = broadcastAll("where", [y, xx]);
-    return apply(whereOp, [cc, xx, yy])[0];
-  }),
-  { op: whereOp },
-);
+export const where: ((condition: TensorLike, a: TensorLike, b: TensorLike) => Tensor) & OpFunction =
+  Object.assign(
+    composite((c: TensorLike, a: TensorLike, b: TensorLike): Tensor => {
+      const [x, y] = broadcastAll("where", [a, b]);
+      const [cc, xx] = broadcastAll("where", [c, x]);
+      const [yy] = broadcastAll("where", [y, xx]);
+      return apply(whereOp, [cc, xx, yy])[0];
+    }),
+    { op: whereOp },
+  );
 
 const castOp = defineMap({
   name: "cast",
@@ -337,7 +359,9 @@ const castOp = defineMap({
     if (to === "f32" || from === "bool") return x;
     if (from === "f32") {
       const t = Math.trunc(x);
-      return to === "u32" ? Math.min(Math.max(t, 0), 4294967295) : Math.min(Math.max(t, -2147483648), 2147483647);
+      return to === "u32"
+        ? Math.min(Math.max(t, 0), 4294967295)
+        : Math.min(Math.max(t, -2147483648), 2147483647);
     }
     return wrap(x, to);
   },
@@ -348,12 +372,24 @@ const castOp = defineMap({
 export const cast: ((x: Tensor, to: DType) => Tensor) & OpFunction = Object.assign(
   (x: Tensor, to: DType): Tensor => {
     if (!["f32", "i32", "u32", "bool"].includes(to)) {
-      throw new DTypeError(`cast: f32, i32, u32 or bool was expected, got ${to}. Storage types are chosen elsewhere.`);
+      throw new DTypeError(
+        `cast: f32, i32, u32 or bool was expected, got ${to}. Storage types are chosen elsewhere.`,
+      );
     }
     return x.dtype === to ? x : apply(castOp, [x], { to })[0];
   },
   { op: castOp },
 );
+
+/** The same numbers in memory of their own. */
+export const copy = unary({
+  name: "copy",
+  doc: "The same numbers in memory of their own.",
+  dtypes: ["f32", "i32", "u32", "bool"],
+  wgsl: ([x]) => x,
+  ref: ([x]) => x,
+  vjp: (c) => [cotangent(c)],
+});
 
 // ---------------------------------------------------------------- compositions
 

@@ -13,4 +13,15 @@ import * as softmax from "./softmax.ts";
 const { stopGradient } = control;
 const { full } = define;
 
-export const ops = { stopGradient, full, ...elementwise, ...indexing, ...matmul, ...movement, ...random, ...reduce, ...sample, ...softmax };
+export const ops = {
+  stopGradient,
+  full,
+  ...elementwise,
+  ...indexing,
+  ...matmul,
+  ...movement,
+  ...random,
+  ...reduce,
+  ...sample,
+  ...softmax,
+};

@@ -37,7 +37,9 @@ const iotaOp: OpDef = {
 /** The index along `axis` of a tensor of `shape`, as u32. */
 export const iota: ((shape: readonly number[], axis?: number) => Tensor) & OpFunction = Object.assign(
   (shape: readonly number[], axis = 0): Tensor =>
-    composite(() => apply(iotaOp, [], { shape: [...shape], axis: normalizeAxis("iota", axis, shape.length) })[0])(),
+    composite(
+      () => apply(iotaOp, [], { shape: [...shape], axis: normalizeAxis("iota", axis, shape.length) })[0],
+    )(),
   { op: iotaOp },
 );
 
@@ -48,13 +50,19 @@ const takeOp: OpDef = {
   infer([table, indices]) {
     requireDType("take", "indices", indices.dtype, ["u32"]);
     if (table.shape.length < 1 || table.shape[0] === 0) {
-      throw new ShapeError(`take: a table with at least one row was expected, got ${show(table.shape)}. Check vocabSize.`);
+      throw new ShapeError(
+        `take: a table with at least one row was expected, got ${show(table.shape)}. Check vocabSize.`,
+      );
     }
     return [{ shape: [...indices.shape, ...table.shape.slice(1)], dtype: table.dtype }];
   },
   vjp: ({ g, inputs: [table, indices] }) => {
     const width = table.size / table.shape[0];
-    const rows = scatterAdd(reshape(g[0] as Tensor, [indices.size, width]), reshape(indices, [indices.size]), table.shape[0]);
+    const rows = scatterAdd(
+      reshape(g[0] as Tensor, [indices.size, width]),
+      reshape(indices, [indices.size]),
+      table.shape[0],
+    );
     return [reshape(rows, table.shape), null];
   },
   reference([table, indices], _attrs, [t]) {
@@ -72,7 +80,12 @@ const takeOp: OpDef = {
     { inputs: [{ shape: [6, 8] }, { shape: [2, 3], dtype: "u32", range: [0, 7] }] },
     { inputs: [{ shape: [9] }, { shape: [4, 4], dtype: "u32", range: [0, 8] }] },
     { inputs: [{ shape: [3, 2] }, { shape: [0], dtype: "u32" }] },
-    { inputs: [{ shape: [4, 3], dtype: "u32", range: [0, 99] }, { shape: [5], dtype: "u32", range: [0, 3] }] },
+    {
+      inputs: [
+        { shape: [4, 3], dtype: "u32", range: [0, 99] },
+        { shape: [5], dtype: "u32", range: [0, 3] },
+      ],
+    },
   ],
   bad: [
     { inputs: [{ shape: [5, 3] }, { shape: [7] }], error: "DTypeError" },
@@ -106,7 +119,9 @@ const takeAlongOp: OpDef = {
   },
   reference([x, indices], _attrs, [t]) {
     const v = x.shape.at(-1) as number;
-    return [fillByIndex(t.shape, t.dtype, (_i, flat) => x.data[flat * v + clampIndex(indices.data[flat], v)])];
+    return [
+      fillByIndex(t.shape, t.dtype, (_i, flat) => x.data[flat * v + clampIndex(indices.data[flat], v)]),
+    ];
   },
   lowering: { kind: "indexed" },
   cases: [
@@ -128,7 +143,11 @@ export const takeAlong: ((x: Tensor, indices: Tensor) => Tensor) & OpFunction = 
 
 function checkPatch(op: string, x: ValueType, start: ValueType, axis: number, size: number): void {
   requireDType(op, "start", start.dtype, ["u32"]);
-  if (start.shape.length !== 0 || !(axis >= 0 && axis < x.shape.length) || !(size >= 0 && size <= x.shape[axis])) {
+  if (
+    start.shape.length !== 0 ||
+    !(axis >= 0 && axis < x.shape.length) ||
+    !(size >= 0 && size <= x.shape[axis])
+  ) {
     throw new ShapeError(
       `${op}: a scalar start and a size up to axis ${axis} of ${show(x.shape)} were expected, got start${show(start.shape)}, size ${size}. Check the axis.`,
     );
@@ -151,25 +170,49 @@ const sliceAtOp: OpDef = {
   reference([x, start], attrs, [t]) {
     const axis = attrs.axis as number;
     const s = clampIndex(start.data[0], x.shape[axis] - t.shape[axis] + 1);
-    return [fillByIndex(t.shape, t.dtype, (index) => x.data[flatIndex(x.shape, index.map((v, i) => (i === axis ? v + s : v)))])];
+    return [
+      fillByIndex(
+        t.shape,
+        t.dtype,
+        (index) =>
+          x.data[
+            flatIndex(
+              x.shape,
+              index.map((v, i) => (i === axis ? v + s : v)),
+            )
+          ],
+      ),
+    ];
   },
   lowering: { kind: "indexed" },
   cases: [
     { inputs: [{ shape: [9] }, { shape: [], dtype: "u32", range: [0, 6] }], attrs: { axis: 0, size: 3 } },
-    { inputs: [{ shape: [3, 8, 4] }, { shape: [], dtype: "u32", range: [0, 9] }], attrs: { axis: 1, size: 2 } },
+    {
+      inputs: [{ shape: [3, 8, 4] }, { shape: [], dtype: "u32", range: [0, 9] }],
+      attrs: { axis: 1, size: 2 },
+    },
   ],
   bad: [
-    { inputs: [{ shape: [9] }, { shape: [2], dtype: "u32" }], attrs: { axis: 0, size: 3 }, error: "ShapeError" },
-    { inputs: [{ shape: [9] }, { shape: [], dtype: "f32" }], attrs: { axis: 0, size: 3 }, error: "DTypeError" },
+    {
+      inputs: [{ shape: [9] }, { shape: [2], dtype: "u32" }],
+      attrs: { axis: 0, size: 3 },
+      error: "ShapeError",
+    },
+    {
+      inputs: [{ shape: [9] }, { shape: [], dtype: "f32" }],
+      attrs: { axis: 0, size: 3 },
+      error: "DTypeError",
+    },
   ],
 };
 
 /** The window `x[start : start + size]` along `axis`, `start` a u32 scalar tensor. */
-export const sliceAt: ((x: Tensor, start: Tensor, axis: number, size: number) => Tensor) & OpFunction = Object.assign(
-  (x: Tensor, start: Tensor, axis: number, size: number): Tensor =>
-    apply(sliceAtOp, [x, start], { axis: normalizeAxis("sliceAt", axis, x.shape.length), size })[0],
-  { op: sliceAtOp },
-);
+export const sliceAt: ((x: Tensor, start: Tensor, axis: number, size: number) => Tensor) & OpFunction =
+  Object.assign(
+    (x: Tensor, start: Tensor, axis: number, size: number): Tensor =>
+      apply(sliceAtOp, [x, start], { axis: normalizeAxis("sliceAt", axis, x.shape.length), size })[0],
+    { op: sliceAtOp },
+  );
 
 const updateAtOp: OpDef = {
   name: "updateAt",
@@ -178,7 +221,8 @@ const updateAtOp: OpDef = {
   infer([x, patch, start], attrs) {
     const axis = attrs.axis as number;
     checkPatch("updateAt", x, start, axis, patch.shape[axis] ?? -1);
-    const fits = patch.shape.length === x.shape.length && patch.shape.every((d, i) => i === axis || d === x.shape[i]);
+    const fits =
+      patch.shape.length === x.shape.length && patch.shape.every((d, i) => i === axis || d === x.shape[i]);
     if (!fits || patch.dtype !== x.dtype) {
       throw new ShapeError(
         `updateAt: a patch equal to x but for axis ${axis} was expected, got x ${x.dtype}${show(x.shape)}, patch ${patch.dtype}${show(patch.shape)}. Reshape or cast it.`,
@@ -200,19 +244,41 @@ const updateAtOp: OpDef = {
       fillByIndex(t.shape, t.dtype, (index, flat) => {
         const at = index[axis] - s;
         if (at < 0 || at >= p) return attrs.zero ? 0 : x.data[flat];
-        return patch.data[flatIndex(patch.shape, index.map((v, i) => (i === axis ? at : v)))];
+        return patch.data[
+          flatIndex(
+            patch.shape,
+            index.map((v, i) => (i === axis ? at : v)),
+          )
+        ];
       }),
     ];
   },
   lowering: { kind: "indexed" },
   cases: [
-    { inputs: [{ shape: [9] }, { shape: [3] }, { shape: [], dtype: "u32", range: [0, 6] }], attrs: { axis: 0, zero: false } },
-    { inputs: [{ shape: [3, 8, 4] }, { shape: [3, 2, 4] }, { shape: [], dtype: "u32", range: [0, 9] }], attrs: { axis: 1, zero: false } },
-    { inputs: [{ shape: [3, 8] }, { shape: [3, 4] }, { shape: [], dtype: "u32", range: [0, 4] }], attrs: { axis: 1, zero: true } },
+    {
+      inputs: [{ shape: [9] }, { shape: [3] }, { shape: [], dtype: "u32", range: [0, 6] }],
+      attrs: { axis: 0, zero: false },
+    },
+    {
+      inputs: [{ shape: [3, 8, 4] }, { shape: [3, 2, 4] }, { shape: [], dtype: "u32", range: [0, 9] }],
+      attrs: { axis: 1, zero: false },
+    },
+    {
+      inputs: [{ shape: [3, 8] }, { shape: [3, 4] }, { shape: [], dtype: "u32", range: [0, 4] }],
+      attrs: { axis: 1, zero: true },
+    },
   ],
   bad: [
-    { inputs: [{ shape: [9] }, { shape: [10] }, { shape: [], dtype: "u32" }], attrs: { axis: 0, zero: false }, error: "ShapeError" },
-    { inputs: [{ shape: [3, 8] }, { shape: [2, 4] }, { shape: [], dtype: "u32" }], attrs: { axis: 1, zero: false }, error: "ShapeError" },
+    {
+      inputs: [{ shape: [9] }, { shape: [10] }, { shape: [], dtype: "u32" }],
+      attrs: { axis: 0, zero: false },
+      error: "ShapeError",
+    },
+    {
+      inputs: [{ shape: [3, 8] }, { shape: [2, 4] }, { shape: [], dtype: "u32" }],
+      attrs: { axis: 1, zero: false },
+      error: "ShapeError",
+    },
   ],
 };
 
@@ -220,12 +286,12 @@ const updateAtOp: OpDef = {
  * `x` with `patch` written at `start` along `axis`. On a state inside `compile`, `assign(x, updateAt(x, ...))`
  * writes the patch alone, in place. With `zero`, everything outside the window is 0.
  */
-export const updateAt: ((x: Tensor, patch: Tensor, start: Tensor, axis: number, zero?: boolean) => Tensor) & OpFunction =
-  Object.assign(
-    (x: Tensor, patch: Tensor, start: Tensor, axis: number, zero = false): Tensor =>
-      apply(updateAtOp, [x, patch, start], { axis: normalizeAxis("updateAt", axis, x.shape.length), zero })[0],
-    { op: updateAtOp },
-  );
+export const updateAt: ((x: Tensor, patch: Tensor, start: Tensor, axis: number, zero?: boolean) => Tensor) &
+  OpFunction = Object.assign(
+  (x: Tensor, patch: Tensor, start: Tensor, axis: number, zero = false): Tensor =>
+    apply(updateAtOp, [x, patch, start], { axis: normalizeAxis("updateAt", axis, x.shape.length), zero })[0],
+  { op: updateAtOp },
+);
 
 const chainOp: OpDef = {
   name: "indexChain",
@@ -234,7 +300,9 @@ const chainOp: OpDef = {
   infer([indices], attrs) {
     requireDType("indexChain", "indices", indices.dtype, ["u32"]);
     if (indices.shape.length !== 1) {
-      throw new ShapeError(`indexChain: indices[N] was expected, got ${show(indices.shape)}. Reshape to one axis.`);
+      throw new ShapeError(
+        `indexChain: indices[N] was expected, got ${show(indices.shape)}. Reshape to one axis.`,
+      );
     }
     return [
       { shape: [attrs.rows as number], dtype: "u32" },
@@ -336,13 +404,14 @@ const scatterAddOp: OpDef = {
   ],
 };
 
-export const indexChain: ((indices: Tensor, rows: number) => { head: Tensor; next: Tensor }) & OpFunction = Object.assign(
-  (indices: Tensor, rows: number) => {
-    const [head, next] = apply(chainOp, [indices], { rows });
-    return { head, next };
-  },
-  { op: chainOp },
-);
+export const indexChain: ((indices: Tensor, rows: number) => { head: Tensor; next: Tensor }) & OpFunction =
+  Object.assign(
+    (indices: Tensor, rows: number) => {
+      const [head, next] = apply(chainOp, [indices], { rows });
+      return { head, next };
+    },
+    { op: chainOp },
+  );
 
 /**
  * `out[v] = sum of updates[n] over n with indices[n] = v`, in ascending n: `updates` [N, C], `indices` [N] u32,
@@ -354,7 +423,9 @@ export const chainSum: OpFunction = { op: chainSumOp };
  * `out[v] = sum of updates[n] over n with indices[n] = v`, in ascending n: `updates` [N, C], `indices` [N] u32,
  * result [rows, C]. Deterministic.
  */
-export const scatterAdd: ((updates: Tensor, indices: Tensor, rows: number) => Tensor) & OpFunction = Object.assign(
-  (updates: Tensor, indices: Tensor, rows: number): Tensor => apply(scatterAddOp, [updates, indices], { rows })[0],
-  { op: scatterAddOp },
-);
+export const scatterAdd: ((updates: Tensor, indices: Tensor, rows: number) => Tensor) & OpFunction =
+  Object.assign(
+    (updates: Tensor, indices: Tensor, rows: number): Tensor =>
+      apply(scatterAddOp, [updates, indices], { rows })[0],
+    { op: scatterAddOp },
+  );

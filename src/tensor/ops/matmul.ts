@@ -32,16 +32,24 @@ const NN = { transposeA: false, transposeB: false };
 const NT = { transposeA: false, transposeB: true };
 const TN = { transposeA: true, transposeB: false };
 
-const c = (a: number[], b: number[], attrs: OpCase["attrs"]): OpCase => ({ inputs: [{ shape: a }, { shape: b }], attrs });
+const c = (a: number[], b: number[], attrs: OpCase["attrs"]): OpCase => ({
+  inputs: [{ shape: a }, { shape: b }],
+  attrs,
+});
 
 const matmulOp: OpDef = {
   name: "matmul",
-  signature: "a[B..., M, K] @ b[B..., K, N] -> [B..., M, N]; transposed operands are [B..., K, M] and [B..., N, K]",
+  signature:
+    "a[B..., M, K] @ b[B..., K, N] -> [B..., M, N]; transposed operands are [B..., K, M] and [B..., N, K]",
   doc: "Matrix product over the last two axes.",
   infer([a, b], attrs) {
     requireDType("matmul", "a", a.dtype, ["f32"]);
     requireDType("matmul", "b", b.dtype, ["f32"]);
-    if (a.shape.length < 2 || a.shape.length !== b.shape.length || !sameShape(a.shape.slice(0, -2), b.shape.slice(0, -2))) {
+    if (
+      a.shape.length < 2 ||
+      a.shape.length !== b.shape.length ||
+      !sameShape(a.shape.slice(0, -2), b.shape.slice(0, -2))
+    ) {
       throw new ShapeError(
         `matmul: operands with equal batch axes were expected, got a${show(a.shape)} @ b${show(b.shape)}. Broadcast the batch axes.`,
       );
@@ -99,7 +107,14 @@ const matmulOp: OpDef = {
   bad: [
     { inputs: [{ shape: [2, 5, 64] }, { shape: [2, 63, 8] }], attrs: NN, error: "ShapeError" },
     { inputs: [{ shape: [5] }, { shape: [5] }], attrs: NN, error: "ShapeError" },
-    { inputs: [{ shape: [3, 4], dtype: "i32" }, { shape: [4, 3], dtype: "i32" }], attrs: NN, error: "DTypeError" },
+    {
+      inputs: [
+        { shape: [3, 4], dtype: "i32" },
+        { shape: [4, 3], dtype: "i32" },
+      ],
+      attrs: NN,
+      error: "DTypeError",
+    },
   ],
   tolerance: { forward: 4e-6, reason: "sums of up to 33 products" },
   cost(ins, outs, attrs) {

@@ -24,7 +24,10 @@ const reshapeOp: OpDef = {
   },
   vjp: ({ g, inputs }) => [reshape(g[0] as Tensor, inputs[0].shape)],
   reference: ([x], attrs) => [ndarray(attrs.shape as number[], x.dtype, x.data)],
-  lowering: { kind: "view", source: (index, input, attrs) => reindex(index, attrs.shape as number[], input.shape) },
+  lowering: {
+    kind: "view",
+    source: (index, input, attrs) => reindex(index, attrs.shape as number[], input.shape),
+  },
   cases: [
     { inputs: [{ shape: [6, 4] }], attrs: { shape: [3, 8] } },
     { inputs: [{ shape: [6, 4] }], attrs: { shape: [2, 3, 2, 2] } },
@@ -55,7 +58,12 @@ const permuteOp: OpDef = {
   doc: "Reorders the axes.",
   infer([x], attrs) {
     const order = attrs.order as number[];
-    if (!sameShape([...order].sort((a, b) => a - b), x.shape.map((_, i) => i))) {
+    if (
+      !sameShape(
+        [...order].sort((a, b) => a - b),
+        x.shape.map((_, i) => i),
+      )
+    ) {
       throw new ShapeError(
         `permute: an order of the axes 0..${x.shape.length - 1} was expected, got ${show(order)}. Name each axis once.`,
       );
@@ -64,7 +72,12 @@ const permuteOp: OpDef = {
   },
   vjp: ({ g, attrs }) => {
     const order = attrs.order as number[];
-    return [permute(g[0] as Tensor, order.map((_, i) => order.indexOf(i)))];
+    return [
+      permute(
+        g[0] as Tensor,
+        order.map((_, i) => order.indexOf(i)),
+      ),
+    ];
   },
   reference([x], attrs, [t]) {
     const order = attrs.order as number[];
@@ -97,14 +110,17 @@ const permuteOp: OpDef = {
 /** Reorders the axes: result axis i is input axis `order[i]`. */
 export const permute: ((x: Tensor, order: readonly number[]) => Tensor) & OpFunction = Object.assign(
   (x: Tensor, order: readonly number[]): Tensor =>
-    order.length === x.shape.length && order.every((a, i) => a === i) ? x : apply(permuteOp, [x], { order: [...order] })[0],
+    order.length === x.shape.length && order.every((a, i) => a === i)
+      ? x
+      : apply(permuteOp, [x], { order: [...order] })[0],
   { op: permuteOp },
 );
 
 /** Swaps the last two axes. */
 export function transpose(x: Tensor): Tensor {
   const r = x.shape.length;
-  if (r < 2) throw new ShapeError(`transpose: at least 2 axes were expected, got ${show(x.shape)}. Reshape first.`);
+  if (r < 2)
+    throw new ShapeError(`transpose: at least 2 axes were expected, got ${show(x.shape)}. Reshape first.`);
   const order = x.shape.map((_, i) => i);
   [order[r - 1], order[r - 2]] = [r - 2, r - 1];
   return permute(x, order);
@@ -129,13 +145,25 @@ const broadcastOp: OpDef = {
     const from = inputs[0].shape;
     const ct = g[0] as Tensor;
     const lead = ct.shape.length - from.length;
-    const axes = ct.shape.map((_, i) => i).filter((i) => i < lead || (from[i - lead] === 1 && ct.shape[i] !== 1));
+    const axes = ct.shape
+      .map((_, i) => i)
+      .filter((i) => i < lead || (from[i - lead] === 1 && ct.shape[i] !== 1));
     return [reshape(axes.length > 0 ? sum(ct, axes) : ct, from)];
   },
   reference([x], _attrs, [t]) {
     const lead = t.shape.length - x.shape.length;
     return [
-      fillByIndex(t.shape, t.dtype, (index) => x.data[flatIndex(x.shape, x.shape.map((d, i) => (d === 1 ? 0 : index[lead + i])))]),
+      fillByIndex(
+        t.shape,
+        t.dtype,
+        (index) =>
+          x.data[
+            flatIndex(
+              x.shape,
+              x.shape.map((d, i) => (d === 1 ? 0 : index[lead + i])),
+            )
+          ],
+      ),
     ];
   },
   lowering: {
@@ -182,15 +210,34 @@ const sliceOp: OpDef = {
   vjp: ({ g, inputs, attrs }) => {
     const start = attrs.start as number[];
     const end = attrs.end as number[];
-    return [pad(g[0] as Tensor, start, inputs[0].shape.map((d, i) => d - end[i]))];
+    return [
+      pad(
+        g[0] as Tensor,
+        start,
+        inputs[0].shape.map((d, i) => d - end[i]),
+      ),
+    ];
   },
   reference([x], attrs, [t]) {
     const start = attrs.start as number[];
-    return [fillByIndex(t.shape, t.dtype, (index) => x.data[flatIndex(x.shape, index.map((v, i) => v + start[i]))])];
+    return [
+      fillByIndex(
+        t.shape,
+        t.dtype,
+        (index) =>
+          x.data[
+            flatIndex(
+              x.shape,
+              index.map((v, i) => v + start[i]),
+            )
+          ],
+      ),
+    ];
   },
   lowering: {
     kind: "view",
-    source: (index, _input, attrs) => index.map((e, i) => plus(e, constantIndex((attrs.start as number[])[i]))),
+    source: (index, _input, attrs) =>
+      index.map((e, i) => plus(e, constantIndex((attrs.start as number[])[i]))),
   },
   cases: [
     { inputs: [{ shape: [9] }], attrs: { start: [2], end: [7] } },
@@ -204,11 +251,17 @@ const sliceOp: OpDef = {
 };
 
 /** The box `start[i] <= index[i] < end[i]`. */
-export const slice: ((x: Tensor, start: readonly number[], end: readonly number[]) => Tensor) & OpFunction = Object.assign(
-  (x: Tensor, start: readonly number[], end: readonly number[]): Tensor =>
-    sameShape(end.map((e, i) => e - start[i]), x.shape) ? x : apply(sliceOp, [x], { start: [...start], end: [...end] })[0],
-  { op: sliceOp },
-);
+export const slice: ((x: Tensor, start: readonly number[], end: readonly number[]) => Tensor) & OpFunction =
+  Object.assign(
+    (x: Tensor, start: readonly number[], end: readonly number[]): Tensor =>
+      sameShape(
+        end.map((e, i) => e - start[i]),
+        x.shape,
+      )
+        ? x
+        : apply(sliceOp, [x], { start: [...start], end: [...end] })[0],
+    { op: sliceOp },
+  );
 
 const padOp: OpDef = {
   name: "pad",
@@ -217,7 +270,8 @@ const padOp: OpDef = {
   infer([x], attrs) {
     const before = attrs.before as number[];
     const after = attrs.after as number[];
-    const ok = (w: number[]): boolean => w.length === x.shape.length && w.every((p) => Number.isInteger(p) && p >= 0);
+    const ok = (w: number[]): boolean =>
+      w.length === x.shape.length && w.every((p) => Number.isInteger(p) && p >= 0);
     if (!ok(before) || !ok(after)) {
       throw new ShapeError(
         `pad: ${x.shape.length} widths of at least 0 were expected, got before ${show(before)}, after ${show(after)}. Use slice to cut.`,
@@ -227,7 +281,13 @@ const padOp: OpDef = {
   },
   vjp: ({ g, inputs, attrs }) => {
     const before = attrs.before as number[];
-    return [slice(g[0] as Tensor, before, inputs[0].shape.map((d, i) => before[i] + d))];
+    return [
+      slice(
+        g[0] as Tensor,
+        before,
+        inputs[0].shape.map((d, i) => before[i] + d),
+      ),
+    ];
   },
   reference([x], attrs, [t]) {
     const before = attrs.before as number[];
@@ -249,13 +309,14 @@ const padOp: OpDef = {
 };
 
 /** Surrounds `x` with `before[i]` and `after[i]` zeros on each axis. */
-export const pad: ((x: Tensor, before: readonly number[], after: readonly number[]) => Tensor) & OpFunction = Object.assign(
-  (x: Tensor, before: readonly number[], after: readonly number[]): Tensor =>
-    [...before, ...after].every((w) => w === 0) && before.length === x.shape.length
-      ? x
-      : apply(padOp, [x], { before: [...before], after: [...after] })[0],
-  { op: padOp },
-);
+export const pad: ((x: Tensor, before: readonly number[], after: readonly number[]) => Tensor) & OpFunction =
+  Object.assign(
+    (x: Tensor, before: readonly number[], after: readonly number[]): Tensor =>
+      [...before, ...after].every((w) => w === 0) && before.length === x.shape.length
+        ? x
+        : apply(padOp, [x], { before: [...before], after: [...after] })[0],
+    { op: padOp },
+  );
 
 const concatOp: OpDef = {
   name: "concat",
@@ -281,7 +342,14 @@ const concatOp: OpDef = {
     const ct = g[0] as Tensor;
     const cut = inputs[0].shape[axis];
     const at = (v: number): number[] => ct.shape.map((_, i) => (i === axis ? v : 0));
-    return [slice(ct, at(0), ct.shape.map((d, i) => (i === axis ? cut : d))), slice(ct, at(cut), ct.shape)];
+    return [
+      slice(
+        ct,
+        at(0),
+        ct.shape.map((d, i) => (i === axis ? cut : d)),
+      ),
+      slice(ct, at(cut), ct.shape),
+    ];
   },
   reference([a, b], attrs, [t]) {
     const axis = attrs.axis as number;
@@ -289,7 +357,12 @@ const concatOp: OpDef = {
     return [
       fillByIndex(t.shape, t.dtype, (index) => {
         if (index[axis] < cut) return a.data[flatIndex(a.shape, index)];
-        return b.data[flatIndex(b.shape, index.map((v, i) => (i === axis ? v - cut : v)))];
+        return b.data[
+          flatIndex(
+            b.shape,
+            index.map((v, i) => (i === axis ? v - cut : v)),
+          )
+        ];
       }),
     ];
   },
@@ -306,7 +379,8 @@ const concatOp: OpDef = {
 /** Joins tensors along `axis`. */
 export const concat: ((parts: readonly Tensor[], axis: number) => Tensor) & OpFunction = Object.assign(
   (parts: readonly Tensor[], axis: number): Tensor => {
-    if (parts.length === 0) throw new ShapeError("concat: at least one tensor was expected, got none. Pass a part.");
+    if (parts.length === 0)
+      throw new ShapeError("concat: at least one tensor was expected, got none. Pass a part.");
     const a = normalizeAxis("concat", axis, parts[0].shape.length);
     const join = composite((...xs: TensorLike[]) =>
       (xs as Tensor[]).reduce((x, y) => apply(concatOp, [x, y], { axis: a })[0]),

@@ -18,15 +18,20 @@ const philoxOp = defineMap({
   helpers: ["philox"],
   scalarOnly: true,
   weight: 60,
-  wgsl: ([c0, c1, c2, c3, k0, k1]) => `philox4x32(vec4<u32>(${c0}, ${c1}, ${c2}, ${c3}), vec2<u32>(${k0}, ${k1})).x`,
+  wgsl: ([c0, c1, c2, c3, k0, k1]) =>
+    `philox4x32(vec4<u32>(${c0}, ${c1}, ${c2}, ${c3}), vec2<u32>(${k0}, ${k1})).x`,
   ref: ([c0, c1, c2, c3, k0, k1]) => philox([c0, c1, c2, c3], [k0, k1])[0],
   noGradient: "integers",
 });
 
 /** Random u32 for each counter (four words) under a key (two words); all u32, broadcast together. */
-export const randomBits: ((counter: readonly TensorLike[], key: readonly TensorLike[]) => Tensor) & OpFunction = Object.assign(
+export const randomBits: ((counter: readonly TensorLike[], key: readonly TensorLike[]) => Tensor) &
+  OpFunction = Object.assign(
   (counter: readonly TensorLike[], key: readonly TensorLike[]): Tensor =>
-    composite((...args: TensorLike[]) => apply(philoxOp, broadcastAll("philox", args))[0])(...counter, ...key),
+    composite((...args: TensorLike[]) => apply(philoxOp, broadcastAll("philox", args))[0])(
+      ...counter,
+      ...key,
+    ),
   { op: philoxOp },
 );
 

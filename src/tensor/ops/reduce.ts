@@ -34,8 +34,14 @@ function defineReduce(spec: ReduceSpec): OpDef {
     [[5, 3], [0]],
     [[4, 1000], [1]],
     [[200, 3], [0]],
-    [[2, 3, 4, 5], [1, 3]],
-    [[2, 3, 4], [0, 1, 2]],
+    [
+      [2, 3, 4, 5],
+      [1, 3],
+    ],
+    [
+      [2, 3, 4],
+      [0, 1, 2],
+    ],
     [[1, 1], [0]],
     [[0, 4], [0]],
     [[4, 0], [0]],
@@ -44,7 +50,10 @@ function defineReduce(spec: ReduceSpec): OpDef {
   const cases: OpCase[] = [];
   for (const dtype of spec.dtypes) {
     for (const [shape, axes] of dtype === "f32" ? shapes : shapes.slice(0, 5)) {
-      cases.push({ inputs: [{ shape, dtype, distinct: spec.distinct, range: dtype === "f32" ? undefined : [0, 50] }], attrs: { axes } });
+      cases.push({
+        inputs: [{ shape, dtype, distinct: spec.distinct, range: dtype === "f32" ? undefined : [0, 50] }],
+        attrs: { axes },
+      });
     }
   }
   return {
@@ -87,9 +96,16 @@ function defineReduce(spec: ReduceSpec): OpDef {
     cases,
     bad: [
       { inputs: [{ shape: [3, 4] }], attrs: { axes: [2] }, error: "ShapeError" },
-      { inputs: [{ shape: [3, 4], dtype: "bool", range: [0, 1] }], attrs: { axes: [0] }, error: "DTypeError" },
+      {
+        inputs: [{ shape: [3, 4], dtype: "bool", range: [0, 1] }],
+        attrs: { axes: [0] },
+        error: "DTypeError",
+      },
     ],
-    tolerance: { forward: 4e-6, reason: "sums of up to 1000 terms with cancellation: the scale is that of the terms" },
+    tolerance: {
+      forward: 4e-6,
+      reason: "sums of up to 1000 terms with cancellation: the scale is that of the terms",
+    },
     cost: (ins, outs) => ({ flops: numel(ins[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
     perf: [
       { inputs: [{ shape: [2048, 512] }], attrs: { axes: [1] } },
@@ -99,7 +115,8 @@ function defineReduce(spec: ReduceSpec): OpDef {
 }
 
 function reduceLiteral(v: number, dtype: DType): string {
-  if (dtype === "f32") return v === 0 ? "0.0" : v > 0 ? "bitcast<f32>(0x7f7fffffu)" : "bitcast<f32>(0xff7fffffu)";
+  if (dtype === "f32")
+    return v === 0 ? "0.0" : v > 0 ? "bitcast<f32>(0x7f7fffffu)" : "bitcast<f32>(0xff7fffffu)";
   if (dtype === "u32") return `${v}u`;
   return v === -2147483648 ? "i32(-2147483647 - 1)" : `${v}i`;
 }
@@ -109,11 +126,13 @@ const MAX_F32 = 3.4028234663852886e38;
 const lowest = (d: DType): number => (d === "f32" ? -MAX_F32 : d === "u32" ? 0 : -2147483648);
 const highest = (d: DType): number => (d === "f32" ? MAX_F32 : d === "u32" ? 4294967295 : 2147483647);
 
-export type ReduceFunction = ((x: Tensor, axes?: readonly number[] | number, keepDims?: boolean) => Tensor) & OpFunction;
+export type ReduceFunction = ((x: Tensor, axes?: readonly number[] | number, keepDims?: boolean) => Tensor) &
+  OpFunction;
 
 function reduction(op: OpDef): ReduceFunction {
   const call = (x: Tensor, axes?: readonly number[] | number, keepDims = false): Tensor => {
-    const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : [...axes];
+    const list =
+      axes === undefined ? x.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : [...axes];
     const sorted = list.map((a) => normalizeAxis(op.name, a, x.shape.length)).sort((a, b) => a - b);
     if (sorted.length === 0) return x;
     const run = composite((t: TensorLike) => {
@@ -182,7 +201,8 @@ export const min: ReduceFunction = reduction(
 export function mean(x: Tensor, axes?: readonly number[] | number, keepDims = false): Tensor {
   const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : axes;
   const n = list.reduce((p, a) => p * x.shape[normalizeAxis("mean", a, x.shape.length)], 1);
-  if (n === 0) throw new ShapeError(`mean: at least one element was expected, got ${show(x.shape)}. Check the shape.`);
+  if (n === 0)
+    throw new ShapeError(`mean: at least one element was expected, got ${show(x.shape)}. Check the shape.`);
   const run = composite((t: TensorLike) => mul(sum(t as Tensor, axes, keepDims), 1 / n));
   return run(x);
 }

@@ -63,7 +63,12 @@ const sampleOp: OpDef = {
       requireDType("sample", name, inputs[i].dtype, [name === "topK" ? "u32" : "f32"]);
     });
     const scalars = [temperature, topK, topP].every((t) => t.shape.length === 0);
-    if (logits.shape.length !== 2 || logits.shape[1] === 0 || !sameShape(uniform.shape, [logits.shape[0]]) || !scalars) {
+    if (
+      logits.shape.length !== 2 ||
+      logits.shape[1] === 0 ||
+      !sameShape(uniform.shape, [logits.shape[0]]) ||
+      !scalars
+    ) {
       throw new ShapeError(
         `sample: logits[R, V], uniform[R] and three scalars were expected, got ${inputs.map((t) => show(t.shape)).join(", ")}. Reshape the logits.`,
       );
@@ -123,7 +128,10 @@ const sampleOp: OpDef = {
       inputs: [{ shape: [5] }, { shape: [5] }, { shape: [] }, { shape: [], dtype: "u32" }, { shape: [] }],
       error: "ShapeError",
     },
-    { inputs: [{ shape: [5, 3] }, { shape: [5] }, { shape: [] }, { shape: [] }, { shape: [] }], error: "DTypeError" },
+    {
+      inputs: [{ shape: [5, 3] }, { shape: [5] }, { shape: [] }, { shape: [] }, { shape: [] }],
+      error: "DTypeError",
+    },
   ],
   tolerance: { forward: 1e-5, reason: "a logarithm of a ratio of sums of exp" },
 };
@@ -136,11 +144,17 @@ export interface Sampled {
 }
 
 /** One token a row; `temperature`, `topK` (0: off) and `topP` (1: off) are scalar tensors, so data. */
-export const sample: ((logits: Tensor, uniform: Tensor, temperature: Tensor, topK: Tensor, topP: Tensor) => Sampled) & OpFunction =
-  Object.assign(
-    (logits: Tensor, uniform: Tensor, temperature: Tensor, topK: Tensor, topP: Tensor): Sampled => {
-      const [token, logProb] = apply(sampleOp, [logits, uniform, temperature, topK, topP]);
-      return { token, logProb };
-    },
-    { op: sampleOp },
-  );
+export const sample: ((
+  logits: Tensor,
+  uniform: Tensor,
+  temperature: Tensor,
+  topK: Tensor,
+  topP: Tensor,
+) => Sampled) &
+  OpFunction = Object.assign(
+  (logits: Tensor, uniform: Tensor, temperature: Tensor, topK: Tensor, topP: Tensor): Sampled => {
+    const [token, logProb] = apply(sampleOp, [logits, uniform, temperature, topK, topP]);
+    return { token, logProb };
+  },
+  { op: sampleOp },
+);

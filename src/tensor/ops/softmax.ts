@@ -37,7 +37,9 @@ export function entropy(x: Tensor): Tensor {
 
 function checkWeight(op: string, x: Tensor, w: Tensor): void {
   if (w.shape.length !== 1 || w.shape[0] !== x.shape.at(-1)) {
-    throw new ShapeError(`${op}: a weight [${x.shape.at(-1)}] was expected for x${show(x.shape)}, got ${show(w.shape)}. Check hiddenSize.`);
+    throw new ShapeError(
+      `${op}: a weight [${x.shape.at(-1)}] was expected for x${show(x.shape)}, got ${show(w.shape)}. Check hiddenSize.`,
+    );
   }
 }
 

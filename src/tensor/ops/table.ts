@@ -11,7 +11,17 @@ import * as random from "./random.ts";
 import * as reduce from "./reduce.ts";
 import * as sample from "./sample.ts";
 
-const FILES: readonly object[] = [control, define, elementwise, indexing, matmul, movement, random, reduce, sample];
+const FILES: readonly object[] = [
+  control,
+  define,
+  elementwise,
+  indexing,
+  matmul,
+  movement,
+  random,
+  reduce,
+  sample,
+];
 
 let byName: Map<string, OpDef> | null = null;
 
@@ -30,7 +40,10 @@ function table(): Map<string, OpDef> {
 
 export function opByName(name: string): OpDef {
   const op = table().get(name);
-  if (!op) throw new NaysayError(`op: a name of the op table was expected, got ${name}. Export its object from an op file.`);
+  if (!op)
+    throw new NaysayError(
+      `op: a name of the op table was expected, got ${name}. Export its object from an op file.`,
+    );
   return op;
 }
 

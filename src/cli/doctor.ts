@@ -1,0 +1,91 @@
+/** `naysay doctor`: who computes here, at which tier, why not higher; or what to do where nobody does. */
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { type AdapterReport, requestAdapter, requestDevice } from "../tensor/device.ts";
+import { NaysayError } from "../tensor/errors.ts";
+import { CORE_LIMITS, TIERS } from "../tensor/tiers.ts";
+import { argHelp, readArgs } from "./args.ts";
+
+const FLAGS = {
+  json: { kind: "flag", help: "print one JSON object" },
+  help: { kind: "flag", help: "print this help" },
+} as const;
+
+const PACKAGES = ["webgpu", "@sparticuz/chromium", "wgsl_reflect"];
+
+/** Runs the command: exit code 0 where a device could be made, 1 where not. */
+export async function run(argv: readonly string[]): Promise<number> {
+  const args = readArgs(argv, FLAGS);
+  if (args.help) {
+    console.log(`naysay doctor\n${argHelp(FLAGS)}`);
+    return 0;
+  }
+  const host = {
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    packages: Object.fromEntries(PACKAGES.map((name) => [name, packageVersion(name)])),
+  };
+  try {
+    const report = await requestAdapter();
+    const device = await requestDevice();
+    const found = describe(report);
+    device.destroy();
+    console.log(
+      args.json ? JSON.stringify({ ok: true, ...host, ...found }, null, 2) : asText({ ...host, ...found }),
+    );
+    return 0;
+  } catch (error) {
+    if (!(error instanceof NaysayError)) throw error;
+    const failure = { ok: false, error: error.name, message: error.message };
+    console.log(args.json ? JSON.stringify({ ...failure, ...host }, null, 2) : asText(host));
+    if (!args.json) console.error(`\n${error.name}: ${error.message}`);
+    return 1;
+  }
+}
+
+function describe({ adapter, info, facts, gaps }: AdapterReport) {
+  const blocked = TIERS.find((tier) => gaps[tier] !== null);
+  return {
+    adapter: info,
+    notHigher: blocked ? `${blocked}: ${gaps[blocked]}` : null,
+    subgroups: {
+      smallest: adapter.info.subgroupMinSize ?? null,
+      largest: adapter.info.subgroupMaxSize ?? null,
+    },
+    limits: Object.fromEntries(Object.keys(CORE_LIMITS).map((name) => [name, facts.limits[name]])),
+    features: [...facts.features].sort(),
+    language: [...facts.language].sort(),
+  };
+}
+
+/** Nested plain data as indented lines; lists on one line. */
+function asText(data: object, indent = ""): string {
+  return Object.entries(data)
+    .map(([key, value]) => {
+      if (Array.isArray(value)) return `${indent}${key}: ${value.join(" ")}`;
+      if (value !== null && typeof value === "object")
+        return `${indent}${key}:\n${asText(value, `${indent}  `)}`;
+      return `${indent}${key}: ${value ?? "none"}`;
+    })
+    .join("\n");
+}
+
+/** Installed version of a package, or `null`. Reads its file: not every package exports its package.json. */
+function packageVersion(name: string): string | null {
+  try {
+    let folder = dirname(createRequire(import.meta.url).resolve(name));
+    for (; folder !== dirname(folder); folder = dirname(folder)) {
+      try {
+        const data = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+        if (data.name === name) return data.version;
+      } catch {
+        // No package.json in this folder: look further up.
+      }
+    }
+  } catch {
+    // Not installed.
+  }
+  return null;
+}

@@ -1,0 +1,139 @@
+/**
+ * The launcher: finds an adapter before the work starts. Vulkan reads its variables when a process is loaded, so a
+ * software adapter means starting Node once more with them set. Where the machine shows no sign of a GPU nothing is
+ * probed at all.
+ */
+
+import { spawn, spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+import { pathToFileURL } from "node:url";
+import { ConfigError, DeviceError } from "../tensor/errors.ts";
+import { machineFacts, mayHaveGpu, remedyFor } from "../tensor/remedy.node.ts";
+import { didYouMean } from "../tensor/suggest.ts";
+import { lavapipeEnv, type ProcessEnv, SOFTWARE_PACKAGE, swiftshaderEnv } from "./software.ts";
+
+/** What NAYSAY_ADAPTER takes: `auto` a GPU, else SwiftShader; `default` whatever the system gives. */
+export const ADAPTER_CHOICES = ["auto", "default", "swiftshader", "lavapipe"] as const;
+
+/** How to start: variables to add (none: go on in this process) and a line to print on stderr. */
+export interface LaunchPlan {
+  env: ProcessEnv;
+  line: string | null;
+}
+
+/** Set in a process that the launcher started, so that it does not start another. */
+const LAUNCHED = "NAYSAY_LAUNCHED";
+
+const GO_ON: LaunchPlan = { env: {}, line: null };
+
+/**
+ * Chooses the adapter. Throws `ConfigError` for an unknown or absent choice and `DeviceError`, with this platform's
+ * remedy, where there is none.
+ */
+export async function planLaunch(env: NodeJS.ProcessEnv = process.env): Promise<LaunchPlan> {
+  if (env[LAUNCHED]) return GO_ON;
+  const choice = env.NAYSAY_ADAPTER || "auto";
+  if (choice === "default") return GO_ON;
+  if (choice === "swiftshader") {
+    const found = await swiftshaderEnv();
+    if (found) return started(found, swiftshaderLine("NAYSAY_ADAPTER=swiftshader"));
+    throw new ConfigError(
+      `NAYSAY_ADAPTER: expected the package ${SOFTWARE_PACKAGE} (Linux x64) for swiftshader, got none. ` +
+        `Run \`npm install --save-dev ${SOFTWARE_PACKAGE}\`.`,
+    );
+  }
+  if (choice === "lavapipe") {
+    const found = lavapipeEnv();
+    if (found)
+      return started(found, "adapter: lavapipe (software, from the system's Mesa): NAYSAY_ADAPTER=lavapipe");
+    throw new ConfigError(
+      "NAYSAY_ADAPTER: expected Mesa's lavapipe, got no lvp_icd.*.json. " +
+        "Debian: `sudo apt install -t bookworm-backports mesa-vulkan-drivers libvulkan1`.",
+    );
+  }
+  if (choice === "auto") return autoPlan(env);
+  throw new ConfigError(
+    `NAYSAY_ADAPTER: expected ${ADAPTER_CHOICES.join(", ")}, got "${choice}". ${didYouMean(choice, ADAPTER_CHOICES)}`,
+  );
+}
+
+async function autoPlan(env: NodeJS.ProcessEnv): Promise<LaunchPlan> {
+  // Metal and Direct3D need no variables; whoever named a Vulkan driver has chosen.
+  if (process.platform !== "linux" || env.VK_ICD_FILENAMES || env.VK_DRIVER_FILES) return GO_ON;
+  const facts = machineFacts();
+  let probed = mayHaveGpu(facts) ? probe() : null;
+  if (probed?.kind === "gpu") return GO_ON;
+  const swiftshader = await swiftshaderEnv();
+  if (swiftshader) return started(swiftshader, swiftshaderLine("no GPU was found"));
+  probed ??= probe();
+  if (probed.kind === "software") {
+    return { env: {}, line: `adapter: ${probed.description} (software, from the system): no GPU was found` };
+  }
+  if (probed.kind === "gpu") return GO_ON;
+  throw new DeviceError(`device: expected a GPU adapter, got none. ${remedyFor(facts)}`);
+}
+
+function started(env: ProcessEnv, line: string): LaunchPlan {
+  return { env: { ...env, [LAUNCHED]: "1" }, line };
+}
+
+function swiftshaderLine(why: string): string {
+  return `adapter: SwiftShader (software, from the development dependency ${SOFTWARE_PACKAGE}): ${why}`;
+}
+
+/** What a fresh process finds. */
+interface Probed {
+  kind: "gpu" | "software" | "none";
+  description: string;
+}
+
+/** Asks for an adapter in a process of its own: a broken driver then crashes that one. */
+function probe(): Probed {
+  let dawn: string;
+  try {
+    dawn = pathToFileURL(createRequire(import.meta.url).resolve("webgpu")).href;
+  } catch {
+    // Without Dawn there is nothing to launch for; `requestGpu` tells what to install.
+    return { kind: "gpu", description: "" };
+  }
+  const script = `
+    import { create } from ${JSON.stringify(dawn)};
+    globalThis.keep = create([]);
+    const info = (await keep.requestAdapter({ powerPreference: "high-performance" }))?.info;
+    console.log(JSON.stringify(info ? { kind: info.isFallbackAdapter ? "software" : "gpu", description: info.description } : null));
+    process.exit(0);`;
+  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+    encoding: "utf8",
+    timeout: 30_000,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  try {
+    return (JSON.parse(stdout) as Probed | null) ?? { kind: "none", description: "" };
+  } catch {
+    return { kind: "none", description: "" };
+  }
+}
+
+/** Runs a command with variables added, its streams and signals passed through; the exit code. */
+export function runWith(env: ProcessEnv, command: string, args: readonly string[]): Promise<number> {
+  const child = spawn(command, args, { stdio: "inherit", env: { ...process.env, ...env } });
+  const pass = (signal: NodeJS.Signals) => child.kill(signal);
+  // A terminal sends Ctrl-C to both processes; the child decides what to do about it, and this one waits.
+  const ignore = () => {};
+  process.on("SIGTERM", pass);
+  process.on("SIGHUP", pass);
+  process.on("SIGINT", process.stdin.isTTY ? ignore : pass);
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code, signal) => {
+      process.off("SIGTERM", pass).off("SIGHUP", pass).off("SIGINT", ignore).off("SIGINT", pass);
+      resolve(code ?? 128 + (signal ? constants.signals[signal] : 1));
+    });
+  });
+}
+
+/** Starts this very command line again with variables added. */
+export function relaunch(env: ProcessEnv): Promise<number> {
+  return runWith(env, process.execPath, [...process.execArgv, ...process.argv.slice(1)]);
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env node
+/** `naysay <command>`: dispatches from one table. Adding a command is one entry here and one file beside it. */
+
+import { readFileSync } from "node:fs";
+import { NaysayError } from "../tensor/errors.ts";
+import { FLAG_TABLE } from "../tensor/flags.ts";
+import { didYouMean } from "../tensor/suggest.ts";
+import { ADAPTER_CHOICES, planLaunch, relaunch } from "./launch.ts";
+
+/** What a command's module exports: takes the words after the command, gives the exit code. */
+interface CommandModule {
+  run(argv: readonly string[]): Promise<number>;
+}
+
+interface Command {
+  name: string;
+  summary: string;
+  /** Whether the launcher finds an adapter first; "wanted": the command runs without one, too. */
+  gpu: "needed" | "wanted" | "no";
+  load(): Promise<CommandModule>;
+}
+
+const COMMANDS: readonly Command[] = [
+  {
+    name: "doctor",
+    summary: "show the adapter, its tier and limits, and what to do where there is none",
+    gpu: "wanted",
+    load: () => import("./doctor.ts"),
+  },
+];
+
+/** Runs a command line; the exit code: 0 done, 1 failed, 2 not understood. */
+async function main(argv: readonly string[]): Promise<number> {
+  const [word, ...rest] = argv;
+  if (word === undefined || word === "help" || word === "--help" || word === "-h") {
+    console.log(help());
+    return 0;
+  }
+  if (word === "--version" || word === "-v") {
+    console.log(version());
+    return 0;
+  }
+  const command = COMMANDS.find(({ name }) => name === word);
+  if (!command) {
+    const names = COMMANDS.map(({ name }) => name);
+    console.error(
+      `naysay: expected a command, got "${word}". ${didYouMean(word, [...names, "help"])}\n\n${help()}`,
+    );
+    return 2;
+  }
+  const asksHelp = rest.includes("--help");
+  if (command.gpu !== "no" && !asksHelp) {
+    const plan = await planLaunch().catch((error) => {
+      if (command.gpu === "wanted" && error.name === "DeviceError") return null;
+      throw error;
+    });
+    if (plan?.line) console.error(plan.line);
+    if (plan && Object.keys(plan.env).length > 0) return relaunch(plan.env);
+  }
+  const { run } = await command.load();
+  return run(rest);
+}
+
+function help(): string {
+  const table = (rows: (readonly [string, string])[]) => {
+    const width = Math.max(...rows.map(([left]) => left.length));
+    return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`).join("\n");
+  };
+  return [
+    "naysay <command> [flags]    train language-model policies on WebGPU",
+    "\nCommands (`naysay <command> --help` for flags):",
+    table(COMMANDS.map(({ name, summary }) => [name, summary])),
+    "\nEnvironment:",
+    table([
+      ...FLAG_TABLE.map(({ name, takes, does }) => [`${name}=${takes}`, does] as const),
+      [
+        `NAYSAY_ADAPTER=${ADAPTER_CHOICES.join("|")}`,
+        "which adapter to use; auto is a GPU, else SwiftShader",
+      ],
+    ]),
+  ].join("\n");
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof NaysayError)) throw error;
+  console.error(`${error.name}: ${error.message}`);
+  process.exitCode = error.name === "ConfigError" ? 2 : 1;
+}

@@ -1,0 +1,97 @@
+/** What a lowered group is: a kernel's text, what it binds, and how many workgroups it takes. */
+import { ShapeError } from "../errors.ts";
+import type { Value } from "../ir.ts";
+import { opByName } from "../ops/table.ts";
+import type { Fused, Group } from "../passes/fuse.ts";
+import type { KernelText } from "./builder.ts";
+import { KernelBuilder } from "./builder.ts";
+import { Emitter } from "./emit.ts";
+
+export interface Kernel extends KernelText {
+  readonly label: string;
+  /** Workgroups along x and y. */
+  readonly grid: readonly [number, number];
+  readonly group: Group;
+  readonly flops: number;
+  /** Loads that pick four elements one by one. */
+  readonly gathers: number;
+}
+
+export interface LowerContext {
+  readonly fused: Fused;
+  /** Stored value to the state whose memory it takes. */
+  readonly inPlace: ReadonlyMap<Value, Value>;
+  /** Most workgroups along one axis (65,535; tests lower it). */
+  readonly maxGroups: number;
+  readonly label: string;
+}
+
+/** Threads of every generated workgroup. */
+export const WORKGROUP = 64;
+
+export interface Body {
+  /** Units of work; the kernel guards against the surplus. */
+  units: number;
+  /** Units a workgroup does: 64 where a thread does one, 1 where all threads share one. */
+  perGroup: number;
+  emit(e: Emitter, k: KernelBuilder): void;
+}
+
+/** Folds a count of workgroups into a grid of two axes. */
+export function gridOf(groups: number, maxGroups: number): [number, number] {
+  if (groups > maxGroups * maxGroups) {
+    throw new ShapeError(
+      `kernel: at most ${maxGroups}^2 workgroups were expected, got ${groups}. Split the tensor.`,
+    );
+  }
+  if (groups <= maxGroups) return [groups, 1];
+  return [maxGroups, Math.ceil(groups / maxGroups)];
+}
+
+/** Generates twice: once to see how memory is accessed, once with the element types that fit. */
+export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
+  const reads = ctx.fused.reads.get(group) as ReadonlySet<Value>;
+  const stored = (v: Value): boolean => reads.has(v) || (v.node.op === "input" && !v.node.attrs.scalar);
+  const groups = Math.ceil(body.units / body.perGroup);
+  const grid = gridOf(groups, ctx.maxGroups);
+  const generate = (vector: ReadonlySet<Value>): KernelBuilder => {
+    const k = new KernelBuilder(vector, ctx.inPlace);
+    const width = k.namedField("grid", grid[0]);
+    const count = k.namedField("count", body.units);
+    if (body.perGroup === 1) k.line(`let unit = wg.y * ${width} + wg.x;`);
+    else k.line(`let unit = (wg.y * ${width} + wg.x) * ${body.perGroup}u + lane;`);
+    k.line(`if (unit >= ${count}) { return; }`);
+    body.emit(new Emitter(k, stored), k);
+    return k;
+  };
+  const probe = generate(new Set());
+  const vector = new Set(
+    [...probe.bindings.values()].filter((b) => b.single === 0 && b.vector > 0).map((b) => b.value),
+  );
+  const built = generate(vector);
+  return {
+    ...built.finish(WORKGROUP),
+    label: labelOf(group, ctx),
+    grid,
+    group,
+    flops: flopsOf(group),
+    gathers: built.gathers,
+  };
+}
+
+export function labelOf(group: Group, ctx: LowerContext): string {
+  const names = group.nodes.map((n) => n.op);
+  const shown =
+    names.length <= 4 ? names : [...names.slice(0, 2), `${names.length - 3} more`, names[names.length - 1]];
+  return `${ctx.label}/${group.kind}:${shown.join("+")}`;
+}
+
+export function flopsOf(group: Group): number {
+  let flops = 0;
+  for (const n of group.nodes) {
+    flops +=
+      opByName(n.op).cost?.(n.inputs, n.results, n.attrs).flops ??
+      n.results[0].shape.reduce((a, b) => a * b, 1);
+  }
+  return flops;
+}

@@ -1,0 +1,163 @@
+/**
+ * Row programs: any chain of elementwise work and reductions over rows. Each level of reductions is one loop over
+ * the row; results of a level are scalars that the next loops use; a last loop writes what is as wide as the row.
+ *
+ * Order of accumulation, by the reduction length n and whether the reduced axes are the last ones:
+ * last axes and n % 4 = 0: four interleaved sums, joined as (0 + 1) + (2 + 3); otherwise one sum in order.
+ * n > 128: 64 lanes take every 64th step of that, and a halving tree joins the lanes.
+ */
+import { type Affine, delinearize, plus, scale, variable } from "../affine.ts";
+import type { Node, Value } from "../ir.ts";
+import { opByName } from "../ops/table.ts";
+import { reduceIndex, type RowSpace } from "../passes/access.ts";
+import type { Group } from "../passes/fuse.ts";
+import type { KernelBuilder } from "./builder.ts";
+import { type Emitter, LANE, type Width } from "./emit.ts";
+import { assemble, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
+
+/** Longest reduction that one thread does alone. */
+export const SINGLE_THREAD_LENGTH = 128;
+
+interface Shape {
+  space: RowSpace;
+  /** Vector over the row (last axes) or over neighbouring results (other axes). */
+  along: "row" | "results" | "none";
+  lanes: 1 | 64;
+}
+
+function shapeOf(group: Group): Shape {
+  const space = group.space as RowSpace;
+  const lanes = space.length > SINGLE_THREAD_LENGTH ? 64 : 1;
+  if (space.trailing)
+    return { space, lanes, along: space.length % 4 === 0 && space.length > 0 ? "row" : "none" };
+  return { space, lanes, along: space.rows % 4 === 0 ? "results" : "none" };
+}
+
+/** Reductions by depth: those that need no other first. */
+function levels(group: Group): Node[][] {
+  const depth = new Map<Node, number>();
+  const lowest = group.nodes[0].id;
+  const out: Node[][] = [];
+  const below = (n: Node): number => {
+    let d = 0;
+    const stack: Value[] = [...n.inputs];
+    const seen = new Set<Node>();
+    while (stack.length > 0) {
+      const m = (stack.pop() as Value).node;
+      if (seen.has(m) || m.id < lowest) continue;
+      seen.add(m);
+      const known = depth.get(m);
+      if (known !== undefined) d = Math.max(d, known);
+      else stack.push(...m.inputs);
+    }
+    return d;
+  };
+  for (const n of group.nodes) {
+    if (opByName(n.op).lowering.kind !== "reduce") continue;
+    const d = below(n) + 1;
+    depth.set(n, d);
+    if (!out[d - 1]) out[d - 1] = [];
+    out[d - 1].push(n);
+  }
+  return out;
+}
+
+export function rowKernel(group: Group, ctx: LowerContext): Kernel {
+  const shape = shapeOf(group);
+  const { space, lanes, along } = shape;
+  const resultWidth: Width = along === "results" ? 4 : 1;
+  const outputs = ctx.fused.outputs.get(group) as readonly Value[];
+  const units = space.rows / resultWidth;
+  return assemble(
+    group,
+    {
+      units,
+      perGroup: lanes === 64 ? 1 : WORKGROUP,
+      emit(e, k) {
+        const u = variable("unit", units);
+        const r: Affine = resultWidth === 4 ? plus(scale(u, 4), LANE) : u;
+        for (const level of levels(group)) reduceLevel(level, r, shape, e, k);
+        const wide = outputs.filter((v) => !group.narrow.has(v.node));
+        const narrow = outputs.filter((v) => group.narrow.has(v.node));
+        if (wide.length > 0) {
+          loop(shape, k, (c, width) => {
+            const at = plus(scale(r, space.length), c);
+            for (const v of wide) e.store(v, delinearize(at, v.shape), width);
+          });
+        }
+        const writeNarrow = (): void => {
+          for (const v of narrow) e.store(v, delinearize(r, v.shape), resultWidth);
+        };
+        if (narrow.length > 0 && lanes === 64) k.block("if (lane == 0u)", writeNarrow);
+        else writeNarrow();
+      },
+    },
+    ctx,
+  );
+}
+
+/** A loop over the reduced axes; `c` is the position, over four lanes where the row is read four at a time. */
+function loop(shape: Shape, k: KernelBuilder, body: (c: Affine, width: Width) => void): void {
+  const vector = shape.along === "row";
+  const steps = vector ? shape.space.length / 4 : shape.space.length;
+  const name = k.fresh("k");
+  const counter = variable(name, steps);
+  const [first, stride] = shape.lanes === 64 ? ["lane", "64u"] : ["0u", "1u"];
+  k.block(`for (var ${name} = ${first}; ${name} < ${k.size(steps)}; ${name} += ${stride})`, () => {
+    // Where one step is all there is, the counter is the constant 0 in index arithmetic: both are 0.
+    if (vector) body(plus(scale(counter, 4), LANE), 4);
+    else body(counter, shape.along === "results" ? 4 : 1);
+  });
+}
+
+function reduceLevel(level: readonly Node[], r: Affine, shape: Shape, e: Emitter, k: KernelBuilder): void {
+  const loopWidth: Width = shape.along === "none" ? 1 : 4;
+  const accumulators = level.map((n) => {
+    const { lowering } = opByName(n.op);
+    if (lowering.kind !== "reduce") throw new Error("unreachable: only reductions have levels");
+    const name = k.fresh("acc");
+    const type = e.type(n.results[0].dtype, loopWidth);
+    k.line(`var ${name} = ${type}(${lowering.identity(n.results[0].dtype)});`);
+    return { n, name, type, combine: lowering.combine };
+  });
+  loop(shape, k, (c, width) => {
+    for (const a of accumulators) {
+      const outer = delinearize(r, a.n.results[0].shape);
+      const x = e.value(a.n.inputs[0], reduceIndex(a.n, outer, c), width);
+      k.line(`${a.name} = ${a.combine(a.name, x)};`);
+    }
+  });
+  for (const a of accumulators) {
+    let name = a.name;
+    if (shape.lanes === 64) name = joinLanes(a, k);
+    let result: string;
+    if (shape.along === "row") {
+      const q = k.name("q", name);
+      const left = k.name("q", a.combine(`${q}[0]`, `${q}[1]`));
+      const right = k.name("q", a.combine(`${q}[2]`, `${q}[3]`));
+      result = k.name("red", a.combine(left, right));
+    } else {
+      result = k.name("red", name);
+    }
+    const width: Width = shape.along === "results" ? 4 : 1;
+    e.know(a.n.results[0], delinearize(r, a.n.results[0].shape), width, result);
+  }
+}
+
+/** Joins the lanes' partial results by a halving tree; every lane gets the whole. */
+function joinLanes(
+  a: { name: string; type: string; combine(x: string, y: string): string },
+  k: KernelBuilder,
+): string {
+  const shared = k.fresh("sh");
+  k.declare(`var<workgroup> ${shared}: array<${a.type}, 64>;`);
+  k.line(`${shared}[lane] = ${a.name};`);
+  k.line("workgroupBarrier();");
+  for (let s = 32; s >= 1; s /= 2) {
+    k.line(
+      `if (lane < ${s}u) { ${shared}[lane] = ${a.combine(`${shared}[lane]`, `${shared}[lane + ${s}u]`)}; }`,
+    );
+    k.line("workgroupBarrier();");
+  }
+  return k.name("all", `${shared}[0]`);
+}

@@ -1,0 +1,73 @@
+/** Lowers nodes with hand-built kernels: binds operands in order and supplies the sizes their text names. */
+import { TEMPLATE_HELPERS, TEMPLATES } from "../../shaders/templates.ts";
+import { ShaderError } from "../errors.ts";
+import type { Node } from "../ir.ts";
+import { opByName } from "../ops/table.ts";
+import type { Group } from "../passes/fuse.ts";
+import { numel } from "../shape.ts";
+import type { Field } from "./builder.ts";
+import { flopsOf, gridOf, type Kernel, labelOf, type LowerContext, WORKGROUP } from "./kernel.ts";
+
+interface Sizes {
+  units: number;
+  fields: Record<string, number>;
+}
+
+const SIZES: Record<string, (node: Node) => Sizes> = {
+  indexChain: (n) => {
+    const length = numel(n.inputs[0].shape);
+    const rows = numel(n.results[0].shape);
+    return { units: Math.max(length, rows), fields: { length, rows } };
+  },
+  chainSum: (n) => ({
+    units: numel(n.results[0].shape),
+    fields: { length: n.inputs[0].shape[0], width: n.inputs[0].shape[1] },
+  }),
+  sample: (n) => ({ units: n.inputs[0].shape[0], fields: { vocab: n.inputs[0].shape[1] } }),
+};
+
+export function templateKernel(group: Group, ctx: LowerContext): Kernel {
+  const [node] = group.nodes;
+  const { lowering } = opByName(node.op);
+  if (lowering.kind !== "template")
+    throw new ShaderError(`${node.op}: a template was expected. Check its lowering.`);
+  const sizes = SIZES[lowering.template](node);
+  const grid = gridOf(Math.ceil(sizes.units / WORKGROUP), ctx.maxGroups);
+  const fields: Field[] = [
+    { name: "grid", type: "u32", value: grid[0] },
+    { name: "count", type: "u32", value: sizes.units },
+    ...Object.entries(sizes.fields).map(([name, value]) => ({ name, type: "u32" as const, value })),
+  ];
+  const bindings = [
+    ...node.inputs.map((value) => ({ value, write: false })),
+    ...node.results.map((value) => ({ value, write: true })),
+  ].map((b, i) => ({ name: `b${i}`, value: b.value, read: !b.write, write: b.write, vector: 0, single: 1 }));
+  const wgsl = `struct Params {
+${fields.map((f) => `  ${f.name}: ${f.type},`).join("\n")}
+}
+${bindings
+  .map((b, i) => {
+    const type = b.value.dtype === "bool" ? "u32" : b.value.dtype;
+    return `@group(0) @binding(${i}) var<storage, ${b.write ? "read_write" : "read"}> ${b.name}: array<${type}>;`;
+  })
+  .join("\n")}
+@group(0) @binding(${bindings.length}) var<uniform> p: Params;
+${TEMPLATE_HELPERS[lowering.template] ?? ""}
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let unit = (wg.y * p.grid + wg.x) * ${WORKGROUP}u + lane;
+  if (unit >= p.count) { return; }
+${TEMPLATES[lowering.template]}
+}
+`;
+  return {
+    wgsl,
+    bindings,
+    fields,
+    label: labelOf(group, ctx),
+    grid,
+    group,
+    flops: flopsOf(group),
+    gathers: 0,
+  };
+}

@@ -1,0 +1,131 @@
+/**
+ * The debug flags, all in this table. In Node they are environment variables; in a browser they are query parameters
+ * of the page (`?DEBUG=2`) or entries of `globalThis.NAYSAY_FLAGS`, which win.
+ */
+
+import { ConfigError } from "./errors.ts";
+import { parseTier, type Tier } from "./tiers.ts";
+
+/** The flags as values. */
+export interface Flags {
+  /** 0 quiet, 1 device and builds, 2 kernel table with GPU ms and GB/s, 3 resolved WGSL, 4 graph after each pass. */
+  debug: 0 | 1 | 2 | 3 | 4;
+  /** Name the first op with a non-finite output. */
+  nan: boolean;
+  /** Path of a trace file that Perfetto opens, or `null`. */
+  profile: string | null;
+  /** Highest tier to use, or `null` for what the adapter has. */
+  tier: Tier | null;
+  /** Names of compile passes to leave out. */
+  passesOff: readonly string[];
+  /** Dawn toggles to switch on (Node only). */
+  toggles: readonly string[];
+}
+
+/** One row of the table: the variable, what it takes, what it does, and where its value goes. */
+interface FlagRow {
+  name: string;
+  takes: string;
+  does: string;
+  read(text: string, into: Flags): void;
+}
+
+/** Every flag that the engine reads. `naysay help` prints this table. */
+export const FLAG_TABLE: readonly FlagRow[] = [
+  {
+    name: "DEBUG",
+    takes: "0..4",
+    does: "1 device and builds, 2 kernel table, 3 resolved WGSL, 4 graph after each pass",
+    read(text, into) {
+      const level = Number(text);
+      if (level === 0 || level === 1 || level === 2 || level === 3 || level === 4) into.debug = level;
+      // Other programs use DEBUG for patterns ("vite:*"): not ours, so no error.
+    },
+  },
+  {
+    name: "NAN",
+    takes: "0|1",
+    does: "name the first op with a non-finite output",
+    read(text, into) {
+      if (text !== "0" && text !== "1") throw new ConfigError(`NAN: expected 0 or 1, got "${text}".`);
+      into.nan = text === "1";
+    },
+  },
+  {
+    name: "PROFILE",
+    takes: "path",
+    does: "write a trace that Perfetto opens",
+    read(text, into) {
+      into.profile = text;
+    },
+  },
+  {
+    name: "NAYSAY_TIER",
+    takes: "T0..T3",
+    does: "use this capability tier, at most what the adapter has",
+    read(text, into) {
+      into.tier = parseTier(text);
+    },
+  },
+  {
+    name: "NAYSAY_PASSES_OFF",
+    takes: "a,b",
+    does: "leave out these compile passes",
+    read(text, into) {
+      into.passesOff = list(text);
+    },
+  },
+  {
+    name: "NAYSAY_TOGGLES",
+    takes: "a,b",
+    does: "switch on these Dawn toggles (Node only)",
+    read(text, into) {
+      into.toggles = list(text);
+    },
+  },
+];
+
+/** Reads the flags from a look-up function. Throws `ConfigError` for a value that a flag does not take. */
+export function readFlags(lookUp: (name: string) => string | undefined): Flags {
+  const into: Flags = { debug: 0, nan: false, profile: null, tier: null, passesOff: [], toggles: [] };
+  for (const row of FLAG_TABLE) {
+    const text = lookUp(row.name);
+    if (text !== undefined && text !== "") row.read(text, into);
+  }
+  return into;
+}
+
+let current: Flags | undefined;
+
+/** The flags of this process or page, read once. */
+export function flags(): Flags {
+  current ??= readFlags(lookUpHere);
+  return current;
+}
+
+/** Overrides flags of this process or page (tests, the command line). */
+export function setFlags(changes: Partial<Flags>): void {
+  current = { ...flags(), ...changes };
+}
+
+/** What `flags` reads from, seen without Node's or the DOM's types: either may be absent. */
+interface FlagHost {
+  NAYSAY_FLAGS?: Record<string, string | number | undefined>;
+  process?: { env?: Record<string, string | undefined> };
+  location?: { search?: string };
+}
+
+function lookUpHere(name: string): string | undefined {
+  const host = globalThis as unknown as FlagHost;
+  const own = host.NAYSAY_FLAGS?.[name];
+  if (own !== undefined) return String(own);
+  const query = host.location?.search;
+  return new URLSearchParams(query ?? "").get(name) ?? host.process?.env?.[name];
+}
+
+function list(text: string): string[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}

@@ -1,0 +1,371 @@
+/**
+ * Fusion: computed nodes become groups, each one kernel. A node joins the group of what it reads where both run
+ * over the same elements in the same order (map into map, row program or matmul epilogue); what is cheap is not
+ * stored but computed again by its readers (also as a matmul's prologue). Depends on the graph alone.
+ */
+import { delinearize, linearize, variable } from "../affine.ts";
+import { type Graph, type Node, topoOrder, type Value } from "../ir.ts";
+import { opByName } from "../ops/table.ts";
+import { numel } from "../shape.ts";
+import { accesses, follow, linearOf, type RowSpace, rowSpaceOf } from "./access.ts";
+import { mustStore } from "./expand.ts";
+
+export type GroupKind = "map" | "row" | "matmul" | "template" | "patch";
+
+export interface Group {
+  kind: GroupKind;
+  nodes: Node[];
+  /** Elements the group runs over (the wide ones where it is a row program). */
+  elements: number;
+  space: RowSpace | null;
+  /** Members with one element a row. */
+  narrow: Set<Node>;
+  /** Computed again by its readers instead of stored. */
+  inline: boolean;
+}
+
+export interface Fused {
+  /** Groups that run, each after those it reads. */
+  readonly groups: readonly Group[];
+  readonly groupOf: ReadonlyMap<Node, Group>;
+  /** Values each group stores. */
+  readonly outputs: ReadonlyMap<Group, readonly Value[]>;
+  /** Stored values (and graph inputs) each group reads. */
+  readonly reads: ReadonlyMap<Group, ReadonlySet<Value>>;
+}
+
+/** Storage buffers a kernel may bind on every adapter (T0). */
+const MAX_BINDINGS = 8;
+
+export interface FuseOptions {
+  /** Leave every computed node on its own. */
+  off?: boolean;
+  /** Nodes that write a window of a state in place. */
+  patches?: ReadonlySet<Node>;
+}
+
+function isScalarInput(v: Value): boolean {
+  return v.node.op === "input" && v.node.attrs.scalar === true;
+}
+
+function weightOf(node: Node): number {
+  const { lowering } = opByName(node.op);
+  return lowering.kind === "map" ? (lowering.cost ?? 1) : lowering.kind === "indexed" ? 2 : 1000;
+}
+
+function isScalarOnly(node: Node): boolean {
+  const { lowering } = opByName(node.op);
+  return lowering.kind === "map" && lowering.scalarOnly === true;
+}
+
+class Fuser {
+  readonly groupOf = new Map<Node, Group>();
+  private readonly users = new Map<Value, Set<Node>>();
+  private readonly required: Set<Value>;
+  private readonly readCache = new Map<Node, readonly Value[]>();
+  readonly order: Node[];
+
+  constructor(graph: Graph, options: FuseOptions) {
+    this.required = mustStore(graph);
+    this.order = topoOrder(graph).filter((n) => {
+      if (n.op === "input") return false;
+      const { kind } = opByName(n.op).lowering;
+      return kind !== "view" && kind !== "source" && kind !== "none";
+    });
+    for (const n of this.order) {
+      for (const v of this.readsOf(n)) {
+        const set = this.users.get(v);
+        if (set) set.add(n);
+        else this.users.set(v, new Set([n]));
+      }
+    }
+    for (const n of this.order) {
+      this.groupOf.set(n, this.single(n, options.patches));
+      if (!options.off) this.join(n);
+    }
+  }
+
+  /** Computed values and inputs a node reads, through movement. */
+  readsOf(n: Node): readonly Value[] {
+    let list = this.readCache.get(n);
+    if (!list) {
+      const inputs =
+        opByName(n.op).lowering.kind === "template" ? n.inputs : n.inputs.map((v) => follow(v, null).value);
+      list = [...new Set(inputs)].filter((v) => !isScalarInput(v) && !this.isSource(v));
+      this.readCache.set(n, list);
+    }
+    return list;
+  }
+
+  private isSource(v: Value): boolean {
+    return v.node.op !== "input" && opByName(v.node.op).lowering.kind === "source";
+  }
+
+  private single(n: Node, patches?: ReadonlySet<Node>): Group {
+    const { kind } = opByName(n.op).lowering;
+    const base = { nodes: [n], narrow: new Set<Node>(), inline: false, space: null as RowSpace | null };
+    if (patches?.has(n)) return { ...base, kind: "patch", elements: numel(n.inputs[1].shape) };
+    if (kind === "template") return { ...base, kind: "template", elements: numel(n.results[0].shape) };
+    if (kind === "matmul") return { ...base, kind: "matmul", elements: numel(n.results[0].shape) };
+    if (kind === "reduce") {
+      const space = rowSpaceOf(n);
+      return { ...base, kind: "row", space, elements: space.rows * space.length, narrow: new Set([n]) };
+    }
+    return { ...base, kind: "map", elements: numel(n.results[0].shape) };
+  }
+
+  private join(n: Node): void {
+    const candidates = new Set<Group>();
+    for (const v of this.readsOf(n)) {
+      const g = this.groupOf.get(v.node);
+      if (g) candidates.add(g);
+    }
+    const sorted = [...candidates].sort((a, b) => last(b) - last(a));
+    for (const g of sorted) {
+      const mine = this.groupOf.get(n) as Group;
+      if (g === mine) continue;
+      const merged = this.union(g, mine);
+      if (merged) for (const m of merged.nodes) this.groupOf.set(m, merged);
+    }
+  }
+
+  /** The group of both, or null where they cannot be one kernel. */
+  private union(a: Group, b: Group): Group | null {
+    const kinds = new Set([a.kind, b.kind]);
+    if (kinds.has("template") || kinds.has("patch")) return null;
+    if (a.kind !== "map" && b.kind !== "map" && !(a.kind === "row" && b.kind === "row")) return null;
+    const nodes = [...a.nodes, ...b.nodes].sort((x, y) => x.id - y.id);
+    const merged: Group = {
+      kind: "map",
+      nodes,
+      elements: a.elements,
+      space: null,
+      narrow: new Set(),
+      inline: false,
+    };
+    if (kinds.has("row")) {
+      const space = (a.kind === "row" ? a.space : b.space) as RowSpace;
+      if (
+        a.kind === "row" &&
+        b.kind === "row" &&
+        (b.space?.rows !== space.rows || b.space?.length !== space.length)
+      )
+        return null;
+      if (!space.trailing && a.kind === b.kind) return null;
+      if (nodes.some(isScalarOnly)) return null;
+      merged.kind = "row";
+      merged.space = space;
+      merged.elements = space.rows * space.length;
+      for (const g of [a, b]) {
+        if (g.kind === "row") for (const n of g.narrow) merged.narrow.add(n);
+        else if (g.elements === space.rows && space.length !== 1)
+          for (const n of g.nodes) merged.narrow.add(n);
+        else if (g.elements !== merged.elements || !space.trailing) return null;
+      }
+    } else {
+      if (a.elements !== b.elements) return null;
+      if (kinds.has("matmul")) {
+        if (nodes.some(isScalarOnly)) return null;
+        merged.kind = "matmul";
+      }
+    }
+    if (!this.sameOrder(merged) || this.pathBetween(a, b) || this.pathBetween(b, a)) return null;
+    return this.bindings(merged) <= MAX_BINDINGS ? merged : null;
+  }
+
+  /** Every read of a member by a member is at the element being computed. */
+  private sameOrder(g: Group): boolean {
+    const members = new Set(g.nodes);
+    const inner = g.space ? variable("c", g.space.length) : variable("c", 1);
+    for (const n of g.nodes) {
+      const at = linearOf(g.space, g.elements, g.narrow.has(n));
+      const index = delinearize(at, n.results[0].shape);
+      for (const access of accesses(n, index, inner)) {
+        if (!members.has(access.value.node)) continue;
+        if (access.blocked || !access.index) return false;
+        const want = linearOf(g.space, g.elements, g.narrow.has(access.value.node));
+        if (linearize(access.index, access.value.shape).key !== want.key) return false;
+      }
+    }
+    return true;
+  }
+
+  private dependencies(g: Group): Set<Group> {
+    const set = new Set<Group>();
+    for (const n of g.nodes) {
+      for (const v of this.readsOf(n)) {
+        const d = this.groupOf.get(v.node);
+        if (d && d !== g) set.add(d);
+      }
+    }
+    return set;
+  }
+
+  /** Whether `from` depends on `to` by way of a third group. */
+  private pathBetween(from: Group, to: Group): boolean {
+    const floor = to.nodes[0].id;
+    const stack = [...this.dependencies(from)].filter((g) => g !== to);
+    const seen = new Set<Group>(stack);
+    while (stack.length > 0) {
+      const g = stack.pop() as Group;
+      if (last(g) < floor) continue;
+      for (const d of this.dependencies(g)) {
+        if (d === to) return true;
+        if (!seen.has(d) && d !== from) {
+          seen.add(d);
+          stack.push(d);
+        }
+      }
+    }
+    return false;
+  }
+
+  private isStored(v: Value, members: ReadonlySet<Node>): boolean {
+    if (this.required.has(v)) return true;
+    for (const u of this.users.get(v) ?? []) if (!members.has(u)) return true;
+    return false;
+  }
+
+  private bindings(g: Group): number {
+    const members = new Set(g.nodes);
+    const reads = new Set<Value>();
+    let stored = 0;
+    for (const n of g.nodes) {
+      for (const v of this.readsOf(n)) if (!members.has(v.node)) reads.add(v);
+      for (const r of n.results) if (this.isStored(r, members)) stored++;
+    }
+    return reads.size + stored;
+  }
+
+  // ------------------------------------------------------------ what is cheap is computed again
+
+  /** Marks groups as inline; returns what each remaining group reads from memory. */
+  dissolve(): Map<Group, Set<Value>> {
+    const groups = [...new Set(this.order.map((n) => this.groupOf.get(n) as Group))].sort(
+      (a, b) => last(a) - last(b),
+    );
+    const reads = new Map<Group, Set<Value>>();
+    const weight = new Map<Group, number>();
+    const readers = new Map<Group, Set<Group>>();
+    for (const g of groups) {
+      const set = new Set<Value>();
+      for (const n of g.nodes)
+        for (const v of this.readsOf(n)) if (this.groupOf.get(v.node) !== g) set.add(v);
+      reads.set(g, set);
+      weight.set(
+        g,
+        g.nodes.reduce((w, n) => w + weightOf(n), 0),
+      );
+      for (const v of set) {
+        const from = this.groupOf.get(v.node);
+        if (!from) continue;
+        const list = readers.get(from);
+        if (list) list.add(g);
+        else readers.set(from, new Set([g]));
+      }
+    }
+    const outputs = (g: Group): number => {
+      const members = new Set(g.nodes);
+      return g.nodes.reduce((n, m) => n + m.results.filter((r) => this.isStored(r, members)).length, 0);
+    };
+    for (const g of groups) {
+      const to = [...(readers.get(g) ?? [])];
+      const mine = reads.get(g) as Set<Value>;
+      if (!this.mayInline(g, to, weight.get(g) as number, mine.size)) continue;
+      const after = to.map((t) => {
+        const set = new Set(reads.get(t));
+        for (const n of g.nodes) for (const r of n.results) set.delete(r);
+        for (const v of mine) set.add(v);
+        return set;
+      });
+      if (to.some((t, i) => after[i].size + outputs(t) > MAX_BINDINGS)) continue;
+      g.inline = true;
+      to.forEach((t, i) => {
+        reads.set(t, after[i]);
+        weight.set(t, (weight.get(t) as number) + (weight.get(g) as number));
+        for (const v of mine) {
+          const from = this.groupOf.get(v.node);
+          if (from) (readers.get(from) as Set<Group>).add(t);
+        }
+      });
+      for (const v of mine) {
+        const from = this.groupOf.get(v.node);
+        if (from) readers.get(from)?.delete(g);
+      }
+    }
+    return reads;
+  }
+
+  private mayInline(g: Group, readers: readonly Group[], weight: number, reads: number): boolean {
+    if (g.kind !== "map" || readers.length === 0) return false;
+    if (g.nodes.some((n) => n.results.some((r) => this.required.has(r)))) return false;
+    if (readers.some((r) => r.kind === "template")) return false;
+    if (g.nodes.some(isScalarOnly)) return false;
+    if (reads === 0) return weight <= 16;
+    if (readers.length > 1) return weight <= 2 && reads <= 2 && readers.length <= 4;
+    const [r] = readers;
+    if (r.kind === "matmul") return weight <= 2;
+    if (r.kind === "row") return weight <= 8;
+    return r.elements <= 2 * g.elements ? weight <= 16 : weight <= 4;
+  }
+}
+
+function last(g: Group): number {
+  return g.nodes[g.nodes.length - 1].id;
+}
+
+/** Orders groups so that each follows its needs, otherwise as the graph was written; null where they form a ring. */
+export function orderGroups(
+  groups: readonly Group[],
+  needs: ReadonlyMap<Group, ReadonlySet<Group>>,
+): Group[] | null {
+  const left = new Map<Group, number>();
+  const after = new Map<Group, Group[]>();
+  for (const g of groups) {
+    const n = needs.get(g) ?? new Set<Group>();
+    left.set(g, n.size);
+    for (const d of n) after.set(d, [...(after.get(d) ?? []), g]);
+  }
+  const ready = groups.filter((g) => left.get(g) === 0);
+  const out: Group[] = [];
+  while (ready.length > 0) {
+    let best = 0;
+    for (let i = 1; i < ready.length; i++) if (last(ready[i]) < last(ready[best])) best = i;
+    const [g] = ready.splice(best, 1);
+    out.push(g);
+    for (const a of after.get(g) ?? []) {
+      const n = (left.get(a) as number) - 1;
+      left.set(a, n);
+      if (n === 0) ready.push(a);
+    }
+  }
+  return out.length === groups.length ? out : null;
+}
+
+/** Groups of a graph whose results have been materialized. */
+export function fuse(graph: Graph, options: FuseOptions = {}): Fused {
+  const fuser = new Fuser(graph, options);
+  const reads = fuser.dissolve();
+  const { groupOf } = fuser;
+  const live = [...new Set(fuser.order.map((n) => groupOf.get(n) as Group))].filter((g) => !g.inline);
+  const required = mustStore(graph);
+  const wanted = new Set<Value>();
+  for (const g of live) for (const v of reads.get(g) as Set<Value>) wanted.add(v);
+  const outputs = new Map<Group, Value[]>();
+  for (const g of live) {
+    outputs.set(
+      g,
+      g.nodes.flatMap((n) => n.results.filter((r) => required.has(r) || wanted.has(r))),
+    );
+  }
+  const needs = new Map<Group, Set<Group>>();
+  for (const g of live) {
+    const set = new Set<Group>();
+    for (const v of reads.get(g) as Set<Value>) {
+      const d = groupOf.get(v.node);
+      if (d && d !== g) set.add(d);
+    }
+    needs.set(g, set);
+  }
+  return { groups: orderGroups(live, needs) as Group[], groupOf, outputs, reads };
+}

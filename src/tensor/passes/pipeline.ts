@@ -1,0 +1,201 @@
+/** The compiler's passes in order, from a traced graph to kernels in an order with their memory planned. */
+import { delinearize, linearize, variable } from "../affine.ts";
+import type { Kernel, LowerContext } from "../codegen/kernel.ts";
+import { mapKernel, patchKernel } from "../codegen/map.ts";
+import { matmulKernel } from "../codegen/matmul.ts";
+import { rowKernel } from "../codegen/row.ts";
+import { templateKernel } from "../codegen/template.ts";
+import { TensorError } from "../errors.ts";
+import { flags } from "../flags.ts";
+import { type Graph, type Node, printGraph, type StateUpdate, type Value } from "../ir.ts";
+import { numel } from "../shape.ts";
+import { accesses, follow, linearOf } from "./access.ts";
+import { cse } from "./cse.ts";
+import { expand, materialize } from "./expand.ts";
+import { type Fused, fuse, type Group, orderGroups } from "./fuse.ts";
+import { type MemoryPlan, planMemory } from "./memory.ts";
+import { simplify } from "./simplify.ts";
+
+/** Names of the passes that may be left out. */
+export const OPTIONAL_PASSES = ["simplify", "cse", "fuse", "inplace", "reuse"] as const;
+
+export interface CompilerOptions {
+  label: string;
+  passesOff: readonly string[];
+  /** Largest buffer binding in bytes. */
+  bindingLimit: number;
+  /** Most bytes of temporaries. */
+  budget: number;
+  /** Most workgroups along one axis. */
+  maxGroups: number;
+}
+
+export interface Lowered {
+  readonly graph: Graph;
+  readonly kernels: readonly Kernel[];
+  /** Values whose memory is that of a state. */
+  readonly inPlace: ReadonlyMap<Value, Value>;
+  /** New values of states that are copied over at the end. */
+  readonly copies: readonly StateUpdate[];
+  readonly memory: MemoryPlan;
+}
+
+/** Graph to graph: what both the interpreter's tests and the lowering see. */
+export function optimize(graph: Graph, options: Pick<CompilerOptions, "label" | "passesOff">): Graph {
+  const off = new Set([...options.passesOff, ...flags().passesOff]);
+  const show = (name: string, g: Graph): Graph => {
+    if (flags().debug >= 4) console.error(`${options.label} after ${name}:\n${printGraph(g)}`);
+    return g;
+  };
+  let g = show("trace", graph);
+  // The marks of differentiation have no lowering, so one sweep of simplify always runs.
+  g = show("simplify", simplify(g));
+  if (!off.has("cse")) g = show("cse", cse(g));
+  if (!off.has("simplify")) g = show("simplify", simplify(g));
+  g = show("expand", expand(g));
+  if (!off.has("cse")) g = show("cse", cse(g));
+  return show("materialize", materialize(g));
+}
+
+/** updateAt nodes that write a state in place, from the state outwards. */
+function patchChain(u: StateUpdate): Node[] {
+  const chain: Node[] = [];
+  let v = u.value;
+  while (v.node.op === "updateAt" && v.node.attrs.zero !== true) {
+    chain.unshift(v.node);
+    v = v.node.inputs[0];
+  }
+  return v === u.input ? chain : [];
+}
+
+/** Whether a group reads `state` only at the element at which it stores `value`. */
+function readsAtOwnIndex(g: Group, fused: Fused, state: Value, value: Value): boolean {
+  const stored = fused.reads.get(g) as ReadonlySet<Value>;
+  if (!stored.has(state)) return true;
+  if (g.kind === "template" || g.kind === "patch") return false;
+  const inner = variable("c", g.space?.length ?? 1);
+  const want = linearOf(g.space, g.elements, g.narrow.has(value.node)).key;
+  const visit = (n: Node, index: ReturnType<typeof delinearize> | null): boolean => {
+    const reads = index ? accesses(n, index, inner) : n.inputs.map((v) => follow(v, null));
+    return reads.every((a) => {
+      if (a.value === state) return a.index !== null && linearize(a.index, state.shape).key === want;
+      const from = fused.groupOf.get(a.value.node);
+      // Members are visited on their own; what is stored elsewhere, or is no computation, reads nothing here.
+      return !from || from === g || stored.has(a.value) || visit(a.value.node, a.index);
+    });
+  };
+  return g.nodes.every((n) =>
+    visit(n, delinearize(linearOf(g.space, g.elements, g.narrow.has(n)), n.results[0].shape)),
+  );
+}
+
+interface Ordered {
+  groups: Group[];
+  inPlace: Map<Value, Value>;
+  copies: StateUpdate[];
+}
+
+/** Decides which states are written in place, and orders readers of an old value before its writer. */
+function placeStates(
+  graph: Graph,
+  fused: Fused,
+  patches: ReadonlyMap<StateUpdate, Node[]>,
+  off: boolean,
+): Ordered {
+  const needs = new Map<Group, Set<Group>>();
+  for (const g of fused.groups) {
+    const set = new Set<Group>();
+    for (const v of fused.reads.get(g) as ReadonlySet<Value>) {
+      const d = fused.groupOf.get(v.node);
+      if (d && d !== g) set.add(d);
+    }
+    needs.set(g, set);
+  }
+  let groups = [...fused.groups];
+  const inPlace = new Map<Value, Value>();
+  const copies: StateUpdate[] = [];
+  const tryOrder = (extra: [Group, Group][]): boolean => {
+    const next = new Map([...needs].map(([g, s]) => [g, new Set(s)]));
+    for (const [g, before] of extra) (next.get(g) as Set<Group>).add(before);
+    const order = orderGroups(fused.groups, next);
+    if (!order) return false;
+    groups = order;
+    for (const [g, s] of next) needs.set(g, s);
+    return true;
+  };
+  const readersOf = (v: Value, but: Group): [Group, Group][] =>
+    fused.groups.filter((g) => g !== but && fused.reads.get(g)?.has(v)).map((g) => [but, g]);
+  for (const u of graph.updates) {
+    const chain = patches.get(u) ?? [];
+    if (chain.length > 0) {
+      let old = u.input;
+      const extra: [Group, Group][] = [];
+      for (const n of chain) {
+        extra.push(...readersOf(old, fused.groupOf.get(n) as Group));
+        [old] = n.results;
+        inPlace.set(old, u.input);
+      }
+      if (!tryOrder(extra)) {
+        throw new TensorError(
+          "updateAt: an update of a state in place was expected, got one whose old value is still needed after it. Read the old value first, or copy it.",
+        );
+      }
+      continue;
+    }
+    const g = fused.groupOf.get(u.value.node) as Group;
+    const ok =
+      !off &&
+      g.kind !== "template" &&
+      !inPlaceTwice(g, u, inPlace, fused) &&
+      readsAtOwnIndex(g, fused, u.input, u.value) &&
+      tryOrder(readersOf(u.input, g));
+    if (ok) inPlace.set(u.value, u.input);
+    else copies.push(u);
+  }
+  return { groups, inPlace, copies };
+}
+
+/** A state may take over one value of a group only. */
+function inPlaceTwice(g: Group, u: StateUpdate, inPlace: ReadonlyMap<Value, Value>, fused: Fused): boolean {
+  return (fused.outputs.get(g) as readonly Value[]).some((v) => v !== u.value && inPlace.get(v) === u.input);
+}
+
+function lower(g: Group, ctx: LowerContext): Kernel {
+  if (g.kind === "map") return mapKernel(g, ctx);
+  if (g.kind === "row") return rowKernel(g, ctx);
+  if (g.kind === "matmul") return matmulKernel(g, ctx);
+  if (g.kind === "patch") return patchKernel(g, ctx);
+  return templateKernel(g, ctx);
+}
+
+/** Everything between a trace and a program. */
+export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
+  const off = new Set([...options.passesOff, ...flags().passesOff]);
+  const graph = optimize(traced, options);
+  const patches = new Map<StateUpdate, Node[]>();
+  for (const u of graph.updates) patches.set(u, patchChain(u));
+  const patchNodes = new Set([...patches.values()].flat());
+  const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes });
+  const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
+  const ctx: LowerContext = { fused, inPlace, maxGroups: options.maxGroups, label: options.label };
+  const live = groups.filter((g) =>
+    (fused.outputs.get(g) as readonly Value[]).some((v) => numel(v.shape) > 0),
+  );
+  const kernels = live.filter((g) => g.kind !== "patch" || g.elements > 0).map((g) => lower(g, ctx));
+  const outputs = new Set(graph.outputs);
+  const temporary = (v: Value): boolean => v.node.op !== "input" && !outputs.has(v) && !inPlace.has(v);
+  const steps = kernels.map((k) => ({
+    label: k.label,
+    reads: k.bindings.filter((b) => !b.write && temporary(b.value)).map((b) => b.value),
+    writes: k.bindings.filter((b) => b.write && temporary(b.value)).map((b) => b.value),
+  }));
+  // Values copied to states at the end live until then.
+  const ends = copies.map((c) => c.value).filter(temporary);
+  const held = off.has("reuse") ? steps.flatMap((s) => s.writes) : ends;
+  const memory = planMemory(
+    [...steps, { label: "end", reads: held, writes: [] }],
+    options.bindingLimit,
+    options.budget,
+  );
+  return { graph, kernels, inPlace, copies, memory };
+}

@@ -1,0 +1,88 @@
+/**
+ * Canonical form: marks that only differentiation needs go away, movement collapses, arithmetic with 0 and 1 on
+ * constants disappears where that leaves every bit as it was.
+ */
+import { type Graph, type Node, rewrite, type Value } from "../ir.ts";
+import { reshape } from "../ops/movement.ts";
+import { opByName } from "../ops/table.ts";
+import { sameShape } from "../shape.ts";
+import { build } from "./rewriting.ts";
+
+/** The number a value holds everywhere, through broadcasts and reshapes, or null. */
+function constantOf(v: Value): number | null {
+  let x = v;
+  while (["broadcastTo", "reshape", "permute", "slice"].includes(x.node.op)) x = x.node.inputs[0];
+  return x.node.op === "const" ? Number(x.node.attrs.value) : null;
+}
+
+function reshapeTo(v: Value, shape: readonly number[]): Value {
+  return sameShape(v.shape, shape) ? v : build([v], ([t]) => [reshape(t, shape)])[0];
+}
+
+function isIdentityView(node: Node, input: Value): boolean {
+  const out = node.results[0];
+  if (node.op === "reshape" || node.op === "broadcastTo") return sameShape(out.shape, input.shape);
+  if (node.op === "permute") return (node.attrs.order as number[]).every((a, i) => a === i);
+  if (node.op === "slice") return sameShape(out.shape, input.shape);
+  return false;
+}
+
+function visit(node: Node, inputs: Value[]): readonly Value[] | null {
+  const [a, b] = inputs;
+  const out = node.results[0];
+  switch (node.op) {
+    case "alias":
+    case "stopGradient":
+      return [a];
+    case "customVjp":
+      return inputs.slice(0, node.attrs.outputs as number);
+    case "reshape":
+      if (a.node.op === "reshape") return [reshapeTo(a.node.inputs[0], out.shape)];
+      break;
+    case "permute":
+      // Axes of size 1 may move freely: such a permutation is a reshape, and one that is none stays.
+      if (
+        sameShape(
+          moving(a.shape, node.attrs.order as number[]),
+          [...moving(a.shape, node.attrs.order as number[])].sort((x, y) => x - y),
+        )
+      ) {
+        return [reshapeTo(a, out.shape)];
+      }
+      break;
+    case "add":
+      // x + 0 = x but for -0 + 0; both read as 0 by everything downstream.
+      if (constantOf(b) === 0) return [a];
+      if (constantOf(a) === 0) return [b];
+      break;
+    case "sub":
+      if (constantOf(b) === 0) return [a];
+      break;
+    case "mul":
+      if (constantOf(b) === 1) return [a];
+      if (constantOf(a) === 1) return [b];
+      break;
+    case "div":
+      if (constantOf(b) === 1) return [a];
+      break;
+    case "sum":
+    case "max":
+    case "min":
+      if ((node.attrs.axes as number[]).every((axis) => a.shape[axis] === 1))
+        return [reshapeTo(a, out.shape)];
+      break;
+    default:
+  }
+  if (opByName(node.op).lowering.kind === "view" && isIdentityView(node, a)) return [a];
+  return null;
+}
+
+/** Axes of more than one element, in the order in which the permutation reads them. */
+function moving(shape: readonly number[], order: readonly number[]): number[] {
+  return order.filter((axis) => shape[axis] !== 1);
+}
+
+/** One sweep of local rewrites; values keep their bits. */
+export function simplify(graph: Graph): Graph {
+  return rewrite(graph, visit);
+}

@@ -1,0 +1,195 @@
+/** The packed package, used as others will use it: imported by Node, type-checked, bundled for a browser. */
+
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { build } from "vite";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { unpackTar } from "../../src/cli/archive.ts";
+import { runCommand } from "../helpers/command.ts";
+import { root } from "../helpers/sourceFiles.ts";
+
+/** Largest browser entry of the engine, bytes after gzip. */
+const BROWSER_BUDGET = 150_000;
+
+interface PackageFile {
+  name: string;
+  bin: Record<string, string>;
+  exports: Record<string, string | { types: string; default: string }>;
+  dependencies: Record<string, string>;
+}
+
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as PackageFile;
+
+/** Whether a file of dist/ has its source. */
+function hasSource(path: string): boolean {
+  return existsSync(join(root, path.replace("dist", "src").replace(/\.(js|d\.ts)$/, ".ts")));
+}
+
+/** Public entry points, as specifiers, whose source is there. */
+const entries = Object.entries(manifest.exports).flatMap(([path, target]) =>
+  typeof target === "object" &&
+  existsSync(join(root, target.default.replace("dist", "src").replace(".js", ".ts")))
+    ? [{ specifier: join("naysay", path), target }]
+    : [],
+);
+
+/** A folder outside the repository with the packed package and what it depends on under node_modules. */
+let consumer: string;
+let installed: string;
+
+beforeAll(async () => {
+  consumer = mkdtempSync(join(tmpdir(), "naysay-pack-"));
+  const args = ["pack", "--ignore-scripts", "--silent", "--pack-destination", consumer];
+  const packed = await runCommand("npm", args);
+  expect(packed.code, packed.stderr).toBe(0);
+  const unpacked = join(consumer, "unpacked");
+  mkdirSync(unpacked);
+  unpackTar(gunzipSync(readFileSync(join(consumer, packed.stdout.trim().split("\n").at(-1)!))), unpacked);
+  const modules = join(consumer, "node_modules");
+  installed = join(modules, manifest.name);
+  cpSync(join(unpacked, "package"), installed, { recursive: true });
+  for (const name of Object.keys(manifest.dependencies)) {
+    mkdirSync(join(modules, name, ".."), { recursive: true });
+    symlinkSync(join(root, "node_modules", name), join(modules, name));
+  }
+  writeFileSync(join(consumer, "package.json"), '{"type":"module"}');
+});
+
+afterAll(() => rmSync(consumer, { recursive: true, force: true }));
+
+test("publint finds nothing", async () => {
+  const { messages } = await publint({ pkgDir: installed, pack: false, strict: true });
+  const data = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
+  const found = messages
+    // An entry point whose source is still to be written is not the package's fault.
+    .filter(
+      (m) => m.code !== "FILE_DOES_NOT_EXIST" || hasSource(String(m.path.reduce((o, key) => o?.[key], data))),
+    )
+    .map((message) => formatMessage(message, data, { color: false }));
+  expect(found).toEqual([]);
+});
+
+test("holds what it needs and no tests", () => {
+  for (const path of [
+    "LICENSE",
+    "dist/cli/main.js",
+    "dist/tensor/gpu.node.js",
+    "dist/tensor/gpu.browser.js",
+  ]) {
+    expect(existsSync(join(installed, path)), path).toBe(true);
+  }
+  for (const path of ["test", "node_modules", ".ci", "scripts"]) {
+    expect(existsSync(join(installed, path)), path).toBe(false);
+  }
+  expect(readFileSync(join(installed, "dist/cli/main.js"), "utf8").startsWith("#!/usr/bin/env node")).toBe(
+    true,
+  );
+});
+
+test("every entry point imports as ESM in Node, without Dawn", async () => {
+  const code = entries
+    .map(({ specifier }) => `console.log(Object.keys(await import("${specifier}")).length);`)
+    .join("");
+  const { code: status, stderr } = await runCommand(
+    process.execPath,
+    ["--input-type=module", "-e", code],
+    {},
+    consumer,
+  );
+  expect(status, stderr).toBe(0);
+});
+
+test("a missing Dawn is a DeviceError that names the command to run", async () => {
+  const code = `
+    const { requestGpu } = await import(${JSON.stringify(`file://${installed}/dist/tensor/gpu.node.js`)});
+    await requestGpu().catch((error) => console.log(error.name, error.message));`;
+  const { stdout } = await runCommand(process.execPath, ["--input-type=module", "-e", code], {}, consumer);
+  expect(stdout).toMatch(/^DeviceError device: .*npm install webgpu@/);
+});
+
+test.each(["nodenext", "bundler"])("types resolve for moduleResolution %s", async (resolution) => {
+  const specifiers = [
+    ...entries.map(({ specifier }) => specifier),
+    "./node_modules/naysay/dist/tensor/device.js",
+  ];
+  const lines = specifiers.map(
+    (specifier, i) => `import * as m${i} from "${specifier}"; export const n${i} = m${i};`,
+  );
+  writeFileSync(join(consumer, "use.ts"), lines.join("\n"));
+  const compilerOptions = {
+    noEmit: true,
+    strict: true,
+    target: "es2022",
+    lib: ["ES2023", "DOM", "DOM.Iterable", "ESNext.Disposable"],
+    module: resolution === "bundler" ? "esnext" : "nodenext",
+    moduleResolution: resolution,
+    types: [],
+  };
+  writeFileSync(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["use.ts"] }));
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const { code, stdout } = await runCommand(process.execPath, [tsc, "-p", consumer]);
+  expect(code, stdout).toBe(0);
+});
+
+/** Bundles a page that imports everything from `source`: all chunks, and those needed before it can start. */
+async function bundle(source: string): Promise<{ chunks: Chunk[]; needed: Chunk[] }> {
+  const input = join(consumer, "page.js");
+  writeFileSync(input, `export * from ${JSON.stringify(source)};\n`);
+  const result = await build({
+    root: consumer,
+    configFile: false,
+    logLevel: "silent",
+    build: { write: false, target: "es2022", lib: { entry: input, formats: ["es"], fileName: "page" } },
+  });
+  const [{ output }] = result as unknown as [{ output: Chunk[] }];
+  const chunks = output.filter((chunk) => chunk.type === "chunk");
+  const needed = new Set(chunks.filter((chunk) => chunk.isEntry));
+  for (const chunk of needed) {
+    for (const name of chunk.imports) needed.add(chunks.find(({ fileName }) => fileName === name)!);
+  }
+  return { chunks, needed: [...needed] };
+}
+
+const hasEntry = (specifier: string) => entries.some((entry) => entry.specifier === specifier);
+
+test.each([...entries.map(({ specifier }) => specifier), "./node_modules/naysay/dist/tensor/device.js"])(
+  "a browser bundle of %s holds no Dawn, no Node and, at its start, no reflection",
+  async (source) => {
+    const { chunks, needed } = await bundle(source);
+    const text = chunks.map((chunk) => chunk.code).join("\n");
+    expect(text).toContain("export");
+    expect(text).not.toMatch(/dawn\.node|enable-dawn-features|["'`]node:|\.node\.js["'`]/);
+    const modules = needed.flatMap((chunk) => Object.keys(chunk.modules));
+    expect(modules.filter((id) => /wgsl_reflect|\.node\.js$/.test(id))).toEqual([]);
+  },
+);
+
+test.skipIf(!hasEntry("naysay/tensor"))("the browser entry of the engine fits its budget", async () => {
+  const { needed } = await bundle("naysay/tensor");
+  const size = gzipSync(needed.map((chunk) => chunk.code).join("\n")).length;
+  console.log(`browser entry: ${size} bytes gzip of ${BROWSER_BUDGET}`);
+  expect(size).toBeLessThanOrEqual(BROWSER_BUDGET);
+});
+
+/** The part of a bundler's chunk that is read here. */
+interface Chunk {
+  type: "chunk" | "asset";
+  code: string;
+  fileName: string;
+  isEntry: boolean;
+  imports: string[];
+  modules: Record<string, unknown>;
+}

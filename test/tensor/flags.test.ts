@@ -1,0 +1,92 @@
+/** The debug flags and the tiers: plain functions. */
+
+import { expect, test } from "vitest";
+import { flags, readFlags, setFlags } from "../../src/tensor/flags.ts";
+import {
+  bestTier,
+  hasImmediates,
+  parseTier,
+  tierAtLeast,
+  tierGaps,
+  tierRequest,
+} from "../../src/tensor/tiers.ts";
+
+const from = (values: Record<string, string>) => readFlags((name) => values[name]);
+
+test("flags have quiet defaults", () => {
+  expect(from({})).toEqual({ debug: 0, nan: false, profile: null, tier: null, passesOff: [], toggles: [] });
+});
+
+test("flags are read", () => {
+  const values = {
+    DEBUG: "2",
+    NAN: "1",
+    PROFILE: "t.json",
+    NAYSAY_TIER: "t1",
+    NAYSAY_PASSES_OFF: "fuse, cse,",
+  };
+  expect(from(values)).toMatchObject({
+    debug: 2,
+    nan: true,
+    profile: "t.json",
+    tier: "T1",
+    passesOff: ["fuse", "cse"],
+  });
+  expect(from({ DEBUG: "vite:*" }).debug).toBe(0);
+});
+
+test("a value that a flag does not take is a ConfigError", () => {
+  expect(() => from({ NAN: "yes" })).toThrow(/NAN: expected 0 or 1/);
+  expect(() => from({ NAYSAY_TIER: "T7" })).toThrow(expect.objectContaining({ name: "ConfigError" }));
+});
+
+test("flags can be overridden", () => {
+  const before = flags();
+  setFlags({ nan: true });
+  expect(flags().nan).toBe(true);
+  setFlags(before);
+});
+
+const CORE = { maxStorageBuffersPerShaderStage: 8, maxComputeWorkgroupStorageSize: 16384 };
+const RAISED = {
+  maxStorageBuffersPerShaderStage: 12,
+  maxComputeWorkgroupStorageSize: 49152,
+  maxImmediateSize: 64,
+};
+const adapter = (limits: Record<string, number>, features: string[] = [], language: string[] = []) => ({
+  limits,
+  features: new Set(features),
+  language: new Set(language),
+});
+
+test("the tier of an adapter", () => {
+  expect(bestTier(adapter(CORE, ["subgroups", "shader-f16"]))).toBe("T0");
+  expect(bestTier(adapter(RAISED, ["shader-f16"]))).toBe("T1");
+  expect(bestTier(adapter(RAISED, ["subgroups"]))).toBe("T2");
+  expect(bestTier(adapter(RAISED, ["subgroups", "shader-f16"]))).toBe("T3");
+  expect(tierGaps(adapter(CORE)).T1).toContain("maxStorageBuffersPerShaderStage is 8, needs 10");
+  expect(tierAtLeast("T2", "T1")).toBe(true);
+  expect(tierAtLeast("T0", "T1")).toBe(false);
+});
+
+test("a tier asks for fixed numbers, whatever the adapter offers", () => {
+  const rich = adapter({ ...RAISED, maxBufferSize: 2 ** 31 }, ["subgroups", "shader-f16", "timestamp-query"]);
+  expect(tierRequest("T0", rich, false)).toEqual({ requiredFeatures: [], requiredLimits: {} });
+  expect(tierRequest("T0", rich, true).requiredFeatures).toEqual(["timestamp-query"]);
+  expect(tierRequest("T1", rich, false).requiredLimits).toMatchObject({
+    maxStorageBuffersPerShaderStage: 10,
+    maxComputeWorkgroupStorageSize: 32768,
+    maxBufferSize: 2 ** 31,
+  });
+  expect(tierRequest("T3", rich, false).requiredFeatures).toEqual(["subgroups", "shader-f16"]);
+});
+
+test("immediates need the language feature, the limit and T1", () => {
+  const has = adapter(RAISED, [], ["immediate_address_space"]);
+  expect(hasImmediates("T1", has)).toBe(true);
+  expect(hasImmediates("T0", has)).toBe(false);
+  expect(hasImmediates("T1", adapter(RAISED))).toBe(false);
+  expect(tierRequest("T1", has, false).requiredLimits.maxImmediateSize).toBe(64);
+});
+
+test("tier names are read in either case", () => expect(parseTier("t2")).toBe("T2"));

@@ -1,0 +1,100 @@
+/**
+ * Two projects: `node` runs everything but the browser's own tests, `chromium` runs the engine's tests again in a page.
+ * Both compute on a real WebGPU implementation; on a machine without a GPU that is SwiftShader (see src/cli/launch.ts).
+ */
+
+import { fileURLToPath } from "node:url";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig } from "vitest/config";
+import { planLaunch } from "./src/cli/launch.ts";
+import { softwareChromium } from "./src/cli/software.ts";
+import { TotalsReporter } from "./test/helpers/totalsReporter.ts";
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** Headless Chromium with WebGPU: the development dependency's, on SwiftShader; elsewhere the installed Chrome. */
+async function browser() {
+  const quiet = [
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    // Pages under test are not in front: without these Chromium slows their timers down.
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+  ];
+  const webgpu = ["--enable-unsafe-webgpu", "--enable-webgpu-developer-features"];
+  const found = await softwareChromium();
+  if (!found) return { channel: "chrome", args: [...quiet, ...webgpu] };
+  return {
+    executablePath: found.executable,
+    env: { ...(process.env as Record<string, string>), ...found.env },
+    args: ["--no-sandbox", "--use-webgpu-adapter=swiftshader", ...quiet, ...webgpu],
+  };
+}
+
+/** Debug flags of this process, handed on to the tests wherever they run. */
+function flagVariables(): Record<string, string> {
+  const names = ["DEBUG", "NAN", "NAYSAY_TIER", "NAYSAY_PASSES_OFF", "NAYSAY_TOGGLES"];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+}
+
+export default defineConfig(async () => {
+  const plan = await planLaunch();
+  const shared = { testTimeout: 120_000, hookTimeout: 120_000, isolate: true };
+  return {
+    // The page imports the sources; nothing is to be found and bundled in the middle of a run.
+    optimizeDeps: { include: ["fast-check", "wgsl_reflect/wgsl_reflect.module.js"] },
+    test: {
+      reporters: ["default", new TotalsReporter(plan.line)],
+      projects: [
+        {
+          extends: true as const,
+          resolve: {
+            alias: { "#gpu": source("./src/tensor/gpu.node.ts"), "#fs": source("./src/model/fs.node.ts") },
+          },
+          test: {
+            ...shared,
+            name: "node",
+            include: ["test/**/*.test.ts"],
+            exclude: ["test/**/*.browser.test.ts"],
+            // The variables stand before a worker starts, which is when Vulkan reads them.
+            env: { ...plan.env, ...flagVariables() },
+            globalSetup: ["test/helpers/build.ts"],
+            pool: "forks" as const,
+            maxWorkers: 2,
+            sequence: { groupOrder: 0 },
+          },
+        },
+        {
+          extends: true as const,
+          resolve: {
+            alias: {
+              "#gpu": source("./src/tensor/gpu.browser.ts"),
+              "#fs": source("./src/model/fs.browser.ts"),
+            },
+          },
+          test: {
+            ...shared,
+            name: "chromium",
+            include: ["test/{tensor,model,rl,eval}/**/*.test.ts", "test/**/*.browser.test.ts"],
+            exclude: ["test/**/*.node.test.ts"],
+            env: flagVariables(),
+            setupFiles: ["test/helpers/browserFlags.ts"],
+            fileParallelism: false,
+            sequence: { groupOrder: 1 },
+            browser: {
+              enabled: true,
+              headless: true,
+              screenshotFailures: false,
+              provider: playwright({ launchOptions: await browser() }),
+              instances: [{ browser: "chromium" as const }],
+            },
+          },
+        },
+      ],
+    },
+  };
+});
