@@ -61,7 +61,7 @@ const rules = object({
   vocabSize: size,
   hiddenSize: size,
   intermediateSize: maybeSize,
-  numLayers: size,
+  numLayers: integer({ min: 1, max: 1024 }),
   numHeads: size,
   numKeyValueHeads: maybeSize,
   headDim: maybeSize,
