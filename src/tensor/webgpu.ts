@@ -7,12 +7,14 @@ import { BufferPool, GpuStorage, GUARD_WORD } from "./buffers.ts";
 import type { Device } from "./device.ts";
 import { type DType, type HostArray, hostArray } from "./dtype.ts";
 import { DeviceError } from "./errors.ts";
+import { flags } from "./flags.ts";
 import { BufferUsage, MapMode } from "./gpuConstants.ts";
 import type { Graph } from "./ir.ts";
 import { lowerGraph } from "./passes/pipeline.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
 import { Program } from "./program.ts";
+import { span, spanUntil } from "./spans.ts";
 import type { Storage } from "./tensor.ts";
 
 interface Task {
@@ -20,6 +22,8 @@ interface Task {
   ready: Promise<void> | null;
   label: string;
   go(): void;
+  /** Called where `go` threw, before the failure rejects the next await. */
+  failed?(error: Error): void;
   done(): void;
 }
 
@@ -51,6 +55,7 @@ export class WebGpuBackend implements Backend {
   private pumping: Promise<void> | null = null;
   private failure: Error | null = null;
   private readonly staging: GPUBuffer[] = [];
+  private readonly checks: Promise<void>[] = [];
 
   constructor(device: Device, options: WebGpuOptions = {}) {
     this.device = device;
@@ -74,6 +79,7 @@ export class WebGpuBackend implements Backend {
     try {
       task.go();
     } catch (error) {
+      task.failed?.(error as Error);
       this.failure ??= error as Error;
     } finally {
       task.done();
@@ -94,9 +100,18 @@ export class WebGpuBackend implements Backend {
     this.pumping = null;
   }
 
+  /** A check on work of its own whose failure rejects the next await. */
+  expect(check: Promise<void>): void {
+    check.catch(() => {});
+    this.checks.push(check);
+  }
+
   /** Waits until everything asked for has been handed to the device. */
   private async drain(): Promise<void> {
     while (this.pumping) await this.pumping;
+    for (const result of await Promise.allSettled(this.checks.splice(0))) {
+      if (result.status === "rejected") this.failure ??= result.reason as Error;
+    }
     const { failure } = this;
     if (failure) {
       this.failure = null;
@@ -127,8 +142,10 @@ export class WebGpuBackend implements Backend {
     this.enqueue({
       ready: null,
       label: "write",
-      go: () =>
-        this.device.queue.writeBuffer(s.buffer, s.offset, host as HostArray & { buffer: ArrayBuffer }),
+      go: () => {
+        this.device.queue.writeBuffer(s.buffer, s.offset, host as HostArray & { buffer: ArrayBuffer });
+        s.fault = null;
+      },
       done: () => s.release(),
     });
   }
@@ -146,6 +163,7 @@ export class WebGpuBackend implements Backend {
       ready: null,
       label: "read",
       go: () => {
+        if (s.fault) return;
         staging = this.stagingFor(bytes);
         const encoder = this.device.gpu.createCommandEncoder({ label: "read" });
         encoder.copyBufferToBuffer(s.buffer, s.offset, staging, 0, bytes);
@@ -154,19 +172,18 @@ export class WebGpuBackend implements Backend {
       },
       done: () => s.release(),
     });
-    return this.device.guard(
-      (async () => {
-        await this.drain();
-        const buffer = staging as GPUBuffer | null;
-        if (!buffer)
-          throw new DeviceError("read: a staging buffer was expected, got none. The queue failed.");
-        await buffer.mapAsync(MapMode.READ, 0, bytes);
-        const copy = buffer.getMappedRange(0, bytes).slice(0);
-        buffer.unmap();
-        this.staging.push(buffer);
-        return hostArray(dtype, copy);
-      })(),
-    );
+    const fetch = async (): Promise<HostArray> => {
+      await this.drain();
+      const buffer = staging as GPUBuffer | null;
+      if (!buffer)
+        throw s.fault ?? new DeviceError("read: a staging buffer was expected, got none. The queue failed.");
+      await buffer.mapAsync(MapMode.READ, 0, bytes);
+      const copy = buffer.getMappedRange(0, bytes).slice(0);
+      buffer.unmap();
+      this.staging.push(buffer);
+      return hostArray(dtype, copy);
+    };
+    return this.device.guard(spanUntil("read", "read", fetch()));
   }
 
   private stagingFor(bytes: number): GPUBuffer {
@@ -184,14 +201,21 @@ export class WebGpuBackend implements Backend {
 
   build(graph: Graph, options: BuildOptions): Executable {
     this.programs++;
-    const lowered = lowerGraph(graph, {
-      label: options.label,
-      passesOff: [...(options.passesOff ?? []), ...(this.options.passesOff ?? [])],
-      bindingLimit: BINDING_LIMIT,
-      budget: this.options.memoryBudget ?? DEFAULT_BUDGET,
-      maxGroups: this.options.maxGroups ?? 65535,
-    });
-    return new Program(this, graph, lowered, options.label);
+    const begun = performance.now();
+    const lowered = span("compile", options.label, () =>
+      lowerGraph(graph, {
+        label: options.label,
+        passesOff: [...(options.passesOff ?? []), ...(this.options.passesOff ?? [])],
+        bindingLimit: BINDING_LIMIT,
+        budget: this.options.memoryBudget ?? DEFAULT_BUDGET,
+        maxGroups: this.options.maxGroups ?? 65535,
+      }),
+    );
+    const program = new Program(this, graph, lowered, options.label);
+    if (flags().debug >= 1) {
+      console.error(`build: ${program.summary()}, ${(performance.now() - begun).toFixed(1)} ms to compile`);
+    }
+    return program;
   }
 
   async sync(): Promise<void> {
