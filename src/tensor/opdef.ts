@@ -2,9 +2,10 @@
  * What a primitive is: one object that holds its shape and dtype rules, its derivative, its float64 reference,
  * its lowering to WGSL, its test cases and its cost. Tests, documentation and benchmarks are derived from it.
  */
+
+import type { Affine } from "./affine.ts";
 import type { DType } from "./dtype.ts";
 import type { Attrs, Value, ValueType } from "./ir.ts";
-import type { Affine } from "./affine.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Tensor } from "./tensor.ts";
 

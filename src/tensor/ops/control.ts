@@ -1,7 +1,8 @@
 /** Ops that say something about differentiation or order and leave the numbers as they are. */
-import type { OpDef, OpFunction, VjpContext } from "../opdef.ts";
+
 import { ShapeError } from "../errors.ts";
 import { ndarray } from "../ndarray.ts";
+import type { OpDef, OpFunction, VjpContext } from "../opdef.ts";
 import { sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply } from "../trace.ts";

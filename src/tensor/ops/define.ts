@@ -5,8 +5,8 @@ import { DTypeError, ShapeError } from "../errors.ts";
 import type { Attrs, ValueType } from "../ir.ts";
 import { ndarray } from "../ndarray.ts";
 import {
-  bytesOf,
   type BadCase,
+  bytesOf,
   type CaseInput,
   type MapContext,
   type OpCase,
@@ -17,10 +17,10 @@ import {
 } from "../opdef.ts";
 import { broadcastShapes, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { isTensor } from "../tensor.ts";
 import { apply, composite, lift, type TensorLike } from "../trace.ts";
 import { MAP_SHAPES } from "./caseShapes.ts";
 import { broadcastTo } from "./movement.ts";
-import { isTensor } from "../tensor.ts";
 
 interface MapSpec {
   name: string;

@@ -6,7 +6,7 @@ import { type DType, requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { fillByIndex, flatIndex, type NDArray, ndarray } from "../ndarray.ts";
 import { bytesOf, type OpCase, type OpDef, type OpFunction } from "../opdef.ts";
-import { normalizeAxis, numel, show, type Shape } from "../shape.ts";
+import { normalizeAxis, numel, type Shape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, composite, type TensorLike } from "../trace.ts";
 import { cast, div, eq, mul, where } from "./elementwise.ts";
