@@ -4,6 +4,7 @@
  */
 import type { Backend, BuildOptions, Executable, MemoryUse } from "./backend.ts";
 import { BufferPool, GpuStorage, GUARD_WORD } from "./buffers.ts";
+import type { JoinLanes } from "./codegen/joinLanes.ts";
 import type { Device } from "./device.ts";
 import { type DType, type HostArray, hostArray } from "./dtype.ts";
 import { DeviceError } from "./errors.ts";
@@ -35,6 +36,8 @@ export interface WebGpuOptions {
   /** Puts words around every tensor that `checkGuards` inspects; for tests. */
   guardWords?: boolean;
   passesOff?: readonly string[];
+  /** How lanes are joined above T0: a seam for tests, which put a broken one here. */
+  join?: JoinLanes;
 }
 
 /** Largest binding that every adapter allows: plans do not depend on more. */
@@ -61,7 +64,7 @@ export class WebGpuBackend implements Backend {
     this.device = device;
     this.options = options;
     this.pool = new BufferPool(device, options.guardWords ?? false);
-    this.pipelines = new PipelineCache(device);
+    this.pipelines = new PipelineCache(device, options.join);
   }
 
   // ------------------------------------------------------------ the queue
@@ -209,6 +212,8 @@ export class WebGpuBackend implements Backend {
         bindingLimit: BINDING_LIMIT,
         budget: this.options.memoryBudget ?? DEFAULT_BUDGET,
         maxGroups: this.options.maxGroups ?? 65535,
+        tier: this.device.tier,
+        join: this.options.join,
       }),
     );
     const program = new Program(this, graph, lowered, options.label);
