@@ -4,7 +4,7 @@
  */
 import type { DType } from "./dtype.ts";
 import { NaysayError, TensorError } from "./errors.ts";
-import { type Attrs, type Graph, Node, type StateUpdate, Value, type ValueType } from "./ir.ts";
+import { type Attrs, type Graph, Node, type StateUpdate, type Value, type ValueType } from "./ir.ts";
 import type { OpDef } from "./opdef.ts";
 import { isTensor, Tensor } from "./tensor.ts";
 

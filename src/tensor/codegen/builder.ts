@@ -2,7 +2,7 @@
  * Builds the text of one kernel: parameters (sizes and constants are data), bindings, helper functions, and lines
  * in nested blocks with their memo of what is already computed there.
  */
-import { resolveHelper, MATH_HELPERS } from "../../shaders/math.ts";
+import { MATH_HELPERS, resolveHelper } from "../../shaders/math.ts";
 import { philoxWgsl } from "../../shaders/philox.ts";
 import type { DType } from "../dtype.ts";
 import type { Value } from "../ir.ts";

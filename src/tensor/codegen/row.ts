@@ -9,7 +9,7 @@
 import { type Affine, delinearize, plus, scale, variable } from "../affine.ts";
 import type { Node, Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
-import { reduceIndex, type RowSpace } from "../passes/access.ts";
+import { type RowSpace, reduceIndex } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";

@@ -6,7 +6,7 @@ import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
 import { numel } from "../shape.ts";
 import type { Field } from "./builder.ts";
-import { flopsOf, gridOf, type Kernel, labelOf, type LowerContext, WORKGROUP } from "./kernel.ts";
+import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, WORKGROUP } from "./kernel.ts";
 
 interface Sizes {
   units: number;

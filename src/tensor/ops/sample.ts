@@ -5,8 +5,8 @@
 import { requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { ndarray } from "../ndarray.ts";
-import type { OpDef, OpFunction } from "../opdef.ts";
-import { sameShape, show } from "../shape.ts";
+import { bytesOf, type OpDef, type OpFunction } from "../opdef.ts";
+import { numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply } from "../trace.ts";
 
@@ -112,6 +112,8 @@ const sampleOp: OpDef = {
         [5, 11],
         [3, 300],
         [4, 1],
+        [1, 1],
+        [0, 5],
       ].map(([r, v]) => ({
         inputs: [
           { shape: [r, v], range: [-4, 4] as const, distinct: true },
@@ -133,6 +135,8 @@ const sampleOp: OpDef = {
       error: "DTypeError",
     },
   ],
+  // The distribution's sum and the walk to the drawn token; thresholds by bisection take more.
+  cost: (ins, outs) => ({ flops: 20 * numel(ins[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
   tolerance: { forward: 1e-5, reason: "a logarithm of a ratio of sums of exp" },
 };
 
