@@ -7,7 +7,7 @@ import type { DType } from "./dtype.ts";
 import { NaysayError, TensorError } from "./errors.ts";
 import { type Graph, graphKey, Node, type Value } from "./ir.ts";
 import { isTensor, type Storage, Tensor } from "./tensor.ts";
-import { currentTrace, setEagerRunner, Trace, withTrace } from "./trace.ts";
+import { currentTrace, type EagerRunner, Trace, withTrace } from "./trace.ts";
 import { mapTree } from "./tree.ts";
 
 /** A host number with a dtype of its own; plain numbers are f32. */
@@ -292,13 +292,14 @@ function eagerProgram(graph: Graph, label: string): Executable {
   return exe;
 }
 
-setEagerRunner({
+/** Runs what ops called outside `compile` trace; `init` puts it in place. */
+export const eagerRunner: EagerRunner = {
   run(graph, args) {
     const label = graph.outputs[0]?.node.op ?? "op";
     const storages = eagerProgram(graph, label).run(args.map((t) => t.storage));
     return storages.map((s, i) => Tensor.concrete(graph.outputs[i].shape, graph.outputs[i].dtype, s));
   },
-});
+};
 
 /** Traces and runs a function once on concrete arguments, through the same cache as single ops. */
 export function callOnce(fn: (...args: never[]) => unknown, args: readonly unknown[]): unknown {

@@ -123,7 +123,7 @@ export function pow(x: number, y: number): number {
   if (x < 0 && kind === 0) return Number.NaN;
   const [t1, t2] = log2Pair(ax);
   // |y log2 x| beyond 2^11: far over or under, and splitting y would overflow
-  if (Math.abs(y) > 2 ** 64 || Math.abs(y * t1) > 2048) {
+  if (Math.abs(y) > 1.8e19 || Math.abs(y * t1) > 2048) {
     const z = t1 + t2 > 0 === y > 0 ? Number.POSITIVE_INFINITY : 0;
     return negative ? -z : z;
   }

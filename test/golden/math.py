@@ -1,4 +1,4 @@
-"""Writes math.golden.ts: elementary functions at 200 bits, rounded to float64. Run: python math.py (needs mpmath)."""
+"""Writes math.golden.ts: elementary functions at 1,600 bits, rounded to float64. Run: python math.py (needs mpmath)."""
 
 import random
 from pathlib import Path

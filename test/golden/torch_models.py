@@ -5,8 +5,7 @@ For each model folder beside this script:
   model.safetensors    the initial weights under their Hugging Face names, F32
   golden.safetensors   input_ids [3, 13] I32, targets [3, 13] I32, mask [3, 13] F32 (weights of the completion
                        tokens), logits [3, 13, V] F64, loss [] F64, adam_losses [11] F64 (before each of ten AdamW
-                       steps, and after the last), and grad.<name> F32 for every parameter: the float64 gradient,
-                       rounded (relative error 6e-8).
+                       steps, and after the last), and grad.<name> F64 for every parameter.
 
 transformers computes norms, attention's softmax and rotary angles in float32 even in a float64 model; `in_float64`
 lifts these too, and reports how far the logits of the unlifted model are (about 1e-7 of their norm).
@@ -117,7 +116,7 @@ def make(name, seed):
             "loss": numpy.array(loss.item()),
         }
         for key, parameter in model.named_parameters():
-            golden[f"grad.{key}"] = parameter.grad.to(torch.float32).numpy()
+            golden[f"grad.{key}"] = parameter.grad.numpy()
 
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
         losses = []

@@ -1,13 +1,14 @@
 import { beforeAll, expect, test } from "vitest";
 import { checkpoint, customVjp, grad, valueAndGrad } from "../../src/tensor/autodiff.ts";
-import { setBackend } from "../../src/tensor/backend.ts";
 import { assign, compile } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
+import { init } from "../../src/tensor/init.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
-import { ReferenceBackend } from "../../src/tensor/reference.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 
-beforeAll(() => setBackend(new ReferenceBackend()));
+beforeAll(async () => {
+  await init();
+});
 
 const list = async (t: Tensor): Promise<number[]> => Array.from(await t.data());
 

@@ -4,8 +4,9 @@
  *     BOS 3 7 2 = 13 :   ->   3 * 2 + 7 EOS   or   7 + ( 3 * 2 ) EOS   or ...
  *
  * Each number is one token, so a tiny transformer sees at most 7 + 8 tokens. Four ways to write an answer (modes) have
- * uneven weights in pretraining. Sums accept all of them; a product of a sum needs parentheses, that is a minority
- * mode: what a policy loses when it falls back on its favourite way shows as Pass@k at large k.
+ * uneven weights in pretraining, and a share of the traces is corrupted: a policy pretrained on them knows the right
+ * answer but seldom gives it first. Sums accept every mode. With products, a product of a sum needs parentheses, that
+ * is a minority mode: what a policy loses when it falls back on its favourite way shows as Pass@k at large k.
  */
 
 import { Tokenizer } from "../../model/tokenizer.ts";
@@ -45,8 +46,9 @@ const rules = object({
   /** Smallest and largest number. */
   numbers: withDefault(range(1, 99), [1, 9]),
   /** Smallest and largest target. */
-  targets: withDefault(range(0, 999), [1, 35]),
-  operators: withDefault<Operator[]>(list(oneOf("+", "-", "*"), { min: 1, max: 3 }), ["+", "-", "*"]),
+  targets: withDefault(range(0, 999), [1, 27]),
+  /** Products are much harder for tiny models; with them some problems accept only minority modes. */
+  operators: withDefault<Operator[]>(list(oneOf("+", "-", "*"), { min: 1, max: 3 }), ["+", "-"]),
   /** Share of the traces that are corrupted. */
   corruption: withDefault(number({ min: 0, max: 1 }), 0.3),
   /** Weights of flat, left, right, negated; renormalised over the modes that a problem accepts. */

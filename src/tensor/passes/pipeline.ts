@@ -1,5 +1,5 @@
 /** The compiler's passes in order, from a traced graph to kernels in an order with their memory planned. */
-import { delinearize, linearize, variable } from "../affine.ts";
+import { type Affine, delinearize, linearize, variable } from "../affine.ts";
 import type { Kernel, LowerContext } from "../codegen/kernel.ts";
 import { mapKernel, patchKernel } from "../codegen/map.ts";
 import { matmulKernel } from "../codegen/matmul.ts";
@@ -75,7 +75,7 @@ function readsAtOwnIndex(g: Group, fused: Fused, state: Value, value: Value): bo
   if (g.kind === "template" || g.kind === "patch") return false;
   const inner = variable("c", g.space?.length ?? 1);
   const want = linearOf(g.space, g.elements, g.narrow.has(value.node)).key;
-  const visit = (n: Node, index: ReturnType<typeof delinearize> | null): boolean => {
+  const visit = (n: Node, index: readonly Affine[] | null): boolean => {
     const reads = index ? accesses(n, index, inner) : n.inputs.map((v) => follow(v, null));
     return reads.every((a) => {
       if (a.value === state) return a.index !== null && linearize(a.index, state.shape).key === want;

@@ -3,7 +3,7 @@ import { Countdown, countdownModes } from "../../../src/rl/tasks/countdown.ts";
 import { ConfigError } from "../../../src/tensor/errors.ts";
 import { Rng, Stream } from "../../../src/tensor/random.ts";
 
-const task = new Countdown();
+const task = new Countdown({ operators: ["+", "-", "*"], targets: [1, 35], sorted: false });
 const { tokenizer } = task;
 
 /**
@@ -60,6 +60,17 @@ test("prompts and answers fit: 7 + 8 tokens, a vocabulary below 48", () => {
     const problem = task.sample(rng, "train");
     expect(problem.prompt.length).toBe(task.promptLength);
     expect(task.trace(rng, problem).completion.length).toBeLessThanOrEqual(task.maxCompletionLength);
+  }
+});
+
+test("by default: sums and differences, most modes accepted", () => {
+  const easy = new Countdown();
+  expect([easy.count("train"), easy.count("heldOut"), easy.tokenizer.vocabSize]).toEqual([450, 100, 37]);
+  const rng = new Rng(1, Stream.data);
+  for (let i = 0; i < 300; i++) {
+    const problem = easy.sample(rng, "train");
+    expect(problem.modes.length).toBeGreaterThanOrEqual(3);
+    expect(easy.tokenizer.decode(easy.trace(rng, problem).completion)).not.toContain("*");
   }
 });
 
@@ -185,7 +196,7 @@ test("no held-out problem is ever among the training prompts, whatever the seed"
     const rng = new Rng(seed, Stream.data);
     for (let i = 0; i < 200; i++) expect(held.has(canonical(task.sample(rng, "train").prompt))).toBe(false);
   }
-  const again = new Countdown({ corruption: 0.1 });
+  const again = new Countdown({ ...task.config, corruption: 0.1, modeWeights: [1, 1, 1, 1] });
   expect(again.distinct(new Rng(6, 0), "heldOut", held.size).every(({ key }) => held.has(key))).toBe(true);
 });
 

@@ -1,0 +1,11 @@
+/** Pass@k, its intervals, and the report: `naysay/eval`. */
+
+export type { BootstrapOptions, Interval } from "./bootstrap.ts";
+export { bootstrapDifference, bootstrapMean, bootstrapMeans } from "./bootstrap.ts";
+export type { Tally } from "./estimators.ts";
+export { EstimatorError, mean, passAtK, passCurve, passHatK, passTable, powersOfTwo } from "./estimators.ts";
+export { renderReport } from "./report.ts";
+export type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "./summary.ts";
+export type { ChartOptions, Series } from "./svg.ts";
+export { lineChart } from "./svg.ts";
+export { renderTable } from "./table.ts";

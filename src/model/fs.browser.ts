@@ -1,0 +1,206 @@
+/**
+ * Files in the browser: `#fs` there. The origin private file system where the page may use it, else memory, which is
+ * gone with the page. See `files.ts` for what each function promises.
+ */
+
+import { CheckpointError } from "../tensor/errors.ts";
+import type { Files } from "./files.ts";
+
+const REMEDIES: Record<string, [expected: string, remedy: string]> = {
+  QuotaExceededError: [
+    "room in the browser's storage",
+    "Free some of this site's data; what was saved is intact.",
+  ],
+  NotAllowedError: ["the right to do this", "Allow this site to store data."],
+  NoModificationAllowedError: ["a file that nobody holds open", "Close the other tab that writes it."],
+  TypeMismatchError: ["folders along the path and a file at its end", "Choose another path."],
+  NotFoundError: ["a file or folder that exists", "Check the path, or make its folder first."],
+};
+
+function named(op: string, path: string, cause: unknown): CheckpointError {
+  const name = cause instanceof Error || cause instanceof DOMException ? cause.name : "an error";
+  const [expected, remedy] = REMEDIES[name] ?? ["success", "See the cause."];
+  return new CheckpointError(`${op}: ${expected} expected for ${path}, got ${name}. ${remedy}`, { cause });
+}
+
+/** The parts of a path, `.` and empty ones dropped, `..` resolved. */
+function split(path: string): string[] {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return parts;
+}
+
+/** Files over the origin private file system below `root`. */
+export function opfsFiles(root: FileSystemDirectoryHandle): Files {
+  async function folder(parts: string[], create = false): Promise<FileSystemDirectoryHandle> {
+    let handle = root;
+    for (const part of parts) handle = await handle.getDirectoryHandle(part, { create });
+    return handle;
+  }
+
+  async function attempt<T>(op: string, path: string, action: (parts: string[]) => Promise<T>): Promise<T> {
+    try {
+      return await action(split(path));
+    } catch (cause) {
+      throw named(op, path, cause);
+    }
+  }
+
+  /** A writable's content appears all at once when it is closed: that is the rename. */
+  async function write(parts: string[], bytes: Uint8Array, keep: boolean): Promise<void> {
+    const parent = await folder(parts.slice(0, -1));
+    const name = parts[parts.length - 1] ?? "";
+    const before = await found(parts);
+    const file = await parent.getFileHandle(name, { create: true });
+    const writable = await file.createWritable({ keepExistingData: keep });
+    try {
+      if (keep) await writable.seek((await file.getFile()).size);
+      await writable.write(bytes as Uint8Array<ArrayBuffer>);
+      await writable.close();
+    } catch (error) {
+      // the first error is the one to report; an empty file that was not there goes again
+      await writable.abort().catch(() => {});
+      if (!before) await parent.removeEntry(name).catch(() => {});
+      throw error;
+    }
+  }
+
+  async function found(parts: string[]): Promise<boolean> {
+    if (parts.length === 0) return true;
+    try {
+      const parent = await folder(parts.slice(0, -1));
+      const last = parts[parts.length - 1];
+      await parent.getFileHandle(last).catch(() => parent.getDirectoryHandle(last));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  return {
+    writeFileAtomic: (path, bytes) => attempt("writeFileAtomic", path, (parts) => write(parts, bytes, false)),
+    appendLine: (path, line) =>
+      attempt("appendLine", path, (parts) => write(parts, new TextEncoder().encode(`${line}\n`), true)),
+    readFile: (path) =>
+      attempt("readFile", path, async (parts) => {
+        const parent = await folder(parts.slice(0, -1));
+        const file = await (await parent.getFileHandle(parts[parts.length - 1] ?? "")).getFile();
+        return new Uint8Array(await file.arrayBuffer());
+      }),
+    mkdirp: (path) => attempt("mkdirp", path, async (parts) => void (await folder(parts, true))),
+    exists: (path) => found(split(path)),
+    list: (path) =>
+      attempt("list", path, async (parts) => {
+        const handle = (await folder(parts)) as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> };
+        const names: string[] = [];
+        for await (const name of handle.keys()) names.push(name);
+        return names.sort();
+      }),
+    remove: (path) =>
+      attempt("remove", path, async (parts) => {
+        if (!(await found(parts))) return;
+        const parent = await folder(parts.slice(0, -1));
+        await parent.removeEntry(parts[parts.length - 1] ?? "", { recursive: true });
+      }),
+  };
+}
+
+/** Files in memory, with the same errors. */
+export function memoryFiles(): Files {
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  const folders = new Set<string>([""]);
+  const problem = (op: string, path: string, name: string) => named(op, path, new DOMException("", name));
+
+  function place(op: string, path: string): string {
+    const parts = split(path);
+    const parent = parts.slice(0, -1).join("/");
+    for (let i = 1; i < parts.length; i++) {
+      if (files.has(parts.slice(0, i).join("/"))) throw problem(op, path, "TypeMismatchError");
+    }
+    const at = parts.join("/");
+    if (folders.has(at)) throw problem(op, path, "TypeMismatchError");
+    if (!folders.has(parent)) throw problem(op, path, "NotFoundError");
+    return at;
+  }
+
+  return {
+    async writeFileAtomic(path, bytes) {
+      files.set(place("writeFileAtomic", path), new Uint8Array(bytes));
+    },
+    async appendLine(path, line) {
+      const at = place("appendLine", path);
+      const before = files.get(at) ?? new Uint8Array(0);
+      const added = new TextEncoder().encode(`${line}\n`);
+      const joined = new Uint8Array(before.length + added.length);
+      joined.set(before);
+      joined.set(added, before.length);
+      files.set(at, joined);
+    },
+    async readFile(path) {
+      const bytes = files.get(place("readFile", path));
+      if (bytes === undefined) throw problem("readFile", path, "NotFoundError");
+      return new Uint8Array(bytes);
+    },
+    async mkdirp(path) {
+      const parts = split(path);
+      for (let i = 1; i <= parts.length; i++) {
+        const at = parts.slice(0, i).join("/");
+        if (files.has(at)) throw problem("mkdirp", path, "TypeMismatchError");
+        folders.add(at);
+      }
+    },
+    async exists(path) {
+      const at = split(path).join("/");
+      return files.has(at) || folders.has(at);
+    },
+    async list(path) {
+      const at = split(path).join("/");
+      if (!folders.has(at))
+        throw problem("list", path, files.has(at) ? "TypeMismatchError" : "NotFoundError");
+      const names = [...files.keys(), ...folders].filter(
+        (name) => name !== "" && split(name).slice(0, -1).join("/") === at,
+      );
+      return names.map((name) => split(name).pop()!).sort();
+    },
+    async remove(path) {
+      const at = split(path).join("/");
+      for (const name of [...files.keys()]) if (name === at || name.startsWith(`${at}/`)) files.delete(name);
+      for (const name of [...folders])
+        if (name !== "" && (name === at || name.startsWith(`${at}/`))) folders.delete(name);
+    },
+  };
+}
+
+let chosen: Promise<Files> | undefined;
+
+/** The private file system if this page may write there (some modes offer it and refuse), else memory. */
+async function choose(): Promise<Files> {
+  try {
+    const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("naysay", {
+      create: true,
+    });
+    const probe = await root.getFileHandle(".probe", { create: true });
+    await (await probe.createWritable()).close();
+    await root.removeEntry(".probe");
+    return opfsFiles(root);
+  } catch {
+    return memoryFiles();
+  }
+}
+
+function files(): Promise<Files> {
+  chosen ??= choose();
+  return chosen;
+}
+
+export const writeFileAtomic: Files["writeFileAtomic"] = async (...args) =>
+  (await files()).writeFileAtomic(...args);
+export const readFile: Files["readFile"] = async (...args) => (await files()).readFile(...args);
+export const appendLine: Files["appendLine"] = async (...args) => (await files()).appendLine(...args);
+export const mkdirp: Files["mkdirp"] = async (...args) => (await files()).mkdirp(...args);
+export const exists: Files["exists"] = async (...args) => (await files()).exists(...args);
+export const list: Files["list"] = async (...args) => (await files()).list(...args);
+export const remove: Files["remove"] = async (...args) => (await files()).remove(...args);

@@ -1,0 +1,174 @@
+/** What can be asked of generation, and the checks that come before anything runs. */
+import { ConfigError } from "../tensor/errors.ts";
+import type { Seed } from "../tensor/random.ts";
+import { didYouMean } from "../tensor/suggest.ts";
+import type { ModelConfig } from "./config.ts";
+
+export interface GenerateOptions {
+  /** Most tokens of a completion, EOS included. */
+  maxCompletionLength: number;
+  /** Seed of 64 bits. */
+  seed: number | bigint | string | Seed;
+  /** Samples of each prompt. Default 1. */
+  numGenerations?: number;
+  /** Divides the logits; 0 is greedy. Default 1. */
+  temperature?: number;
+  /** Only the topK likeliest tokens; 0 is all. Default 0. */
+  topK?: number;
+  /** Only the likeliest tokens whose mass reaches topP; 1 is all. Default 1. */
+  topP?: number;
+  /** Ends a row. Default: none does. */
+  eosTokenId?: number;
+  /** Fills rows after their end. Default 0. */
+  padTokenId?: number;
+  /** Number of this rollout: another one draws other numbers. Default 0. */
+  rollout?: number;
+  /** Stream of the random numbers (`Stream`). Default `Stream.rollout`. */
+  stream?: number;
+  /** Names of the prompts, which their random numbers depend on. Default: their index. */
+  promptIds?: readonly number[];
+  /** Number of the first sample of each prompt, to draw more later. Default 0. */
+  firstSample?: number;
+  /**
+   * Columns of the prompts. Default: the bucket of the longest. Give it where bits must not depend on which prompts
+   * come together and prompt plus completion exceed 64 columns (longer sums have another order for another length).
+   */
+  promptLength?: number;
+  /** Checked between steps. */
+  signal?: AbortSignal;
+}
+
+const KNOWN: readonly (keyof GenerateOptions)[] = [
+  "maxCompletionLength",
+  "seed",
+  "numGenerations",
+  "temperature",
+  "topK",
+  "topP",
+  "eosTokenId",
+  "padTokenId",
+  "rollout",
+  "stream",
+  "promptIds",
+  "firstSample",
+  "promptLength",
+  "signal",
+];
+
+type Defaults =
+  | "numGenerations"
+  | "temperature"
+  | "topK"
+  | "topP"
+  | "padTokenId"
+  | "rollout"
+  | "promptIds"
+  | "firstSample";
+export type GenerateRequest = GenerateOptions & Required<Pick<GenerateOptions, Defaults>>;
+
+function refuse(what: string, remedy: string): never {
+  throw new ConfigError(`generate: ${what}. ${remedy}.`);
+}
+
+function wordOf(name: string, value: number, min = 0): void {
+  if (!(Number.isInteger(value) && value >= min && value <= 0xffffffff)) {
+    refuse(`${name}: an integer in [${min}, 2^32) expected, got ${value}`, "Check the options");
+  }
+}
+
+/** The request with its defaults. Throws `ConfigError`, or the signal's reason where it is aborted already. */
+export function checkRequest(
+  config: ModelConfig,
+  prompts: readonly ArrayLike<number>[],
+  options: GenerateOptions,
+  rows: number,
+): GenerateRequest {
+  for (const key of Object.keys(options)) {
+    if (!(KNOWN as readonly string[]).includes(key)) {
+      throw new ConfigError(
+        `generate: ${key}: a known option expected, got an unknown one. ${didYouMean(key, KNOWN)}`,
+      );
+    }
+  }
+  const request: GenerateRequest = {
+    ...options,
+    numGenerations: options.numGenerations ?? 1,
+    temperature: options.temperature ?? 1,
+    topK: options.topK ?? 0,
+    topP: options.topP ?? 1,
+    padTokenId: options.padTokenId ?? 0,
+    rollout: options.rollout ?? 0,
+    promptIds: options.promptIds ?? prompts.map((_, i) => i),
+    firstSample: options.firstSample ?? 0,
+  };
+  const { temperature, topP, maxCompletionLength, promptLength } = request;
+  wordOf("rows", rows, 1);
+  wordOf("maxCompletionLength", maxCompletionLength, 1);
+  wordOf("numGenerations", request.numGenerations, 1);
+  wordOf("topK", request.topK);
+  wordOf("rollout", request.rollout);
+  wordOf("firstSample", request.firstSample);
+  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
+    refuse(
+      `temperature: a number of at least 0 expected, got ${temperature}`,
+      "Use 0 for greedy, 1 for the model's own",
+    );
+  }
+  if (temperature > 0 && temperature < 1e-3) {
+    refuse(`temperature: 0 or at least 0.001 expected, got ${temperature}`, "Use 0 for greedy");
+  }
+  if (!(topP > 0 && topP <= 1))
+    refuse(`topP: a number in (0, 1] expected, got ${topP}`, "Use 1 to keep all tokens");
+  if (prompts.length === 0) refuse("at least one prompt expected, got none", "Pass a list of token lists");
+  if (request.promptIds.length !== prompts.length) {
+    refuse(
+      `promptIds: ${prompts.length} ids expected, got ${request.promptIds.length}`,
+      "Give one for each prompt",
+    );
+  }
+  for (const id of request.promptIds) wordOf("promptIds", id);
+  for (const name of ["eosTokenId", "padTokenId"] as const) {
+    const id = request[name];
+    if (id !== undefined && !(Number.isInteger(id) && id >= 0 && id < config.vocabSize)) {
+      refuse(
+        `${name}: a token below vocabSize=${config.vocabSize} expected, got ${id}`,
+        "Check the tokenizer",
+      );
+    }
+  }
+  for (const [i, prompt] of prompts.entries()) checkPrompt(config, prompt, i, request);
+  const longest = Math.max(...prompts.map((p) => p.length));
+  if (promptLength !== undefined && !(Number.isInteger(promptLength) && promptLength >= longest)) {
+    refuse(
+      `promptLength: at least ${longest}, the longest prompt, expected, got ${promptLength}`,
+      "Raise it or leave it out",
+    );
+  }
+  request.signal?.throwIfAborted();
+  return request;
+}
+
+function checkPrompt(
+  config: ModelConfig,
+  prompt: ArrayLike<number>,
+  index: number,
+  request: GenerateRequest,
+): void {
+  if (prompt.length === 0)
+    refuse(`at least one token expected, got an empty prompt at index ${index}`, "Begin it with BOS");
+  for (let t = 0; t < prompt.length; t++) {
+    if (!(Number.isInteger(prompt[t]) && prompt[t] >= 0 && prompt[t] < config.vocabSize)) {
+      refuse(
+        `tokens below vocabSize=${config.vocabSize} expected, got ${prompt[t]} at position ${t} of prompt ${index}`,
+        "Use the tokenizer that belongs to the model",
+      );
+    }
+  }
+  const total = prompt.length + request.maxCompletionLength;
+  if (total > config.maxPositions) {
+    refuse(
+      `prompt and completion of at most maxPositions=${config.maxPositions} tokens expected, got ${prompt.length} + ${request.maxCompletionLength} at prompt ${index}`,
+      "Shorten the prompt or lower maxCompletionLength",
+    );
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * Log-probabilities and entropies of given tokens under the model: `tokenLogProbs` builds graph (for losses), `Scorer`
+ * is a compiled program over fixed micro-batches (for log-probabilities before an update).
+ *
+ *     logProb[b, i] = log softmax(logits[b, from + i - 1] / temperature)[token[b, from + i]]
+ *     entropy[b, i] = -sum_v p_v log p_v  of the same distribution, nats
+ */
+import { type Compiled, compile } from "../tensor/compile.ts";
+import { tensor } from "../tensor/create.ts";
+import { ConfigError, ShapeError } from "../tensor/errors.ts";
+import { ops } from "../tensor/ops/index.ts";
+import { show } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { TensorLike } from "../tensor/trace.ts";
+import { type TokenRows, takeRows } from "./sequences.ts";
+import type { HiddenOptions, Parameters, Transformer } from "./transformer.ts";
+
+export interface Scored {
+  /** [B, N] f32, nats. */
+  logProbs: Tensor;
+  /** [B, N] f32, nats. */
+  entropy: Tensor;
+}
+
+/** Log-probability of each token and entropy of its distribution: `logits` [..., V], `tokens` [...] u32. */
+export function scoreLogits(logits: Tensor, tokens: Tensor, temperature?: TensorLike): Scored {
+  const z = temperature === undefined ? logits : ops.div(logits, temperature);
+  const shift = ops.stopGradient(ops.max(z, -1, true)); // [..., 1]
+  const shifted = ops.sub(z, shift);
+  const e = ops.exp(shifted);
+  const total = ops.sum(e, -1); // [...]
+  const logTotal = ops.log(total);
+  const chosen = ops.sub(ops.takeAlong(z, tokens), ops.reshape(shift, tokens.shape));
+  return {
+    logProbs: ops.sub(chosen, logTotal),
+    entropy: ops.sub(logTotal, ops.div(ops.sum(ops.mul(e, shifted), -1), total)),
+  };
+}
+
+export interface ScoreOptions extends HiddenOptions {
+  /** First token that is scored; at least 1. Default 1: all that follow another. */
+  from?: number;
+  /** Divides the logits; data, so a tensor argument. Default 1. */
+  temperature?: TensorLike;
+}
+
+/** Scores `tokens` [B, T] u32 from position `from` on: [B, T - from] each. */
+export function tokenLogProbs(
+  model: Transformer,
+  params: Parameters,
+  tokens: Tensor,
+  options: ScoreOptions = {},
+): Scored {
+  const from = options.from ?? 1;
+  const [b, t] = tokens.shape;
+  if (tokens.shape.length !== 2 || !(Number.isInteger(from) && from >= 1 && from < t)) {
+    throw new ShapeError(
+      `tokenLogProbs: tokens[B, T] with 1 <= from < T were expected, got ${show(tokens.shape)}, from ${from}. The first token has nothing before it.`,
+    );
+  }
+  const hidden = model.hidden(params, tokens, options); // [B, T, C]
+  const before = ops.slice(hidden, [0, from - 1, 0], [b, t - 1, hidden.shape[2]]);
+  return scoreLogits(model.logits(params, before), ops.slice(tokens, [0, from], [b, t]), options.temperature);
+}
+
+export interface HostScores {
+  /** [rows, completionLength], nats; meaningless where the completion is padding. */
+  logProbs: Float32Array | Float64Array;
+  entropy: Float32Array | Float64Array;
+}
+
+type ScoreProgram = Compiled<[Parameters, Tensor, Tensor, number, number], Scored>;
+
+/** Scores any number of rows in micro-batches of a fixed size: one program for each pair of lengths. */
+export class Scorer {
+  private readonly program: ScoreProgram;
+  private readonly rows: number;
+
+  /** `rows` in each micro-batch. */
+  constructor(model: Transformer, rows = 32) {
+    if (!(Number.isInteger(rows) && rows >= 1)) {
+      throw new ConfigError(`scorer: rows of at least 1 expected, got ${rows}. Choose what fits in memory.`);
+    }
+    this.rows = rows;
+    this.program = compile(
+      (params: Parameters, tokens: Tensor, start: Tensor, from: number, temperature: TensorLike) =>
+        tokenLogProbs(model, params, tokens, { start, from, temperature }),
+      { static: [3], label: "score" },
+    );
+  }
+
+  /** Programs built so far. */
+  get programs(): number {
+    return this.program.programs;
+  }
+
+  /** Scores the completions of `batch` at a temperature above 0. */
+  async score(params: Parameters, batch: TokenRows, temperature = 1): Promise<HostScores> {
+    if (!(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
+      throw new ConfigError(
+        `scorer: a temperature above 0 expected, got ${temperature}. A greedy choice has no log-probability.`,
+      );
+    }
+    const width = batch.completionLength;
+    const logProbs: number[] = [];
+    const entropy: number[] = [];
+    for (let first = 0; first < batch.rows; first += this.rows) {
+      const part = takeRows(
+        batch,
+        Array.from({ length: this.rows }, (_, i) => (first + i < batch.rows ? first + i : -1)),
+      );
+      using tokens = tensor(part.tokens, { shape: [this.rows, part.promptLength + width], dtype: "u32" });
+      using start = tensor(part.starts, { dtype: "u32" });
+      const scored = this.program(params, tokens, start, batch.promptLength, temperature);
+      const count = Math.min(this.rows, batch.rows - first) * width;
+      const [l, e] = await Promise.all([scored.logProbs.data(), scored.entropy.data()]);
+      for (let i = 0; i < count; i++) {
+        logProbs.push(l[i]);
+        entropy.push(e[i]);
+      }
+      scored.logProbs.dispose();
+      scored.entropy.dispose();
+    }
+    return { logProbs: Float64Array.from(logProbs), entropy: Float64Array.from(entropy) };
+  }
+
+  dispose(): void {
+    this.program.dispose();
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * The decoder-only transformer, pre-norm:
+ *
+ *     x = embed(tokens)
+ *     for each layer:  x = x + attention(norm(x));  x = x + mlp(norm(x))
+ *     logits = head(norm(x))
+ *
+ * Axes: B batch, T time (queries), S time (keys), C hiddenSize, KV heads of keys, G heads of queries a head of keys,
+ * D headDim, V vocabSize. Every method builds graph: call them inside `compile`, or alone.
+ */
+import { checkpoint } from "../tensor/autodiff.ts";
+import { tensor } from "../tensor/create.ts";
+import { DTypeError, ShapeError } from "../tensor/errors.ts";
+import { ops } from "../tensor/ops/index.ts";
+import { show } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { ModelConfig } from "./config.ts";
+import {
+  type LayerParts,
+  type LinearPart,
+  type ModelParts,
+  modelParts,
+  type NormPart,
+} from "./parameters.ts";
+import { rotaryTables, rotate } from "./rotary.ts";
+
+/** Tensors by parameter name: `FlatTensors.tensors`, or the traced ones of an argument. */
+export type Parameters = Readonly<Record<string, Tensor>>;
+
+/** Scores of keys that are not visible: exp(score - max) is exactly 0, and a row of nothing else stays finite. */
+const HIDDEN_SCORE = -1e30;
+
+/** One run through the layers. */
+export interface Pass {
+  /** [T] or [B, T] u32: position of each query. */
+  positions: Tensor;
+  /** bool, broadcasts to [B, KV, G, T, S]: which keys a query sees. */
+  visible: Tensor;
+  /** Gets the new keys and values of a layer, [B, KV, T, D] each, and returns all to attend to, [B, KV, S, D]. */
+  remember?(layer: number, keys: Tensor, values: Tensor): { keys: Tensor; values: Tensor };
+  /** Recompute each layer in the backward pass instead of keeping its inside. */
+  recompute?: boolean;
+}
+
+export interface HiddenOptions {
+  /** [B] u32: where each row begins; what stands before is padding that nobody sees. Default: all at 0. */
+  start?: Tensor;
+  recompute?: boolean;
+}
+
+export class Transformer {
+  readonly config: ModelConfig;
+  readonly parts: ModelParts;
+  private readonly rotary: { cos: Tensor; sin: Tensor } | null = null;
+
+  /** Needs a backend: the tables of rotary positions live on it until `dispose()`. */
+  constructor(config: ModelConfig) {
+    this.config = config;
+    this.parts = modelParts(config);
+    if (config.positions === "rope") {
+      const shape = [config.maxPositions, config.headDim];
+      const tables = rotaryTables(config.maxPositions, config.headDim, config.ropeTheta);
+      this.rotary = { cos: tensor(tables.cos, { shape }), sin: tensor(tables.sin, { shape }) };
+    }
+  }
+
+  /** `tokens` [B, T] u32 -> hidden states after the last norm [B, T, C]. */
+  hidden(params: Parameters, tokens: Tensor, options: HiddenOptions = {}): Tensor {
+    return this.run(params, tokens, { ...causalPass(tokens, options.start), recompute: options.recompute });
+  }
+
+  /** Hidden states [..., C] -> logits [..., V]. */
+  logits(params: Parameters, hidden: Tensor): Tensor {
+    return ops.matmul(hidden, this.parameter(params, this.parts.head), { transposeB: true });
+  }
+
+  /** Embeds and runs every layer and the last norm under the positions, mask and cache of `pass`. */
+  run(params: Parameters, tokens: Tensor, pass: Pass): Tensor {
+    checkTokens(tokens);
+    if (
+      tokens.shape[1] > this.config.maxPositions &&
+      pass.remember === undefined &&
+      pass.positions.shape.length === 1
+    ) {
+      throw new ShapeError(
+        `transformer: at most maxPositions=${this.config.maxPositions} tokens a row were expected, got ${tokens.shape[1]}. Shorten the rows.`,
+      );
+    }
+    let x = ops.take(this.parameter(params, this.parts.tokenEmbedding), tokens); // [B, T, C]
+    if (this.parts.positionEmbedding !== null) {
+      x = ops.add(x, ops.take(this.parameter(params, this.parts.positionEmbedding), pass.positions));
+    }
+    const angles = this.angles(pass.positions);
+    this.parts.layers.forEach((_, i) => {
+      const layer = (y: Tensor): Tensor => this.layer(params, i, y, angles, pass);
+      x = (pass.recompute ? checkpoint(layer) : layer)(x);
+    });
+    return this.norm(params, this.parts.finalNorm, x);
+  }
+
+  dispose(): void {
+    this.rotary?.cos.dispose();
+    this.rotary?.sin.dispose();
+  }
+
+  private parameter(params: Parameters, name: string): Tensor {
+    const t = params[name];
+    if (!t)
+      throw new ShapeError(
+        `transformer: the parameter ${name} was expected, got none. Pass all of parameterSpecs().`,
+      );
+    return t;
+  }
+
+  /** Rows of the rotary tables at the positions, [B or 1, T, 1, 1, D]. */
+  private angles(positions: Tensor): { cos: Tensor; sin: Tensor } | null {
+    if (!this.rotary) return null;
+    const shape = [
+      positions.shape.length === 2 ? positions.shape[0] : 1,
+      positions.shape.at(-1) as number,
+      1,
+      1,
+      -1,
+    ];
+    return {
+      cos: ops.reshape(ops.take(this.rotary.cos, positions), shape),
+      sin: ops.reshape(ops.take(this.rotary.sin, positions), shape),
+    };
+  }
+
+  private layer(
+    params: Parameters,
+    index: number,
+    x: Tensor,
+    angles: { cos: Tensor; sin: Tensor } | null,
+    pass: Pass,
+  ): Tensor {
+    const parts = this.parts.layers[index];
+    const attended = this.attention(params, index, this.norm(params, parts.attentionNorm, x), angles, pass);
+    const y = ops.add(x, attended);
+    return ops.add(y, this.mlp(params, parts, this.norm(params, parts.mlpNorm, y)));
+  }
+
+  private norm(params: Parameters, part: NormPart, x: Tensor): Tensor {
+    const weight = this.parameter(params, part.weight);
+    const eps = this.config.normEps;
+    return part.bias === null
+      ? ops.rmsNorm(x, weight, eps)
+      : ops.layerNorm(x, weight, this.parameter(params, part.bias), eps);
+  }
+
+  private linear(params: Parameters, part: LinearPart, x: Tensor): Tensor {
+    const y = ops.matmul(x, this.parameter(params, part.weight), { transposeB: part.layout === "outIn" });
+    return part.bias === null ? y : ops.add(y, this.parameter(params, part.bias));
+  }
+
+  private mlp(params: Parameters, parts: LayerParts, x: Tensor): Tensor {
+    const act = this.config.hiddenAct === "silu" ? ops.silu : ops.gelu;
+    const up = this.linear(params, parts.up, x); // [B, T, intermediateSize]
+    return this.linear(
+      params,
+      parts.down,
+      parts.gate ? ops.mul(act(this.linear(params, parts.gate, x)), up) : act(up),
+    );
+  }
+
+  /** Queries [B, T, KV, G, D], keys and values [B, T, KV, 1, D], before rotation. */
+  private project(params: Parameters, parts: LayerParts, x: Tensor): [Tensor, Tensor, Tensor] {
+    const { numKeyValueHeads: kv, numHeads, headDim: d } = this.config;
+    const [b, t] = x.shape;
+    const heads = (y: Tensor, g: number): Tensor => ops.reshape(y, [b, t, kv, g, d]);
+    const groups = numHeads / kv;
+    if (parts.qkv.length === 3) {
+      const [q, k, v] = parts.qkv.map((p) => this.linear(params, p, x));
+      return [heads(q, groups), heads(k, 1), heads(v, 1)];
+    }
+    const all = this.linear(params, parts.qkv[0], x); // [B, T, (H + 2 KV) D]
+    const third = (i: number): Tensor => ops.slice(all, [0, 0, i * kv * d], [b, t, (i + 1) * kv * d]);
+    return [heads(third(0), 1), heads(third(1), 1), heads(third(2), 1)];
+  }
+
+  /** Grouped-query attention: the G heads that share keys are rows of one product, so keys are never repeated. */
+  private attention(
+    params: Parameters,
+    index: number,
+    x: Tensor,
+    angles: { cos: Tensor; sin: Tensor } | null,
+    pass: Pass,
+  ): Tensor {
+    const { numKeyValueHeads: kv, headDim: d, normEps } = this.config;
+    const parts = this.parts.layers[index];
+    const [b, t] = x.shape;
+    let [q, k, v] = this.project(params, parts, x);
+    const groups = q.shape[3];
+    if (parts.queryNorm) q = ops.rmsNorm(q, this.parameter(params, parts.queryNorm.weight), normEps);
+    if (parts.keyNorm) k = ops.rmsNorm(k, this.parameter(params, parts.keyNorm.weight), normEps);
+    if (angles) {
+      q = rotate(q, angles.cos, angles.sin);
+      k = rotate(k, angles.cos, angles.sin);
+    }
+    const headsFirst = (y: Tensor): Tensor => ops.permute(ops.reshape(y, [b, t, kv, d]), [0, 2, 1, 3]); // [B, KV, T, D]
+    const own = { keys: headsFirst(k), values: headsFirst(v) };
+    const { keys, values } = pass.remember?.(index, own.keys, own.values) ?? own; // [B, KV, S, D]
+    const s = keys.shape[2];
+    const rows = ops.reshape(ops.permute(q, [0, 2, 3, 1, 4]), [b, kv, groups * t, d]); // [B, KV, G T, D]
+    const products = ops.matmul(rows, keys, { transposeB: true }); // [B, KV, G T, S]
+    const scores = ops.mul(ops.reshape(products, [b, kv, groups, t, s]), 1 / Math.sqrt(d));
+    const weights = ops.softmax(ops.where(pass.visible, scores, HIDDEN_SCORE)); // [B, KV, G, T, S]
+    const mixed = ops.matmul(ops.reshape(weights, [b, kv, groups * t, s]), values); // [B, KV, G T, D]
+    const joined = ops.permute(ops.reshape(mixed, [b, kv, groups, t, d]), [0, 3, 1, 2, 4]); // [B, T, KV, G, D]
+    return this.linear(params, parts.output, ops.reshape(joined, [b, t, kv * groups * d]));
+  }
+}
+
+function checkTokens(tokens: Tensor): void {
+  if (tokens.dtype !== "u32") {
+    throw new DTypeError(
+      `transformer: tokens of dtype u32 were expected, got ${tokens.dtype}. Make them with dtype: "u32".`,
+    );
+  }
+  if (tokens.shape.length !== 2 || tokens.size === 0) {
+    throw new ShapeError(
+      `transformer: tokens[B, T] were expected, got ${show(tokens.shape)}. Add a batch axis.`,
+    );
+  }
+}
+
+/** Positions and mask of whole sequences: a query at t sees the keys from its row's start up to t. */
+export function causalPass(tokens: Tensor, start?: Tensor): Pass {
+  checkTokens(tokens);
+  const [b, t] = tokens.shape;
+  const query = ops.iota([t, t], 0);
+  const key = ops.iota([t, t], 1);
+  const causal = ops.le(key, query); // [T, S]
+  if (!start) return { positions: ops.iota([t]), visible: causal };
+  if (start.shape.length !== 1 || start.shape[0] !== b || start.dtype !== "u32") {
+    throw new ShapeError(`transformer: start u32[B=${b}] was expected, got ${start}. One number a row.`);
+  }
+  const first = ops.reshape(start, [b, 1]);
+  const at = ops.iota([b, t], 1);
+  const begun = ops.ge(ops.iota([b, 1, 1, 1, t], 4), ops.reshape(start, [b, 1, 1, 1, 1]));
+  return {
+    positions: ops.sub(ops.maximum(at, first), first), // [B, T], 0 in the padding
+    visible: ops.and(begun, causal), // [B, 1, 1, T, S]
+  };
+}

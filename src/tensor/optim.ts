@@ -1,0 +1,195 @@
+/**
+ * AdamW over flat segments, with clipping by the global norm, as one program that also zeroes the gradients:
+ *
+ *     g = gradient * gradScale;   c = min(1, maxGradNorm / (|g| + 1e-6));   g = c g
+ *     m = b1 m + (1 - b1) g;      v = b2 v + (1 - b2) g^2
+ *     p = p - lr weightDecay p - lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps)
+ *
+ * Source: arXiv 1711.05101, algorithm 2, in PyTorch's order of operations (`torch.optim.AdamW`, `clip_grad_norm_`).
+ */
+import { assign, type Compiled, compile } from "./compile.ts";
+import { FlatTensors, tensor } from "./create.ts";
+import { ConfigError } from "./errors.ts";
+import { pow } from "./math.ts";
+import { ops } from "./ops/index.ts";
+import type { Shape } from "./shape.ts";
+import type { Tensor } from "./tensor.ts";
+
+export interface AdamWStep {
+  /** Learning rate. */
+  lr: number;
+  /** Count of this update, from 1: what the bias corrections see. */
+  step: number;
+  /** Default 0.9. */
+  beta1?: number;
+  /** Default 0.999. */
+  beta2?: number;
+  /** Default 1e-8. */
+  eps?: number;
+  /** Default 0.01. */
+  weightDecay?: number;
+  /** Largest norm of the whole gradient; default: not clipped. */
+  maxGradNorm?: number;
+  /** Multiplies the accumulated gradient first: 1 / normaliser. Default 1. */
+  gradScale?: number;
+}
+
+/** A norm that clips nothing, and whose quotients stay finite. */
+const UNCLIPPED = 1e30;
+
+/** Elements that one row of the first stage of the norm sums. */
+const NORM_ROW = 1024;
+
+/** Sum of squares of a vector `[N]` in two stages of fixed shape. */
+function sumOfSquares(x: Tensor): Tensor {
+  const n = x.shape[0];
+  const rows = Math.ceil(n / NORM_ROW);
+  if (rows <= 1) return ops.sum(ops.square(x));
+  const padded = ops.pad(ops.square(x), [0], [rows * NORM_ROW - n]);
+  return ops.sum(ops.sum(ops.reshape(padded, [rows, NORM_ROW]), 1)); // [rows] -> []
+}
+
+/** Norm over all elements of flat segments. Padding is 0 and adds nothing. */
+export function globalNorm(segments: readonly Tensor[]): Tensor {
+  const parts = segments.map(sumOfSquares);
+  return ops.sqrt(parts.slice(1).reduce((a, b) => ops.add(a, b), parts[0]));
+}
+
+/** Adds `gradients` to the states of the same names, in place: for use inside `compile`. */
+export function accumulate(
+  into: Readonly<Record<string, Tensor>>,
+  gradients: Readonly<Record<string, Tensor>>,
+): void {
+  for (const [name, g] of Object.entries(gradients)) assign(into[name], ops.add(into[name], g));
+}
+
+type Numbers = Readonly<
+  Record<"decay" | "rate" | "b1" | "c1" | "b2" | "c2" | "correction" | "eps" | "maxNorm" | "scale", number>
+>;
+type Segments = readonly Tensor[];
+type Program = Compiled<[Segments, Segments, Segments, Segments, Segments, Numbers], Tensor>;
+
+function update(
+  p: Segments,
+  g: Segments,
+  m: Segments,
+  v: Segments,
+  decayed: Segments,
+  given: Numbers,
+): Tensor {
+  // Numbers are scalar tensors inside a compiled function.
+  const n = given as unknown as Readonly<Record<keyof Numbers, Tensor>>;
+  const norm = ops.mul(globalNorm(g), n.scale);
+  const factor = ops.mul(n.scale, ops.minimum(1, ops.div(n.maxNorm, ops.add(norm, 1e-6))));
+  p.forEach((_, i) => {
+    const grad = ops.mul(g[i], factor);
+    const m1 = ops.add(ops.mul(n.b1, m[i]), ops.mul(n.c1, grad));
+    const v1 = ops.add(ops.mul(n.b2, v[i]), ops.mul(n.c2, ops.square(grad)));
+    const kept = ops.sub(p[i], ops.mul(ops.mul(n.decay, decayed[i]), p[i]));
+    const denominator = ops.add(ops.mul(ops.sqrt(v1), n.correction), n.eps);
+    assign(p[i], ops.sub(kept, ops.mul(n.rate, ops.div(m1, denominator))));
+    assign(m[i], m1);
+    assign(v[i], v1);
+    assign(g[i], ops.full(g[i].shape, 0));
+  });
+  return norm;
+}
+
+export interface AdamWOptions {
+  /** Which parameters decay; default those of two axes or more. */
+  decays?: (name: string, shape: Shape) => boolean;
+}
+
+/** AdamW for one set of flat parameters; owns their gradients and moments. */
+export class AdamW {
+  readonly params: FlatTensors;
+  /** Where gradients are accumulated; 0 after each step. */
+  readonly grads: FlatTensors;
+  /** First and second moments. */
+  readonly m: FlatTensors;
+  readonly v: FlatTensors;
+  private readonly decayed: readonly Tensor[];
+  private readonly program: Program;
+
+  constructor(params: FlatTensors, options: AdamWOptions = {}) {
+    const { layout } = params;
+    this.params = params;
+    this.grads = new FlatTensors(layout, "grads");
+    this.m = new FlatTensors(layout, "m");
+    this.v = new FlatTensors(layout, "v");
+    const decays = options.decays ?? ((_, shape) => shape.length >= 2);
+    const masks = layout.segments.map((n) => new Float32Array(n));
+    for (const part of layout.parts) {
+      const count = part.shape.reduce((a, b) => a * b, 1);
+      if (decays(part.name, part.shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
+    }
+    this.decayed = masks.map((mask) => tensor(mask));
+    this.program = compile(update, { state: [0, 1, 2, 3], label: "adamw" }) as unknown as Program;
+  }
+
+  /**
+   * Updates the parameters from the accumulated gradients, which become 0. Returns the norm of the scaled gradient
+   * before clipping, a scalar tensor that the caller owns. Throws `ConfigError` for values out of range.
+   */
+  step(given: AdamWStep): Tensor {
+    const {
+      lr,
+      step,
+      beta1 = 0.9,
+      beta2 = 0.999,
+      eps = 1e-8,
+      weightDecay = 0.01,
+      maxGradNorm,
+      gradScale = 1,
+    } = given;
+    check("lr", lr, Number.isFinite(lr) && lr >= 0, "a finite number of at least 0");
+    check("step", step, Number.isInteger(step) && step >= 1, "an integer of at least 1");
+    check("beta1", beta1, beta1 >= 0 && beta1 < 1, "a number in [0, 1)");
+    check("beta2", beta2, beta2 >= 0 && beta2 < 1, "a number in [0, 1)");
+    check("eps", eps, eps > 0 && eps < 1, "a number in (0, 1)");
+    check(
+      "weightDecay",
+      weightDecay,
+      weightDecay >= 0 && Number.isFinite(weightDecay),
+      "a finite number of at least 0",
+    );
+    check("maxGradNorm", maxGradNorm, maxGradNorm === undefined || maxGradNorm > 0, "a number above 0");
+    check(
+      "gradScale",
+      gradScale,
+      gradScale >= 0 && Number.isFinite(gradScale),
+      "a finite number of at least 0",
+    );
+    const { params: p, grads: g, m, v } = this;
+    return this.program(p.flat, g.flat, m.flat, v.flat, this.decayed, {
+      decay: lr * weightDecay,
+      rate: lr / (1 - pow(beta1, step)),
+      b1: beta1,
+      c1: 1 - beta1,
+      b2: beta2,
+      c2: 1 - beta2,
+      correction: 1 / Math.sqrt(1 - pow(beta2, step)),
+      eps,
+      maxNorm: Math.min(maxGradNorm ?? UNCLIPPED, UNCLIPPED),
+      scale: gradScale,
+    });
+  }
+
+  /** Programs built so far. */
+  get programs(): number {
+    return this.program.programs;
+  }
+
+  /** Releases gradients, moments and the program; the parameters stay. */
+  dispose(): void {
+    this.program.dispose();
+    this.grads.dispose();
+    this.m.dispose();
+    this.v.dispose();
+    for (const t of this.decayed) t.dispose();
+  }
+}
+
+function check(name: string, value: unknown, good: boolean, expected: string): void {
+  if (!good) throw new ConfigError(`adamw: ${name}: ${expected} expected, got ${value}. Check the schedule.`);
+}

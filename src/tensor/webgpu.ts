@@ -1,0 +1,240 @@
+/**
+ * The WebGPU backend: memory, programs, and one queue of work in the order in which it was asked for. Work whose
+ * pipelines are still being created waits, and all that follows it waits behind it; a failure rejects the next await.
+ */
+import type { Backend, BuildOptions, Executable, MemoryUse } from "./backend.ts";
+import { BufferPool, GpuStorage, GUARD_WORD } from "./buffers.ts";
+import type { Device } from "./device.ts";
+import { type DType, type HostArray, hostArray } from "./dtype.ts";
+import { DeviceError } from "./errors.ts";
+import { BufferUsage, MapMode } from "./gpuConstants.ts";
+import type { Graph } from "./ir.ts";
+import { lowerGraph } from "./passes/pipeline.ts";
+import { PipelineCache } from "./pipelines.ts";
+import type { Profiler } from "./profiler.ts";
+import { Program } from "./program.ts";
+import type { Storage } from "./tensor.ts";
+
+interface Task {
+  /** What to wait for, or null. */
+  ready: Promise<void> | null;
+  label: string;
+  go(): void;
+  done(): void;
+}
+
+export interface WebGpuOptions {
+  /** Most bytes of temporaries of one program. Default: 2 GiB. */
+  memoryBudget?: number;
+  /** Most workgroups along one axis; tests lower it. */
+  maxGroups?: number;
+  /** Puts words around every tensor that `checkGuards` inspects; for tests. */
+  guardWords?: boolean;
+  passesOff?: readonly string[];
+}
+
+/** Largest binding that every adapter allows: plans do not depend on more. */
+const BINDING_LIMIT = 128 << 20;
+const DEFAULT_BUDGET = 2 ** 31;
+
+export class WebGpuBackend implements Backend {
+  readonly kind = "webgpu";
+  readonly device: Device;
+  readonly pool: BufferPool;
+  readonly pipelines: PipelineCache;
+  profiler: Profiler | null = null;
+  submits = 0;
+  dispatches = 0;
+  private programs = 0;
+  private readonly options: WebGpuOptions;
+  private readonly tasks: Task[] = [];
+  private pumping: Promise<void> | null = null;
+  private failure: Error | null = null;
+  private readonly staging: GPUBuffer[] = [];
+
+  constructor(device: Device, options: WebGpuOptions = {}) {
+    this.device = device;
+    this.options = options;
+    this.pool = new BufferPool(device, options.guardWords ?? false);
+    this.pipelines = new PipelineCache(device);
+  }
+
+  // ------------------------------------------------------------ the queue
+
+  enqueue(task: Task): void {
+    if (this.tasks.length === 0 && !this.pumping && !task.ready) {
+      this.perform(task);
+      return;
+    }
+    this.tasks.push(task);
+    this.pumping ??= this.pump();
+  }
+
+  private perform(task: Task): void {
+    try {
+      task.go();
+    } catch (error) {
+      this.failure ??= error as Error;
+    } finally {
+      task.done();
+    }
+  }
+
+  private async pump(): Promise<void> {
+    while (this.tasks.length > 0) {
+      const task = this.tasks[0];
+      try {
+        if (task.ready) await task.ready;
+      } catch {
+        // `go` reports it: the program knows why it failed.
+      }
+      this.tasks.shift();
+      this.perform(task);
+    }
+    this.pumping = null;
+  }
+
+  /** Waits until everything asked for has been handed to the device. */
+  private async drain(): Promise<void> {
+    while (this.pumping) await this.pumping;
+    const { failure } = this;
+    if (failure) {
+      this.failure = null;
+      throw failure;
+    }
+  }
+
+  // ------------------------------------------------------------ memory
+
+  allocate(_dtype: DType, count: number): Storage {
+    return this.pool.take(this, Math.max(16, Math.ceil((count * 4) / 16) * 16), "tensor");
+  }
+
+  view(storage: Storage, offset: number, count: number): Storage {
+    const s = storage as GpuStorage;
+    s.retain();
+    const bytes = Math.max(16, Math.ceil((count * 4) / 16) * 16);
+    return new GpuStorage(this, s.buffer, s.bufferId, s.offset + offset * 4, bytes, () => s.release());
+  }
+
+  write(storage: Storage, dtype: DType, data: ArrayLike<number>): void {
+    const s = storage as GpuStorage;
+    const host = hostArray(dtype, data.length);
+    if (dtype === "bool") for (let i = 0; i < data.length; i++) host[i] = data[i] ? 1 : 0;
+    else host.set(data);
+    if (host.byteLength === 0) return;
+    s.retain();
+    this.enqueue({
+      ready: null,
+      label: "write",
+      go: () =>
+        this.device.queue.writeBuffer(s.buffer, s.offset, host as HostArray & { buffer: ArrayBuffer }),
+      done: () => s.release(),
+    });
+  }
+
+  async read(storage: Storage, dtype: DType, count: number): Promise<HostArray> {
+    const s = storage as GpuStorage;
+    if (count === 0) {
+      await this.device.guard(this.drain());
+      return hostArray(dtype, 0);
+    }
+    const bytes = count * 4;
+    let staging: GPUBuffer | null = null;
+    s.retain();
+    this.enqueue({
+      ready: null,
+      label: "read",
+      go: () => {
+        staging = this.stagingFor(bytes);
+        const encoder = this.device.gpu.createCommandEncoder({ label: "read" });
+        encoder.copyBufferToBuffer(s.buffer, s.offset, staging, 0, bytes);
+        this.device.queue.submit([encoder.finish()]);
+        this.submits++;
+      },
+      done: () => s.release(),
+    });
+    return this.device.guard(
+      (async () => {
+        await this.drain();
+        const buffer = staging as GPUBuffer | null;
+        if (!buffer)
+          throw new DeviceError("read: a staging buffer was expected, got none. The queue failed.");
+        await buffer.mapAsync(MapMode.READ, 0, bytes);
+        const copy = buffer.getMappedRange(0, bytes).slice(0);
+        buffer.unmap();
+        this.staging.push(buffer);
+        return hostArray(dtype, copy);
+      })(),
+    );
+  }
+
+  private stagingFor(bytes: number): GPUBuffer {
+    const at = this.staging.findIndex((b) => b.size >= bytes && b.size <= 4 * bytes + 4096);
+    if (at >= 0) return this.staging.splice(at, 1)[0];
+    if (this.staging.length > 8) this.pool.destroy(this.staging.shift() as GPUBuffer);
+    return this.pool.create(
+      Math.ceil(bytes / 256) * 256,
+      "staging",
+      BufferUsage.MAP_READ | BufferUsage.COPY_DST,
+    );
+  }
+
+  // ------------------------------------------------------------ programs
+
+  build(graph: Graph, options: BuildOptions): Executable {
+    this.programs++;
+    const lowered = lowerGraph(graph, {
+      label: options.label,
+      passesOff: [...(options.passesOff ?? []), ...(this.options.passesOff ?? [])],
+      bindingLimit: BINDING_LIMIT,
+      budget: this.options.memoryBudget ?? DEFAULT_BUDGET,
+      maxGroups: this.options.maxGroups ?? 65535,
+    });
+    return new Program(this, graph, lowered, options.label);
+  }
+
+  async sync(): Promise<void> {
+    await this.device.guard(
+      (async () => {
+        await this.drain();
+        await this.device.queue.onSubmittedWorkDone();
+      })(),
+    );
+  }
+
+  memory(): MemoryUse {
+    return { liveBytes: this.pool.liveBytes, allocatedBytes: this.pool.allocatedBytes };
+  }
+
+  counters(): { programs: number; pipelines: number; dispatches: number; submits: number } {
+    return {
+      programs: this.programs,
+      pipelines: this.pipelines.compiled,
+      dispatches: this.dispatches,
+      submits: this.submits,
+    };
+  }
+
+  /** Reads the words around every live tensor; returns the labels of those written over. Needs `guardWords`. */
+  async checkGuards(): Promise<string[]> {
+    const bad: string[] = [];
+    for (const s of this.pool.guarded) {
+      const whole = new GpuStorage(this, s.buffer, s.bufferId, 0, s.buffer.size, () => {});
+      const words = (await this.read(whole, "u32", s.buffer.size / 4)) as Uint32Array;
+      const first = s.offset / 4;
+      const past = (s.offset + s.bytes) / 4;
+      for (let i = 0; i < words.length; i++) {
+        if ((i < first || i >= past) && words[i] !== GUARD_WORD) {
+          bad.push(`${s.buffer.label} word ${i - first} (of ${s.bytes / 4})`);
+          break;
+        }
+      }
+    }
+    return bad;
+  }
+
+  destroy(): void {
+    this.device.destroy();
+  }
+}

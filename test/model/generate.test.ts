@@ -1,0 +1,220 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { type ModelConfig, modelConfig } from "../../src/model/config.ts";
+import { type Generated, type GenerateOptions, Generator } from "../../src/model/generate.ts";
+import { initializeParameters } from "../../src/model/parameters.ts";
+import { Scorer } from "../../src/model/scoring.ts";
+import { packRows } from "../../src/model/sequences.ts";
+import { Transformer } from "../../src/model/transformer.ts";
+import { type TestBackend, useBackend } from "../helpers/backend.ts";
+
+let on: TestBackend;
+beforeAll(async () => {
+  on = await useBackend();
+});
+
+const small = { vocabSize: 11, hiddenSize: 16, numLayers: 2, numHeads: 4, maxPositions: 40 } as const;
+const rope = modelConfig({ ...small, numKeyValueHeads: 2, qkNorm: true });
+const learned = modelConfig({
+  ...small,
+  norm: "layer",
+  positions: "learned",
+  gatedMlp: false,
+  hiddenAct: "gelu_new",
+  qkvBias: true,
+});
+const prompts = [[3, 4, 5], [6], [7, 8, 9, 10, 3, 4, 5, 6, 7, 3], [4, 4]];
+const base: GenerateOptions = { maxCompletionLength: 6, seed: 42, eosTokenId: 2, padTokenId: 0 };
+
+function setUp(config: ModelConfig, rows = 8) {
+  const model = new Transformer(config);
+  return {
+    model,
+    params: initializeParameters(config, 7, { std: 0.4 }).tensors,
+    generator: new Generator(model, { rows }),
+  };
+}
+
+const row = (g: Generated, r: number): number[] => {
+  const from = r * g.maxCompletionLength;
+  return Array.from(g.tokens.subarray(from, from + g.lengths[r]));
+};
+const rowsOf = (g: Generated): number[][] => Array.from({ length: g.rows }, (_, r) => row(g, r));
+
+describe.each([
+  ["rotary", rope],
+  ["learned", learned],
+] as const)("%s positions", (_name, config) => {
+  test("log-probabilities of decoding are those of whole sequences", async () => {
+    const { model, params, generator } = setUp(config);
+    const g = await generator.generate(params, prompts, { ...base, numGenerations: 3 });
+    const completions = rowsOf(g);
+    const batch = packRows(
+      prompts.flatMap((p) => [p, p, p]),
+      completions,
+      { completionLength: 6, promptLength: 10 },
+    );
+    const scores = await new Scorer(model, 5).score(params, batch);
+    for (let i = 0; i < g.logProbs.length; i++) {
+      if (batch.completionMask[i] === 1) {
+        expect(Math.abs(g.logProbs[i] - scores.logProbs[i])).toBeLessThan(on.tolerance(1e-6, 1e-4));
+        expect(scores.entropy[i]).toBeGreaterThan(0);
+      } else expect(g.logProbs[i]).toBe(0);
+    }
+    expect(new Set(completions.map(String)).size).toBeGreaterThan(6);
+  });
+
+  test("a sample depends on its ids alone", async () => {
+    const { params, generator } = setUp(config);
+    const all = await generator.generate(params, prompts, { ...base, numGenerations: 4 });
+    const turned = await generator.generate(params, [...prompts].reverse(), {
+      ...base,
+      numGenerations: 4,
+      promptIds: [3, 2, 1, 0],
+    });
+    const later = await generator.generate(params, prompts, { ...base, numGenerations: 2, firstSample: 2 });
+    const alone = await setUp(config, 3).generator.generate(params, [prompts[1]], {
+      ...base,
+      numGenerations: 4,
+      promptIds: [1],
+    });
+    for (let p = 0; p < 4; p++) {
+      for (let s = 0; s < 4; s++) {
+        expect(row(turned, (3 - p) * 4 + s)).toEqual(row(all, p * 4 + s));
+        if (s >= 2) expect(row(later, p * 2 + s - 2)).toEqual(row(all, p * 4 + s));
+        if (p === 1) expect(row(alone, s)).toEqual(row(all, 4 + s));
+      }
+    }
+    const other = await generator.generate(params, prompts, { ...base, numGenerations: 4, rollout: 1 });
+    const seeded = await generator.generate(params, prompts, { ...base, numGenerations: 4, seed: 43 });
+    expect(other.tokens).not.toEqual(all.tokens);
+    expect(seeded.tokens).not.toEqual(all.tokens);
+    expect((await generator.generate(params, prompts, { ...base, numGenerations: 4 })).tokens).toEqual(
+      all.tokens,
+    );
+  });
+});
+
+test("rows end at EOS and stay padded", async () => {
+  const { params, generator } = setUp(rope, 16);
+  const g = await generator.generate(params, prompts, {
+    ...base,
+    maxCompletionLength: 12,
+    numGenerations: 8,
+    padTokenId: 1,
+  });
+  expect(g.finished.some((f) => f === 1) && g.finished.some((f) => f === 0)).toBe(true);
+  for (let r = 0; r < g.rows; r++) {
+    const tokens = Array.from(g.tokens.subarray(r * 12, r * 12 + 12));
+    const end = tokens.indexOf(2);
+    expect(g.lengths[r]).toBe(end < 0 ? 12 : end + 1);
+    expect(tokens.slice(g.lengths[r]).every((t) => t === 1)).toBe(true);
+  }
+});
+
+test("greedy, top-k and top-p; other numbers build no other program", async () => {
+  const { model, params, generator } = setUp(rope);
+  const greedy = await generator.generate(params, prompts, { ...base, temperature: 0, numGenerations: 2 });
+  for (let p = 0; p < 4; p++) expect(row(greedy, 2 * p)).toEqual(row(greedy, 2 * p + 1));
+  expect(generator.programs).toBe(3);
+  const one = await generator.generate(params, prompts, { ...base, topK: 1, numGenerations: 2, seed: 5 });
+  const tiny = await generator.generate(params, prompts, {
+    ...base,
+    topP: 1e-6,
+    temperature: 2,
+    numGenerations: 2,
+    seed: 6,
+  });
+  expect(one.tokens).toEqual(greedy.tokens);
+  expect(tiny.tokens).toEqual(greedy.tokens);
+  expect(generator.programs).toBe(3);
+
+  // The choice that scores best at every step, by whole sequences.
+  const scorer = new Scorer(model, 11);
+  const best = row(greedy, 0);
+  for (let n = 0; n < best.length; n++) {
+    const tries = Array.from({ length: 11 }, (_, v) => [...best.slice(0, n), v]);
+    const { logProbs } = await scorer.score(
+      params,
+      packRows(
+        tries.map(() => prompts[0]),
+        tries,
+        { completionLength: 6 },
+      ),
+    );
+    const last = tries.map((_, v) => logProbs[v * 6 + n]);
+    expect(last.indexOf(Math.max(...last))).toBe(best[n]);
+  }
+});
+
+test("samples follow the distribution", async () => {
+  const { model, params, generator } = setUp(rope, 500);
+  const n = 2000;
+  const g = await generator.generate(params, [prompts[0]], {
+    ...base,
+    maxCompletionLength: 1,
+    numGenerations: n,
+    temperature: 1.5,
+  });
+  const tries = Array.from({ length: 11 }, (_, v) => [v]);
+  const { logProbs } = await new Scorer(model, 11).score(
+    params,
+    packRows(
+      tries.map(() => prompts[0]),
+      tries,
+      { completionLength: 1 },
+    ),
+    1.5,
+  );
+  for (let v = 0; v < 11; v++) {
+    const p = Math.exp(logProbs[v]);
+    const seen = Array.from(g.tokens).filter((t) => t === v).length / n;
+    expect(Math.abs(seen - p)).toBeLessThan(4.5 * Math.sqrt((p * (1 - p)) / n) + 1e-9);
+  }
+});
+
+describe("refused before anything runs", () => {
+  const cases: [string, number[][], Partial<GenerateOptions> & Record<string, unknown>, RegExp][] = [
+    ["no prompt", [], {}, /at least one prompt/],
+    ["an empty prompt", [[1], []], {}, /empty prompt at index 1.*BOS/],
+    ["a token outside the vocabulary", [[1, 11]], {}, /vocabSize=11 expected, got 11 at position 1/],
+    ["too long", [[1]], { maxCompletionLength: 40 }, /maxPositions=40/],
+    ["NaN temperature", [[1]], { temperature: Number.NaN }, /temperature/],
+    ["negative temperature", [[1]], { temperature: -1 }, /temperature/],
+    ["topP 0", [[1]], { topP: 0 }, /topP/],
+    ["topP above 1", [[1]], { topP: 1.1 }, /topP/],
+    ["topK", [[1]], { topK: 1.5 }, /topK/],
+    ["no length", [[1]], { maxCompletionLength: 0 }, /maxCompletionLength/],
+    ["EOS outside the vocabulary", [[1]], { eosTokenId: 99 }, /eosTokenId/],
+    ["ids", [[1]], { promptIds: [1, 2] }, /promptIds/],
+    ["columns", [[1, 2, 3]], { promptLength: 2 }, /promptLength/],
+    ["an unknown option", [[1]], { topk: 3 }, /topk.*topK/],
+  ];
+  test.each(cases)("%s", async (_name, given, options, message) => {
+    const { params, generator } = setUp(rope);
+    const call = generator.generate(params, given, { ...base, ...options });
+    await expect(call).rejects.toThrow(message);
+    await expect(call).rejects.toHaveProperty("name", "ConfigError");
+    expect(generator.programs).toBe(0);
+  });
+});
+
+test("an aborted signal rejects with its reason, before and between steps", async () => {
+  const { params, generator } = setUp(rope);
+  const reason = new Error("enough");
+  await expect(
+    generator.generate(params, prompts, { ...base, signal: AbortSignal.abort(reason) }),
+  ).rejects.toBe(reason);
+  const controller = new AbortController();
+  const call = generator.generate(params, prompts, {
+    ...base,
+    maxCompletionLength: 24,
+    signal: controller.signal,
+  });
+  const second = generator.generate(params, prompts, base);
+  controller.abort(reason);
+  await Promise.all([
+    expect(call).rejects.toBe(reason),
+    expect(second).rejects.toThrow(/one call at a time/),
+  ]);
+  expect((await generator.generate(params, prompts, base)).rows).toBe(4);
+});
