@@ -127,6 +127,8 @@ export interface OpDef {
   /** Why a kind of case is missing: required where it is. */
   readonly noCase?: Readonly<Partial<Record<CaseKind, string>>>;
   readonly tolerance?: Tolerance;
+  /** Whether rounding may decide an element of the results: tests leave it out. */
+  unstable?(inputs: readonly NDArray[], attrs: Attrs): (result: number, at: number) => boolean;
   cost?(inputs: readonly ValueType[], outputs: readonly ValueType[], attrs: Attrs): Cost;
   /** Sizes for the benchmark. */
   readonly perf?: readonly OpCase[];

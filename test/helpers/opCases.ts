@@ -50,6 +50,16 @@ const DEFAULT_RANGE: Record<DType, readonly [number, number]> = {
   bool: [0, 1],
 };
 
+/** Range of an input; one meant for floats is cut down to what the dtype holds. */
+function rangeOf(x: CaseInput): readonly [number, number] {
+  const { dtype } = typeOf(x);
+  const [low, high] = x.range ?? DEFAULT_RANGE[dtype];
+  if (dtype === "f32") return [low, high];
+  if (dtype === "bool") return DEFAULT_RANGE.bool;
+  if (dtype === "u32" && low < 0) return DEFAULT_RANGE.u32;
+  return [Math.ceil(low), Math.floor(high)];
+}
+
 function drawOne(rng: Rng, dtype: DType, [low, high]: readonly [number, number], away: number): number {
   for (;;) {
     const x =
@@ -78,9 +88,8 @@ export function drawInputs(inputs: readonly CaseInput[], rng: Rng): NDArray[] {
     const out = ndarray(shape, dtype);
     if (pooled.includes(x)) out.data.set(pool.splice(0, out.data.length));
     else {
-      const range = x.range && x.range[0] < 0 && dtype === "u32" ? DEFAULT_RANGE.u32 : x.range;
-      for (let i = 0; i < out.data.length; i++)
-        out.data[i] = drawOne(rng, dtype, range ?? DEFAULT_RANGE[dtype], x.awayFromZero ?? 0);
+      const range = rangeOf(x);
+      for (let i = 0; i < out.data.length; i++) out.data[i] = drawOne(rng, dtype, range, x.awayFromZero ?? 0);
     }
     return out;
   });
