@@ -102,15 +102,18 @@ const sampleOp: OpDef = {
   // Rows in which the uniform number, or the top-p mass, falls within 1e-4 of where the choice turns.
   unstable([logits, uniform, temperature, topK, topP]) {
     const v = logits.shape[1];
-    const close = (x: number, y: number): boolean => Math.abs(x - y) < 1e-4;
+    const reaches = (p: Float64Array, x: number): boolean => {
+      let mass = 0;
+      return p.some((q) => {
+        mass += q;
+        return Math.abs(mass - x) < 1e-4;
+      });
+    };
     const rows = Array.from(uniform.data, (u, r) => {
       const row = logits.data.subarray(r * v, (r + 1) * v);
-      let mass = 0;
       const kept = filteredProbabilities(row, temperature.data[0], topK.data[0], topP.data[0]);
-      if (kept.some((p) => close((mass += p), u))) return true;
       const before = filteredProbabilities(row, temperature.data[0], topK.data[0], 1).sort().reverse();
-      mass = 0;
-      return topP.data[0] < 1 && before.some((p) => close((mass += p), topP.data[0]));
+      return reaches(kept, u) || (topP.data[0] < 1 && reaches(before, topP.data[0]));
     });
     return (_result, at) => rows[at];
   },
