@@ -189,11 +189,14 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
     reads: k.bindings.filter((b) => !b.write && temporary(b.value)).map((b) => b.value),
     writes: k.bindings.filter((b) => b.write && temporary(b.value)).map((b) => b.value),
   }));
+  // A value without elements has no kernel, but those that read it still bind some memory.
+  const made = new Set(steps.flatMap((s) => s.writes));
+  const empty = [...new Set(steps.flatMap((s) => s.reads))].filter((v) => !made.has(v));
   // Values copied to states at the end live until then.
   const ends = copies.map((c) => c.value).filter(temporary);
   const held = off.has("reuse") ? steps.flatMap((s) => s.writes) : ends;
   const memory = planMemory(
-    [...steps, { label: "end", reads: held, writes: [] }],
+    [{ label: "empty", reads: [], writes: empty }, ...steps, { label: "end", reads: held, writes: [] }],
     options.bindingLimit,
     options.budget,
   );
