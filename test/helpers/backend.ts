@@ -1,6 +1,5 @@
 /** The backend that tests run on: one place to choose it, and the errors to expect of it. */
-import { setBackend } from "../../src/tensor/backend.ts";
-import { ReferenceBackend } from "../../src/tensor/reference.ts";
+import { init } from "../../src/tensor/init.ts";
 
 export interface TestBackend {
   kind: "reference" | "webgpu";
@@ -8,8 +7,8 @@ export interface TestBackend {
   tolerance(f64: number, f32: number): number;
 }
 
-/** Makes the backend current; call it in `beforeAll`. */
-export async function useBackend(): Promise<TestBackend> {
-  setBackend(new ReferenceBackend());
-  return { kind: "reference", tolerance: (f64) => f64 };
+/** Makes a backend current; call it in `beforeAll`. */
+export async function useBackend(kind: "reference" | "webgpu" = "webgpu"): Promise<TestBackend> {
+  await (kind === "reference" ? init({ device: "reference" }) : init());
+  return { kind, tolerance: (f64, f32) => (kind === "reference" ? f64 : f32) };
 }
