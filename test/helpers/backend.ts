@@ -1,5 +1,6 @@
 /** The backend that tests run on: one place to choose it, and the errors to expect of it. */
 import { init } from "../../src/tensor/init.ts";
+import type { WebGpuBackend, WebGpuOptions } from "../../src/tensor/webgpu.ts";
 
 export interface TestBackend {
   kind: "reference" | "webgpu";
@@ -7,8 +8,16 @@ export interface TestBackend {
   tolerance(f64: number, f32: number): number;
 }
 
-/** Makes a backend current; call it in `beforeAll`. */
-export async function useBackend(kind: "reference" | "webgpu" = "webgpu"): Promise<TestBackend> {
-  await (kind === "reference" ? init({ device: "reference" }) : init());
-  return { kind, tolerance: (f64, f32) => (kind === "reference" ? f64 : f32) };
+/** Makes the reference interpreter current, in float64. */
+export async function useReference(): Promise<TestBackend> {
+  await init({ device: "reference" });
+  return { kind: "reference", tolerance: (f64) => f64 };
+}
+
+/** Makes a WebGPU device current; call it in `beforeAll`. */
+export async function useBackend(
+  options: WebGpuOptions = {},
+): Promise<TestBackend & { backend: WebGpuBackend }> {
+  const backend = await init(options);
+  return { kind: "webgpu", tolerance: (_f64, f32) => f32, backend };
 }
