@@ -1,6 +1,6 @@
 /** The backend that tests run on: one place to choose it, and the errors to expect of it. */
-import { setBackend } from "../../src/tensor/backend.ts";
-import { ReferenceBackend } from "../../src/tensor/reference.ts";
+import { init } from "../../src/tensor/init.ts";
+import type { WebGpuBackend, WebGpuOptions } from "../../src/tensor/webgpu.ts";
 
 export interface TestBackend {
   kind: "reference" | "webgpu";
@@ -8,8 +8,16 @@ export interface TestBackend {
   tolerance(f64: number, f32: number): number;
 }
 
-/** Makes the backend current; call it in `beforeAll`. */
-export async function useBackend(): Promise<TestBackend> {
-  setBackend(new ReferenceBackend());
+/** Makes the reference interpreter current, in float64. */
+export async function useReference(): Promise<TestBackend> {
+  await init({ device: "reference" });
   return { kind: "reference", tolerance: (f64) => f64 };
+}
+
+/** Makes a WebGPU device current; call it in `beforeAll`. */
+export async function useBackend(
+  options: WebGpuOptions = {},
+): Promise<TestBackend & { backend: WebGpuBackend }> {
+  const backend = await init(options);
+  return { kind: "webgpu", tolerance: (_f64, f32) => f32, backend };
 }

@@ -1,5 +1,5 @@
 /**
- * Matrix products: a thread computes a tile of up to 4 rows by 4 columns straight from memory, four steps of k at a
+ * Matrix products: a thread computes a tile of up to 8 rows by 8 columns straight from memory, four steps of k at a
  * time where sizes allow. Every output is one sum over k in order, whatever the tile. Operands are expressions
  * (prologue), and so is what is stored (epilogue).
  */
@@ -8,7 +8,8 @@ import type { Node, Value } from "../ir.ts";
 import { matmulDims } from "../ops/matmul.ts";
 import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
-import { type Emitter, LANE } from "./emit.ts";
+import type { KernelBuilder } from "./builder.ts";
+import { type Emitter, LANE, type Width } from "./emit.ts";
 import { assemble, type Body, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
 
 interface Layout {
@@ -18,8 +19,24 @@ interface Layout {
   bByK: boolean;
 }
 
-function divisor(n: number): 1 | 2 | 4 {
-  return n % 4 === 0 ? 4 : n % 2 === 0 ? 2 : 1;
+/**
+ * Products of at least this many multiply-adds take the large tile. It halves the loads, and costs several times the
+ * compilation (bench/NOTES.md); small products would not earn that back. No choice of tile changes a bit.
+ */
+const LARGE_TILE_WORK = 2e6;
+/** ... and have this many tiles at least, so that several cores share them. */
+const LARGE_TILE_UNITS = 256;
+
+/** Rows of a thread's tile. */
+function tileRows(m: number, large: boolean): 1 | 2 | 4 | 8 {
+  if (large && m % 8 === 0) return 8;
+  return m % 4 === 0 ? 4 : m % 2 === 0 ? 2 : 1;
+}
+
+/** Columns of a thread's tile: vectors of four, or one. */
+function tileColumns(n: number, large: boolean): 1 | 4 | 8 {
+  if (large && n % 8 === 0) return 8;
+  return n % 4 === 0 ? 4 : 1;
 }
 
 export function matmulKernel(group: Group, ctx: LowerContext): Kernel {
@@ -41,12 +58,16 @@ function matmulBody(group: Group, node: Node, layout: Layout, ctx: LowerContext)
   const ta = node.attrs.transposeA === true;
   const tb = node.attrs.transposeB === true;
   const { batch, m, n, k: length } = matmulDims(a.shape, b.shape, ta, tb);
-  const tileM = divisor(m);
-  const tileN = n % 4 === 0 ? 4 : 1;
-  const stepK = length % 4 === 0 && length > 0 ? 4 : 1;
-  const aByRows = layout.aByRows && tileM === 4;
-  const bByK = layout.bByK && stepK === 4;
   const batches = batch.reduce((x, y) => x * y, 1);
+  const outputsInAll = batches * m * n;
+  const large = outputsInAll * length >= LARGE_TILE_WORK && outputsInAll / 64 >= LARGE_TILE_UNITS;
+  const tileM = tileRows(m, large);
+  const tileN = tileColumns(n, large);
+  const quads = Math.max(1, tileN / 4);
+  const width: Width = tileN === 1 ? 1 : 4;
+  const stepK = length % 4 === 0 && length > 0 ? 4 : 1;
+  const aByRows = layout.aByRows && tileM % 4 === 0;
+  const bByK = layout.bByK && stepK === 4;
   const units = batches * (m / tileM) * (n / tileN);
   const outputs = ctx.fused.outputs.get(group) as readonly Value[];
   const out = node.results[0];
@@ -56,98 +77,114 @@ function matmulBody(group: Group, node: Node, layout: Layout, ctx: LowerContext)
     perGroup: WORKGROUP,
     emit(e, k) {
       const [z, tm, tn] = delinearize(variable("unit", units), [batches, m / tileM, n / tileN]);
-      const at = (x: Affine): string => e.index(x);
-      const zn = variable(k.name("z", at(z)), batches);
-      const mn = variable(k.name("m", at(tm)), m / tileM);
-      const nn = variable(k.name("n", at(tn)), n / tileN);
-      const row = (j: number): Affine => plus(scale(mn, tileM), constantIndex(j));
-      const rows = plus(scale(mn, 4), LANE);
-      const column = (j: number): Affine => plus(scale(nn, tileN), constantIndex(j));
-      const columns = tileN === 4 ? plus(scale(nn, 4), LANE) : nn;
+      const zn = variable(k.name("z", e.index(z)), batches);
+      const mn = variable(k.name("m", e.index(tm)), m / tileM);
+      const nn = variable(k.name("n", e.index(tn)), n / tileN);
       const lead = delinearize(zn, batch);
-      const aAt = (i: Affine, q: Affine): Affine[] => [...lead, ...(ta ? [q, i] : [i, q])];
-      const bAt = (q: Affine, j: Affine): Affine[] => [...lead, ...(tb ? [j, q] : [q, j])];
-      const type = tileN === 4 ? "vec4<f32>" : "f32";
-      const acc = Array.from({ length: tileM }, () => k.fresh("acc"));
-      for (const name of acc) k.line(`var ${name} = ${type}(0.0);`);
-
       const steps = length / stepK;
       const kk = k.fresh("k");
       const counter = variable(kk, steps);
+      const tile: Tile = {
+        tileM,
+        quads,
+        width,
+        stepK,
+        row: (j) => plus(scale(mn, tileM), constantIndex(j)),
+        rows: (q) => plus(plus(scale(mn, tileM), constantIndex(4 * q)), LANE),
+        column: (j) => plus(scale(nn, tileN), constantIndex(j)),
+        columns: (q) => (width === 4 ? plus(plus(scale(nn, tileN), constantIndex(4 * q)), LANE) : nn),
+        step: (s) => plus(scale(counter, stepK), constantIndex(s)),
+        byFour: plus(scale(counter, 4), LANE),
+        a: (i, q) => [...lead, ...(ta ? [q, i] : [i, q])],
+        b: (q, j) => [...lead, ...(tb ? [j, q] : [q, j])],
+      };
+      const acc = Array.from({ length: tileM }, () => Array.from({ length: quads }, () => k.fresh("acc")));
+      for (const name of acc.flat()) k.line(`var ${name} = ${e.type("f32", width)}(0.0);`);
       k.block(`for (var ${kk} = 0u; ${kk} < ${k.size(steps)}; ${kk}++)`, () => {
-        const single = (s: number): Affine => plus(scale(counter, stepK), constantIndex(s));
-        const byFour = plus(scale(counter, 4), LANE);
-        const aOf = operandA(e, a, { tileM, stepK, aByRows }, aAt, row, rows, single, byFour);
-        const bOf = operandB(
-          e,
-          k.name.bind(k),
-          b,
-          { tileN, stepK, bByK },
-          bAt,
-          column,
-          columns,
-          single,
-          byFour,
-        );
+        const left = operandA(e, a, tile, aByRows);
+        const right = operandB(e, k, b, tile, bByK);
         for (let s = 0; s < stepK; s++) {
-          const right = bOf(s);
-          for (let j = 0; j < tileM; j++) k.line(`${acc[j]} = ${acc[j]} + ${aOf(j, s)} * ${right};`);
+          const columns = Array.from({ length: quads }, (_, q) => right(s, q));
+          for (let j = 0; j < tileM; j++) {
+            for (let q = 0; q < quads; q++) {
+              k.line(`${acc[j][q]} = ${acc[j][q]} + ${left(j, s)} * ${columns[q]};`);
+            }
+          }
         }
       });
-
       for (let j = 0; j < tileM; j++) {
-        const position = linearize([zn, row(j), columns], [batches, m, n]);
-        e.know(out, delinearize(position, out.shape), tileN === 4 ? 4 : 1, acc[j]);
-        for (const v of outputs) e.store(v, delinearize(position, v.shape), tileN === 4 ? 4 : 1);
+        for (let q = 0; q < quads; q++) {
+          const position = linearize([zn, tile.row(j), tile.columns(q)], [batches, m, n]);
+          e.know(out, delinearize(position, out.shape), width, acc[j][q]);
+          for (const v of outputs) e.store(v, delinearize(position, v.shape), width);
+        }
       }
     },
   };
 }
 
-type At = (x: Affine, y: Affine) => Affine[];
+/** A thread's share of the product, and where its operands stand. */
+interface Tile {
+  tileM: number;
+  /** Vectors of four columns; 1 where the tile is one column wide. */
+  quads: number;
+  width: Width;
+  stepK: number;
+  row(j: number): Affine;
+  /** Four rows over the lane. */
+  rows(q: number): Affine;
+  column(j: number): Affine;
+  /** Four columns over the lane. */
+  columns(q: number): Affine;
+  /** Position along k in this turn of the loop. */
+  step(s: number): Affine;
+  /** Four positions along k over the lane. */
+  byFour: Affine;
+  a(i: Affine, k: Affine): Affine[];
+  b(k: Affine, j: Affine): Affine[];
+}
 
-/** a at row j of the tile and step s of the loop. */
-function operandA(
-  e: Emitter,
-  a: Value,
-  s: { tileM: number; stepK: number; aByRows: boolean },
-  at: At,
-  row: (j: number) => Affine,
-  rows: Affine,
-  single: (s: number) => Affine,
-  byFour: Affine,
-): (j: number, s: number) => string {
-  if (s.aByRows) {
-    const columns = Array.from({ length: s.stepK }, (_, q) => e.value(a, at(rows, single(q)), 4));
-    return (j, q) => `${columns[q]}[${j}]`;
+/** Loads a for one turn of the loop; the result names a at row j and step s. */
+function operandA(e: Emitter, a: Value, t: Tile, byRows: boolean): (j: number, s: number) => string {
+  const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+  if (byRows) {
+    const part = range(t.stepK).map((s) =>
+      range(t.tileM / 4).map((q) => e.value(a, t.a(t.rows(q), t.step(s)), 4)),
+    );
+    return (j, s) => `${part[s][j >> 2]}[${j & 3}]`;
   }
-  if (s.stepK === 4) {
-    const lines = Array.from({ length: s.tileM }, (_, j) => e.value(a, at(row(j), byFour), 4));
-    return (j, q) => `${lines[j]}[${q}]`;
+  if (t.stepK === 4) {
+    const lines = range(t.tileM).map((j) => e.value(a, t.a(t.row(j), t.byFour), 4));
+    return (j, s) => `${lines[j]}[${s}]`;
   }
-  const ones = Array.from({ length: s.tileM }, (_, j) => e.value(a, at(row(j), single(0)), 1));
+  const ones = range(t.tileM).map((j) => e.value(a, t.a(t.row(j), t.step(0)), 1));
   return (j) => ones[j];
 }
 
-/** b over the columns of the tile at step s. */
+/** Loads b for one turn of the loop; the result names b at step s over a vector of columns. */
 function operandB(
   e: Emitter,
-  name: (prefix: string, expression: string) => string,
+  k: KernelBuilder,
   b: Value,
-  s: { tileN: number; stepK: number; bByK: boolean },
-  at: At,
-  column: (j: number) => Affine,
-  columns: Affine,
-  single: (s: number) => Affine,
-  byFour: Affine,
-): (s: number) => string {
-  if (s.bByK) {
-    const lines = Array.from({ length: s.tileN }, (_, j) => e.value(b, at(byFour, column(j)), 4));
-    if (s.tileN === 1) return (q) => `${lines[0]}[${q}]`;
-    return (q) => name("bq", `vec4<f32>(${lines.map((l) => `${l}[${q}]`).join(", ")})`);
+  t: Tile,
+  byK: boolean,
+): (s: number, q: number) => string {
+  const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+  if (byK) {
+    const lines = range(t.width === 4 ? t.quads * 4 : 1).map((j) =>
+      e.value(b, t.b(t.byFour, t.column(j)), 4),
+    );
+    if (t.width === 1) return (s) => `${lines[0]}[${s}]`;
+    return (s, q) =>
+      k.name(
+        "bq",
+        `vec4<f32>(${range(4)
+          .map((j) => `${lines[4 * q + j]}[${s}]`)
+          .join(", ")})`,
+      );
   }
-  const list = Array.from({ length: s.stepK }, (_, q) =>
-    e.value(b, at(single(q), columns), s.tileN === 4 ? 4 : 1),
+  const list = range(t.stepK).map((s) =>
+    range(t.quads).map((q) => e.value(b, t.b(t.step(s), t.columns(q)), t.width)),
   );
-  return (q) => list[q];
+  return (s, q) => list[s][q];
 }

@@ -1,6 +1,6 @@
 /**
- * Reductions over axes. The order of accumulation is a fixed tree that depends on the reduction length alone:
- * up to 64 elements in sequence; beyond that 64 interleaved partial results, then a halving tree.
+ * Reductions over axes. The order of accumulation is a fixed tree that depends on the reduction length and the axes
+ * alone; `codegen/row.ts` states it.
  */
 import { type DType, requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
