@@ -280,8 +280,8 @@ class Fuser {
 
   // ------------------------------------------------------------ what is cheap is computed again
 
-  /** Marks groups as inline; returns what each remaining group reads from memory. */
-  dissolve(): Map<Group, Set<Value>> {
+  /** Marks groups as inline (none where fusion is off); returns what each remaining group reads from memory. */
+  dissolve(off: boolean): Map<Group, Set<Value>> {
     const groups = [...new Set(this.order.map((n) => this.groupOf.get(n) as Group))].sort(
       (a, b) => last(a) - last(b),
     );
@@ -308,7 +308,7 @@ class Fuser {
     for (const g of groups) {
       const to = [...(readers.get(g) ?? [])];
       const mine = reads.get(g) as Set<Value>;
-      if (!this.mayInline(g, to, weight.get(g) as number, mine.size)) continue;
+      if (off || !this.mayInline(g, to, weight.get(g) as number, mine.size)) continue;
       const after = to.map((t) => {
         const set = new Set(reads.get(t));
         for (const n of g.nodes) for (const r of n.results) set.delete(r);
@@ -382,7 +382,7 @@ export function orderGroups(
 /** Groups of a graph whose results have been materialized. */
 export function fuse(graph: Graph, options: FuseOptions = {}): Fused {
   const fuser = new Fuser(graph, options);
-  const reads = fuser.dissolve();
+  const reads = fuser.dissolve(options.off ?? false);
   const { groupOf } = fuser;
   const live = [...new Set(fuser.order.map((n) => groupOf.get(n) as Group))].filter((g) => !g.inline);
   const required = mustStore(graph);

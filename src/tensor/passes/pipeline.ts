@@ -1,5 +1,6 @@
 /** The compiler's passes in order, from a traced graph to kernels in an order with their memory planned. */
 import { type Affine, delinearize, linearize, variable } from "../affine.ts";
+import { type JoinLanes, joinFor } from "../codegen/joinLanes.ts";
 import type { Kernel, LowerContext } from "../codegen/kernel.ts";
 import { mapKernel, patchKernel } from "../codegen/map.ts";
 import { matmulKernel } from "../codegen/matmul.ts";
@@ -9,6 +10,7 @@ import { TensorError } from "../errors.ts";
 import { flags } from "../flags.ts";
 import { type Graph, type Node, printGraph, type StateUpdate, type Value } from "../ir.ts";
 import { numel } from "../shape.ts";
+import type { Tier } from "../tiers.ts";
 import { accesses, follow, linearOf } from "./access.ts";
 import { cse } from "./cse.ts";
 import { expand, materialize } from "./expand.ts";
@@ -28,6 +30,9 @@ export interface CompilerOptions {
   budget: number;
   /** Most workgroups along one axis. */
   maxGroups: number;
+  tier: Tier;
+  /** How lanes are joined; default: what the tier says. Tests put a broken one here. */
+  join?: JoinLanes;
 }
 
 export interface Lowered {
@@ -178,7 +183,8 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
   const attempt = (expected: ReadonlyMap<Value, Value>) => {
     const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected });
     const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
-    const ctx: LowerContext = { fused, inPlace, maxGroups: options.maxGroups, label: options.label };
+    const { maxGroups, label, tier } = options;
+    const ctx: LowerContext = { fused, inPlace, maxGroups, label, tier, join: options.join ?? joinFor(tier) };
     const live = groups.filter((g) =>
       (fused.outputs.get(g) as readonly Value[]).some((v) => numel(v.shape) > 0),
     );
