@@ -37,7 +37,9 @@ async function browser() {
 
 /** Debug flags of this process, handed on to the tests wherever they run. */
 function flagVariables(): Record<string, string> {
-  const names = ["DEBUG", "NAN", "NAYSAY_TIER", "NAYSAY_PASSES_OFF", "NAYSAY_TOGGLES"];
+  const flags = ["DEBUG", "NAN", "NAYSAY_TIER", "NAYSAY_PASSES_OFF", "NAYSAY_TOGGLES"];
+  // Seed of the tests' random inputs, how many random graphs, and the seed of one.
+  const names = [...flags, "NAYSAY_SEED", "NAYSAY_GRAPHS", "NAYSAY_GRAPH"];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
@@ -53,7 +55,11 @@ export default defineConfig(async () => {
         {
           extends: true as const,
           resolve: {
-            alias: { "#gpu": source("./src/tensor/gpu.node.ts"), "#fs": source("./src/model/fs.node.ts") },
+            alias: {
+              "#gpu": source("./src/tensor/gpu.node.ts"),
+              "#host": source("./src/tensor/host.node.ts"),
+              "#fs": source("./src/model/fs.node.ts"),
+            },
           },
           test: {
             ...shared,
@@ -73,6 +79,7 @@ export default defineConfig(async () => {
           resolve: {
             alias: {
               "#gpu": source("./src/tensor/gpu.browser.ts"),
+              "#host": source("./src/tensor/host.browser.ts"),
               "#fs": source("./src/model/fs.browser.ts"),
             },
           },

@@ -2,6 +2,8 @@
  * Reverse-mode differentiation as a transformation of the graph: a walk back from the result, in which each
  * primitive's rule is written in terms of other primitives. Works inside `compile`, and outside it as one program.
  */
+
+import { callOnce } from "./compile.ts";
 import { NaysayError, ShapeError } from "./errors.ts";
 import { Node, type Value } from "./ir.ts";
 import { alias, barrier, customVjpBoundary } from "./ops/control.ts";
@@ -10,7 +12,6 @@ import { add } from "./ops/elementwise.ts";
 import { opByName } from "./ops/table.ts";
 import { show } from "./shape.ts";
 import { isTensor, Tensor } from "./tensor.ts";
-import { callOnce } from "./compile.ts";
 import { currentTrace, type Trace } from "./trace.ts";
 import { tensorsOf, withTensors } from "./tree.ts";
 

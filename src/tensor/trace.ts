@@ -4,7 +4,7 @@
  */
 import type { DType } from "./dtype.ts";
 import { NaysayError, TensorError } from "./errors.ts";
-import { type Attrs, type Graph, Node, type StateUpdate, Value, type ValueType } from "./ir.ts";
+import { type Attrs, type Graph, Node, type StateUpdate, type Value, type ValueType } from "./ir.ts";
 import type { OpDef } from "./opdef.ts";
 import { isTensor, Tensor } from "./tensor.ts";
 
@@ -95,6 +95,8 @@ export function withTrace<T>(trace: Trace, f: () => T): T {
   try {
     const result = f();
     if (result instanceof Promise) {
+      // What it does after its first await fails outside the trace: this error says why.
+      result.catch(() => {});
       throw new NaysayError(
         "trace: a synchronous function was expected, got a promise. Await outside compile.",
       );

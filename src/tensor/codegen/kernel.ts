@@ -3,9 +3,11 @@ import { ShapeError } from "../errors.ts";
 import type { Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
 import type { Fused, Group } from "../passes/fuse.ts";
+import type { Tier } from "../tiers.ts";
 import type { KernelText } from "./builder.ts";
 import { KernelBuilder } from "./builder.ts";
 import { Emitter } from "./emit.ts";
+import type { JoinLanes } from "./joinLanes.ts";
 
 export interface Kernel extends KernelText {
   readonly label: string;
@@ -15,15 +17,22 @@ export interface Kernel extends KernelText {
   readonly flops: number;
   /** Loads that pick four elements one by one. */
   readonly gathers: number;
+  /** What the text needs above T0, by the names that the check at first use knows. */
+  readonly variants: readonly string[];
+  /** The T0 text with the same bindings and fields, where `variants` names any. */
+  readonly portable: string | null;
 }
 
 export interface LowerContext {
   readonly fused: Fused;
   /** Stored value to the state whose memory it takes. */
   readonly inPlace: ReadonlyMap<Value, Value>;
-  /** Most workgroups along one axis (65,535; tests lower it). */
+  /** Most workgroups along the first axis of the grid (65,535; tests lower it). */
   readonly maxGroups: number;
   readonly label: string;
+  readonly tier: Tier;
+  /** How lanes are joined at this tier. */
+  readonly join: JoinLanes;
 }
 
 /** Threads of every generated workgroup. */
@@ -37,11 +46,14 @@ export interface Body {
   emit(e: Emitter, k: KernelBuilder): void;
 }
 
+/** What every adapter dispatches along one axis. */
+const MAX_GROUPS = 65535;
+
 /** Folds a count of workgroups into a grid of two axes. */
 export function gridOf(groups: number, maxGroups: number): [number, number] {
-  if (groups > maxGroups * maxGroups) {
+  if (groups > maxGroups * MAX_GROUPS) {
     throw new ShapeError(
-      `kernel: at most ${maxGroups}^2 workgroups were expected, got ${groups}. Split the tensor.`,
+      `kernel: at most ${maxGroups * MAX_GROUPS} workgroups were expected, got ${groups}. Split the tensor.`,
     );
   }
   if (groups <= maxGroups) return [groups, 1];
@@ -76,6 +88,8 @@ export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
     group,
     flops: flopsOf(group),
     gathers: built.gathers,
+    variants: [...built.variants].sort(),
+    portable: null,
   };
 }
 

@@ -19,14 +19,24 @@ interface Layout {
   bByK: boolean;
 }
 
+/**
+ * Products of at least this many multiply-adds take the large tile. It halves the loads, and costs several times the
+ * compilation (bench/NOTES.md); small products would not earn that back. No choice of tile changes a bit.
+ */
+const LARGE_TILE_WORK = 2e6;
+/** ... and have this many tiles at least, so that several cores share them. */
+const LARGE_TILE_UNITS = 256;
+
 /** Rows of a thread's tile. */
-function tileRows(m: number): 1 | 2 | 4 | 8 {
-  return m % 8 === 0 ? 8 : m % 4 === 0 ? 4 : m % 2 === 0 ? 2 : 1;
+function tileRows(m: number, large: boolean): 1 | 2 | 4 | 8 {
+  if (large && m % 8 === 0) return 8;
+  return m % 4 === 0 ? 4 : m % 2 === 0 ? 2 : 1;
 }
 
 /** Columns of a thread's tile: vectors of four, or one. */
-function tileColumns(n: number): 1 | 4 | 8 {
-  return n % 8 === 0 ? 8 : n % 4 === 0 ? 4 : 1;
+function tileColumns(n: number, large: boolean): 1 | 4 | 8 {
+  if (large && n % 8 === 0) return 8;
+  return n % 4 === 0 ? 4 : 1;
 }
 
 export function matmulKernel(group: Group, ctx: LowerContext): Kernel {
@@ -48,14 +58,16 @@ function matmulBody(group: Group, node: Node, layout: Layout, ctx: LowerContext)
   const ta = node.attrs.transposeA === true;
   const tb = node.attrs.transposeB === true;
   const { batch, m, n, k: length } = matmulDims(a.shape, b.shape, ta, tb);
-  const tileM = tileRows(m);
-  const tileN = tileColumns(n);
+  const batches = batch.reduce((x, y) => x * y, 1);
+  const outputsInAll = batches * m * n;
+  const large = outputsInAll * length >= LARGE_TILE_WORK && outputsInAll / 64 >= LARGE_TILE_UNITS;
+  const tileM = tileRows(m, large);
+  const tileN = tileColumns(n, large);
   const quads = Math.max(1, tileN / 4);
   const width: Width = tileN === 1 ? 1 : 4;
   const stepK = length % 4 === 0 && length > 0 ? 4 : 1;
   const aByRows = layout.aByRows && tileM % 4 === 0;
   const bByK = layout.bByK && stepK === 4;
-  const batches = batch.reduce((x, y) => x * y, 1);
   const units = batches * (m / tileM) * (n / tileN);
   const outputs = ctx.fused.outputs.get(group) as readonly Value[];
   const out = node.results[0];
