@@ -5,7 +5,7 @@
  * number of kept rows runs the same program.
  */
 import { ConfigError } from "../tensor/errors.ts";
-import type { Aggregation, Algorithm, AdvantageRule } from "./algorithms.ts";
+import type { AdvantageRule, Aggregation, Algorithm } from "./algorithms.ts";
 
 /** Mean and sample standard deviation (n - 1; 0 for one value). */
 export function meanAndStd(values: readonly number[]): { mean: number; std: number } {
@@ -101,7 +101,9 @@ export function splitRows(rows: readonly number[], how: MiniBatches): number[][]
       `miniBatches: a whole number of rows or batches of at least 1 expected, got ${size}. Check the configuration.`,
     );
   }
-  return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) => rows.slice(i * size, (i + 1) * size));
+  return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) =>
+    rows.slice(i * size, (i + 1) * size),
+  );
 }
 
 /**

@@ -10,7 +10,16 @@
  */
 import { ConfigError } from "../tensor/errors.ts";
 import { didYouMean } from "../tensor/suggest.ts";
-import { boolean, type Infer, number, object, oneOf, optional, validate, withDefault } from "../tensor/validate.ts";
+import {
+  boolean,
+  type Infer,
+  number,
+  object,
+  oneOf,
+  optional,
+  validate,
+  withDefault,
+} from "../tensor/validate.ts";
 
 /** How rewards become advantages. `fixed` gives `right` to reward 1 and `wrong` to reward 0; `group` compares with the prompt's other samples. */
 export type AdvantageRule =

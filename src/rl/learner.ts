@@ -2,9 +2,10 @@
  * Parameters, their optimizer and the program that adds a micro-batch's gradient. Any number of rows becomes
  * micro-batches of one fixed shape, padded with rows of weight 0, so nothing is compiled after the first.
  */
-import type { Parameters, Transformer } from "../model/transformer.ts";
+
 import { tokenLogProbs } from "../model/scoring.ts";
 import { type TokenRows, takeRows } from "../model/sequences.ts";
+import type { Parameters, Transformer } from "../model/transformer.ts";
 import { valueAndGrad } from "../tensor/autodiff.ts";
 import { type Compiled, compile } from "../tensor/compile.ts";
 import { type FlatTensors, tensor } from "../tensor/create.ts";
@@ -148,7 +149,10 @@ export class Learner {
       });
       const shape = [this.microBatchRows, width];
       const micro: MicroBatch = {
-        tokens: tensor(part.tokens, { shape: [this.microBatchRows, batch.promptLength + width], dtype: "u32" }),
+        tokens: tensor(part.tokens, {
+          shape: [this.microBatchRows, batch.promptLength + width],
+          dtype: "u32",
+        }),
         start: tensor(part.starts, { dtype: "u32" }),
         weights: tensor(tokenWeights, { shape }),
         oldLogProbs: tensor(old, { shape }),

@@ -5,8 +5,9 @@
  *
  * It is the masked-advantage loss in its log form with every weight 1/N, so it runs the learner's program.
  */
-import type { Transformer } from "../model/transformer.ts";
+
 import { packRows } from "../model/sequences.ts";
+import type { Transformer } from "../model/transformer.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { type Infer, integer, number, object, validate, withDefault } from "../tensor/validate.ts";

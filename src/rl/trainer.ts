@@ -148,11 +148,7 @@ export class Trainer {
     const { config, task } = this;
     const started = this.now();
     const step = this.progress.step + 1;
-    const problems = task.distinct(
-      new Rng(this.seed, Stream.data, step),
-      "train",
-      config.promptsPerStep,
-    );
+    const problems = task.distinct(new Rng(this.seed, Stream.data, step), "train", config.promptsPerStep);
     const rollout = await rollOut(this.shared.generator, this.params.tensors, task, problems, {
       numGenerations: config.numGenerations,
       temperature: config.temperature,
