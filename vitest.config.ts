@@ -55,7 +55,11 @@ export default defineConfig(async () => {
         {
           extends: true as const,
           resolve: {
-            alias: { "#gpu": source("./src/tensor/gpu.node.ts"), "#fs": source("./src/model/fs.node.ts") },
+            alias: {
+              "#gpu": source("./src/tensor/gpu.node.ts"),
+              "#host": source("./src/tensor/host.node.ts"),
+              "#fs": source("./src/model/fs.node.ts"),
+            },
           },
           test: {
             ...shared,
@@ -75,6 +79,7 @@ export default defineConfig(async () => {
           resolve: {
             alias: {
               "#gpu": source("./src/tensor/gpu.browser.ts"),
+              "#host": source("./src/tensor/host.browser.ts"),
               "#fs": source("./src/model/fs.browser.ts"),
             },
           },

@@ -45,6 +45,8 @@ interface Draw {
   eos: HostScalar;
   pad: HostScalar;
   rollout: HostScalar;
+  /** Columns of the prompts. */
+  promptLength: HostScalar;
   key: readonly HostScalar[];
 }
 
@@ -155,7 +157,7 @@ export class Generator {
     const rows = Math.min(this.rows, 1 << (32 - Math.clz32(total - 1)));
     // Whole prompts in a chunk where a prompt's samples fit; else one prompt at a time, in several chunks.
     const perChunk = Math.max(1, Math.min(Math.floor(rows / numGenerations), prompts.length));
-    const draw = drawArguments(request);
+    const draw = drawArguments(request, promptLength);
     try {
       for (let first = 0; first < prompts.length; first += perChunk) {
         const count = Math.min(perChunk, prompts.length - first);
@@ -226,7 +228,9 @@ export class Generator {
     const known = this.states.get(key);
     if (known) return known;
     const { numLayers, numKeyValueHeads, headDim } = this.model.config;
-    const shape = [rows, numKeyValueHeads, promptLength + completionLength - 1, headDim];
+    // The last token is never run; the columns are rounded up so that rows of scores are whole vectors.
+    const span = Math.ceil((promptLength + completionLength - 1) / 4) * 4;
+    const shape = [rows, numKeyValueHeads, span, headDim];
     const state: RowState = {
       cache: Array.from({ length: numLayers }, () => ({ keys: zeros(shape), values: zeros(shape) })),
       tokens: zeros([rows, completionLength], "u32"),
@@ -269,7 +273,7 @@ function rowIds(
   };
 }
 
-function drawArguments(request: GenerateRequest): Draw {
+function drawArguments(request: GenerateRequest, promptLength: number): Draw {
   const key: Seed = streamKey(seedWords(request.seed), request.stream ?? Stream.rollout);
   return {
     temperature: tensor(request.temperature),
@@ -278,6 +282,7 @@ function drawArguments(request: GenerateRequest): Draw {
     eos: u32(request.eosTokenId ?? 0xffffffff),
     pad: u32(request.padTokenId),
     rollout: u32(request.rollout),
+    promptLength: u32(promptLength),
     key: key.map(u32),
   };
 }
@@ -337,9 +342,10 @@ function decode(
   draw: Draw,
   step: Tensor,
 ): undefined {
-  const [rows, completionLength] = state.tokens.shape;
+  const [rows] = state.tokens.shape;
   const span = state.cache[0].keys.shape[2]; // S
-  const slot = ops.add(step, span - completionLength); // P + step - 1, column of the token that is run
+  const { promptLength } = draw as unknown as Traced<Draw>;
+  const slot = ops.sub(ops.add(step, promptLength), 1); // P + step - 1, column of the token that is run
   const seen = ops.iota([rows, 1, 1, 1, span], 4);
   const begun = ops.ge(seen, ops.reshape(ids.start, [rows, 1, 1, 1, 1]));
   const hidden = model.run(params, ops.sliceAt(state.tokens, ops.sub(step, 1), 1, 1), {

@@ -13,6 +13,8 @@ export class GpuStorage implements Storage {
   readonly bytes: number;
   /** Number of the buffer: what bind groups are cached by. */
   readonly bufferId: number;
+  /** Why the contents are not what was asked for: reads of it and programs on it reject with this. */
+  fault: Error | null = null;
   private count = 1;
   private readonly onFree: () => void;
 
@@ -30,6 +32,10 @@ export class GpuStorage implements Storage {
     this.offset = offset;
     this.bytes = bytes;
     this.onFree = onFree;
+  }
+
+  get root(): object {
+    return this.buffer;
   }
 
   retain(): void {

@@ -6,8 +6,9 @@ import { type Backend, backend, type Executable } from "./backend.ts";
 import type { DType } from "./dtype.ts";
 import { NaysayError, TensorError } from "./errors.ts";
 import { type Graph, graphKey, Node, type Value } from "./ir.ts";
+import { span } from "./spans.ts";
 import { isTensor, type Storage, Tensor } from "./tensor.ts";
-import { currentTrace, type EagerRunner, Trace, withTrace } from "./trace.ts";
+import { constant, currentTrace, type EagerRunner, Trace, withTrace } from "./trace.ts";
 import { mapTree } from "./tree.ts";
 
 /** A host number with a dtype of its own; plain numbers are f32. */
@@ -83,6 +84,21 @@ interface Leaves {
   scalars: HostScalar[];
 }
 
+/** Throws where a tensor is released, belongs to a trace that is over, or to another device. */
+function requireHere(label: string, t: Tensor): void {
+  t.requireLive(label);
+  if (t.isTraced) {
+    throw new TensorError(
+      `${label}: a concrete tensor was expected, got ${t} that escaped from a trace. Return it from the compiled function instead of keeping it.`,
+    );
+  }
+  if (t.storage.backend !== backend()) {
+    throw new TensorError(
+      `${label}: a tensor of the current device was expected, got ${t} of another. Create tensors after init().`,
+    );
+  }
+}
+
 function flatten(label: string, args: readonly unknown[], options: CompileOptions): Leaves {
   const leaves: Leaves = { signature: "", tensors: [], scalars: [] };
   const parts: string[] = [];
@@ -94,7 +110,7 @@ function flatten(label: string, args: readonly unknown[], options: CompileOption
     const state = options.state?.includes(position) ?? false;
     mapTree(arg, (leaf, path) => {
       if (isTensor(leaf)) {
-        leaf.requireLive(label);
+        requireHere(label, leaf);
         leaves.tensors.push({ tensor: leaf, state });
         parts.push(`${path}:${state ? "!" : ""}${leaf.dtype}[${leaf.shape}]`);
       } else if (typeof leaf === "number" || isHostScalar(leaf)) {
@@ -159,6 +175,8 @@ export function traceCall(
     });
     const raw = fn(...(symbolic as never[]));
     if (raw instanceof Promise) {
+      // What it does after its first await fails outside the trace: this error says why.
+      raw.catch(() => {});
       throw new NaysayError("compile: a synchronous function was expected, got a promise. Await outside.");
     }
     const outputs: Value[] = [];
@@ -193,7 +211,7 @@ function runArgs(
     });
   });
   for (const t of captures) {
-    t.requireLive(label);
+    requireHere(label, t);
     list.push(t.storage);
   }
   return list;
@@ -206,13 +224,36 @@ function unpack(program: Program, storages: readonly Storage[]): unknown {
   return mapTree(program.result, (leaf) => (leaf instanceof OutputSlot ? tensors[leaf.index] : leaf));
 }
 
+/** Arguments of a call inside another trace: numbers with a dtype become constants of it. */
+function inlined<A extends readonly unknown[]>(trace: Trace, args: A, options: CompileOptions): A {
+  return args.map((arg, position) =>
+    options.static?.includes(position)
+      ? arg
+      : mapTree(arg, (leaf) => (isHostScalar(leaf) ? constant(trace, leaf.scalar, leaf.dtype) : leaf)),
+  ) as unknown as A;
+}
+
+/** A state is written in place: nothing else among the arguments may name a part of its memory. */
 function checkStates(label: string, leaves: Leaves): void {
-  const states = leaves.tensors.filter((t) => t.state).map((t) => t.tensor.storage);
-  for (const s of states) {
-    if (leaves.tensors.filter((t) => t.tensor.storage === s).length > 1) {
-      throw new TensorError(
-        `${label}: a state was expected once among the arguments, got it twice. Pass it once.`,
-      );
+  if (!leaves.tensors.some((t) => t.state)) return;
+  const parts = new Map<object, { from: number; to: number; state: boolean }[]>();
+  for (const { tensor, state } of leaves.tensors) {
+    const { root, offset, bytes } = tensor.storage;
+    const part = { from: offset, to: offset + bytes, state };
+    const list = parts.get(root);
+    if (list) list.push(part);
+    else parts.set(root, [part]);
+  }
+  for (const list of parts.values()) {
+    list.sort((a, b) => a.from - b.from);
+    let reach = { to: -1, state: false };
+    for (const part of list) {
+      if (part.from < reach.to && (part.state || reach.state)) {
+        throw new TensorError(
+          `${label}: a state was expected once among the arguments, got its memory twice. Pass it once, or a copy.`,
+        );
+      }
+      if (part.to > reach.to) reach = part;
     }
   }
 }
@@ -230,9 +271,11 @@ export function compile<A extends readonly unknown[], R>(
   const programs = new Map<string, Program>();
   let owner: Backend | null = null;
   const call = (...args: A): R => {
-    if (currentTrace()) return fn(...args);
+    const outer = currentTrace();
+    if (outer) return fn(...inlined(outer, args, options));
     const b = backend();
     if (owner !== b) {
+      for (const p of programs.values()) p.executable.dispose();
       programs.clear();
       owner = b;
     }
@@ -240,7 +283,9 @@ export function compile<A extends readonly unknown[], R>(
     checkStates(label, leaves);
     let program = programs.get(leaves.signature);
     if (!program) {
-      const { graph, captures, result } = traceCall(fn as (...a: never[]) => unknown, args, options);
+      const { graph, captures, result } = span("trace", label, () =>
+        traceCall(fn as (...a: never[]) => unknown, args, options),
+      );
       const executable = b.build(graph, { label, passesOff: options.passesOff });
       program = { executable, captures, result, outputs: graph.outputs };
       programs.set(leaves.signature, program);
@@ -296,6 +341,7 @@ function eagerProgram(graph: Graph, label: string): Executable {
 export const eagerRunner: EagerRunner = {
   run(graph, args) {
     const label = graph.outputs[0]?.node.op ?? "op";
+    for (const t of args) requireHere(label, t);
     const storages = eagerProgram(graph, label).run(args.map((t) => t.storage));
     return storages.map((s, i) => Tensor.concrete(graph.outputs[i].shape, graph.outputs[i].dtype, s));
   },

@@ -38,6 +38,11 @@ export class MemoryBudgetError extends NaysayError {
   override name = "MemoryBudgetError";
 }
 
+/** A kernel whose result is NaN or infinite, found under NAN=1. */
+export class NonFiniteError extends NaysayError {
+  override name = "NonFiniteError";
+}
+
 /** A tensor that was used after its release, or an argument that is no usable value. */
 export class TensorError extends NaysayError {
   override name = "TensorError";

@@ -5,6 +5,7 @@ import { type DeviceOptions, requestDevice } from "./device.ts";
 import { flags } from "./flags.ts";
 import { Profiler } from "./profiler.ts";
 import { ReferenceBackend } from "./reference.ts";
+import { reportAtEnd } from "./report.ts";
 import { setEagerRunner } from "./trace.ts";
 import { WebGpuBackend, type WebGpuOptions } from "./webgpu.ts";
 
@@ -29,7 +30,10 @@ export async function init(options: InitOptions = {}): Promise<Backend> {
   const device = await requestDevice(options);
   const backend = new WebGpuBackend(device, options);
   const timed = options.timestamps ?? (flags().profile !== null || flags().debug >= 2);
-  if (timed && device.features.has("timestamp-query")) backend.profiler = new Profiler(device);
+  if (timed && device.features.has("timestamp-query")) {
+    backend.profiler = new Profiler(device, { keepTimes: flags().profile !== null });
+  }
+  reportAtEnd(device.describe(), backend.profiler);
   setBackend(backend);
   return backend;
 }

@@ -1,9 +1,11 @@
 /** Compute pipelines by the text of their kernel: created asynchronously, in parallel, once a device. */
+import type { JoinLanes } from "./codegen/joinLanes.ts";
 import type { Kernel } from "./codegen/kernel.ts";
 import type { Device } from "./device.ts";
 import { ShaderError } from "./errors.ts";
 import { flags } from "./flags.ts";
 import { ShaderStage } from "./gpuConstants.ts";
+import { TierCheck } from "./tierCheck.ts";
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
@@ -16,8 +18,14 @@ export class PipelineCache {
   private readonly pipelines = new Map<string, Promise<Pipeline>>();
   private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
 
-  constructor(device: Device) {
+  /** Parts of kernels above T0 that this adapter does wrong, and why. */
+  readonly fallbacks = new Map<string, string>();
+  private readonly tierCheck: TierCheck;
+
+  /** `join` is a seam for tests, see `WebGpuOptions`. */
+  constructor(device: Device, join?: JoinLanes) {
     this.device = device;
+    this.tierCheck = new TierCheck(device, join, (kernel, wgsl) => this.compile(kernel, wgsl));
   }
 
   private layoutOf(kernel: Kernel): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
@@ -51,28 +59,57 @@ export class PipelineCache {
   get(kernel: Kernel): Promise<Pipeline> {
     let hit = this.pipelines.get(kernel.wgsl);
     if (!hit) {
-      hit = this.compile(kernel);
+      this.compiled++;
+      hit =
+        kernel.portable === null ? this.compile(kernel, kernel.wgsl) : this.checked(kernel, kernel.portable);
       this.pipelines.set(kernel.wgsl, hit);
     }
     return hit;
   }
 
-  private async compile(kernel: Kernel): Promise<Pipeline> {
-    this.compiled++;
-    if (flags().debug >= 3) console.error(`--- ${kernel.label}\n${kernel.wgsl}`);
+  /** A kernel above T0: its own text where that passed its check on this adapter and compiles, else the T0 text. */
+  private async checked(kernel: Kernel, portable: string): Promise<Pipeline> {
+    // The driver compiles while the check runs.
+    const own = this.compile(kernel, kernel.wgsl);
+    own.catch(() => {});
+    let why = await this.tierCheck.refusal(kernel.variants);
+    if (why === null) {
+      try {
+        return await own;
+      } catch (error) {
+        if (!(error instanceof ShaderError)) throw error;
+        why = error.message;
+      }
+    }
+    for (const variant of kernel.variants) {
+      if (this.fallbacks.has(variant)) continue;
+      this.fallbacks.set(variant, why);
+      console.error(`${this.device.label}: ${variant} of tier ${this.device.tier} falls back to T0. ${why}`);
+    }
+    return this.compile(kernel, portable);
+  }
+
+  private async compile(kernel: Kernel, wgsl: string): Promise<Pipeline> {
+    if (flags().debug >= 3) console.error(`--- ${kernel.label}\n${wgsl}`);
     const layout = this.layoutOf(kernel);
+    const { gpu } = this.device;
+    // A scope, or the error would also arrive as uncaptured and take the whole device for failed.
+    gpu.pushErrorScope("validation");
+    const module = gpu.createShaderModule({ label: kernel.label, code: wgsl });
+    const invalid = gpu.popErrorScope();
     try {
-      const module = this.device.gpu.createShaderModule({ label: kernel.label, code: kernel.wgsl });
-      const pipeline = await this.device.gpu.createComputePipelineAsync({
+      const pipeline = await gpu.createComputePipelineAsync({
         label: kernel.label,
         layout: layout.pipeline,
         compute: { module, entryPoint: "main" },
       });
+      await invalid;
       return { pipeline, layout: layout.group };
     } catch (error) {
       if (this.device.failure?.name === "DeviceLostError") throw this.device.failure;
+      const said = (await invalid.catch(() => null))?.message ?? (error as Error).message;
       throw new ShaderError(
-        `${kernel.label}: a kernel that compiles was expected, got ${String((error as Error).message).trim()}. DEBUG=3 prints its text.`,
+        `${kernel.label}: a kernel that compiles was expected, got ${String(said).trim()}. DEBUG=3 prints its text.`,
         { cause: error },
       );
     }

@@ -6,12 +6,15 @@ import type { Executable } from "./backend.ts";
 import { GpuStorage } from "./buffers.ts";
 import type { Kernel } from "./codegen/kernel.ts";
 import { TensorError } from "./errors.ts";
+import { flags } from "./flags.ts";
 import { BufferUsage } from "./gpuConstants.ts";
 import type { Graph, Value } from "./ir.ts";
+import { NanCheck } from "./nanCheck.ts";
 import { ALIGN, bytesFor } from "./passes/memory.ts";
 import type { Lowered } from "./passes/pipeline.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { numel } from "./shape.ts";
+import { span, spanUntil } from "./spans.ts";
 import type { Storage } from "./tensor.ts";
 import type { WebGpuBackend } from "./webgpu.ts";
 
@@ -20,14 +23,22 @@ const SUBMIT_FLOPS = 2e10;
 /** Bind groups kept for one kernel; beyond that the oldest go. */
 const BIND_GROUPS_KEPT = 64;
 
+/** Where a binding that changes from run to run comes from. */
+interface Outer {
+  readonly from: "args" | "results";
+  readonly index: number;
+}
+
 interface Step {
   readonly kernel: Kernel;
   /** Bytes of the kernel's parameters in the program's parameter buffer. */
   readonly paramOffset: number;
   readonly paramBytes: number;
-  /** Bindings that change from run to run: arguments and results. */
-  readonly outer: readonly number[];
+  readonly outer: readonly Outer[];
   readonly groups: Map<string, GPUBindGroup>;
+  /** The group of the last run and what it binds: buffer and offset of each of `outer`. */
+  last: GPUBindGroup | null;
+  readonly lastIds: number[];
   pipeline: Pipeline | null;
 }
 
@@ -54,7 +65,7 @@ export class Program implements Executable {
   private readonly graph: Graph;
   private readonly steps: Step[] = [];
   private readonly arenas: GPUBuffer[];
-  private readonly params: GPUBuffer | null;
+  private params: GPUBuffer | null;
   private readonly words: Uint32Array<ArrayBuffer>;
   private readonly slots: ScalarSlot[] = [];
   private readonly inputIndex: Map<Value, number>;
@@ -63,6 +74,8 @@ export class Program implements Executable {
   private isReady = false;
   private failure: Error | null = null;
   private disposed = false;
+  /** Runs asked for and not yet handed to the device. */
+  private pending = 0;
   private dirty = true;
 
   constructor(backend: WebGpuBackend, traced: Graph, lowered: Lowered, label: string) {
@@ -76,8 +89,11 @@ export class Program implements Executable {
     let offset = 0;
     for (const kernel of lowered.kernels) {
       const paramBytes = Math.ceil((kernel.fields.length * 4) / 16) * 16;
-      const outer = kernel.bindings.flatMap((b, i) => (lowered.memory.places.has(b.value) ? [] : [i]));
-      this.steps.push({ kernel, paramOffset: offset, paramBytes, outer, groups: new Map(), pipeline: null });
+      const outer = kernel.bindings.flatMap((b) =>
+        lowered.memory.places.has(b.value) ? [] : [this.outerOf(b.value)],
+      );
+      const cache = { groups: new Map(), last: null, lastIds: [] };
+      this.steps.push({ kernel, paramOffset: offset, paramBytes, outer, ...cache, pipeline: null });
       offset += Math.ceil(paramBytes / ALIGN) * ALIGN;
     }
     this.words = new Uint32Array(offset / 4);
@@ -87,7 +103,7 @@ export class Program implements Executable {
       offset > 0
         ? backend.pool.create(offset, `${label}.params`, BufferUsage.UNIFORM | BufferUsage.COPY_DST)
         : null;
-    this.building = this.compile();
+    this.building = spanUntil("pipelines", label, this.compile());
     this.building.catch(() => {});
   }
 
@@ -103,7 +119,14 @@ export class Program implements Executable {
 
   private async compile(): Promise<void> {
     try {
+      const begun = performance.now();
       const pipelines = await Promise.all(this.steps.map((s) => this.backend.pipelines.get(s.kernel)));
+      if (flags().debug >= 1) {
+        const distinct = new Set(pipelines).size;
+        console.error(
+          `ready: ${this.label}: ${distinct} pipelines in ${(performance.now() - begun).toFixed(0)} ms`,
+        );
+      }
       this.steps.forEach((s, i) => {
         s.pipeline = pipelines[i];
       });
@@ -119,47 +142,72 @@ export class Program implements Executable {
   }
 
   run(args: readonly (Storage | number)[]): Storage[] {
-    if (this.disposed)
-      throw new TensorError(
-        `${this.label}: a live program was expected, got a disposed one. Compile it again.`,
-      );
+    this.check(args);
     const results = this.graph.outputs.map((v, i) =>
-      this.backend.pool.take(
-        this.backend,
-        Math.max(16, Math.ceil((numel(v.shape) * 4) / 16) * 16),
-        `${this.label}.out${i}`,
-      ),
+      this.backend.pool.take(this.backend, bytesFor(v), `${this.label}.out${i}`),
     );
     const held = args.filter((a): a is GpuStorage => a instanceof GpuStorage);
     for (const s of [...held, ...results]) s.retain();
+    this.pending++;
     this.backend.enqueue({
       ready: this.isReady ? null : this.building,
       label: this.label,
       go: () => {
-        if (this.failure) throw this.failure;
-        this.encode(args, results);
+        const fault = this.failure ?? held.find((s) => s.fault)?.fault;
+        if (fault) throw fault;
+        span("encode", this.label, () => this.encode(args, results));
+      },
+      failed: (error) => {
+        for (const s of results) s.fault = error;
       },
       done: () => {
         for (const s of [...held, ...results]) s.release();
+        this.pending--;
+        if (this.disposed) this.free();
       },
     });
     return results;
   }
 
-  private storageOf(
-    v: Value,
-    args: readonly (Storage | number)[],
-    results: readonly GpuStorage[],
-  ): GpuStorage {
-    const out = this.outputIndex.get(v);
-    if (out !== undefined) return results[out];
-    const a = args[this.inputIndex.get(v) as number];
-    if (!(a instanceof GpuStorage)) {
+  /** What can be known wrong before anything is allocated or handed to the device. */
+  private check(args: readonly (Storage | number)[]): void {
+    if (this.disposed) {
       throw new TensorError(
-        `${this.label}: a tensor of this device was expected, got another. Create it after init().`,
+        `${this.label}: a live program was expected, got a disposed one. Compile it again.`,
       );
     }
-    return a;
+    this.graph.inputs.forEach((v, i) => {
+      const a = args[i];
+      if (
+        v.node.attrs.scalar === true
+          ? typeof a === "number"
+          : a instanceof GpuStorage && a.backend === this.backend
+      )
+        return;
+      throw new TensorError(
+        `${this.label}: ${v.node.attrs.scalar === true ? "a number" : "a tensor of the current device"} was expected, got ${typeof a === "number" ? "a number" : "a tensor of another device"}. Create tensors after init().`,
+      );
+    });
+  }
+
+  private outerOf(v: Value): Outer {
+    const out = this.outputIndex.get(v);
+    if (out !== undefined) return { from: "results", index: out };
+    return { from: "args", index: this.inputIndex.get(v) as number };
+  }
+
+  /** The range that holds a value in this run, as long as `size`. */
+  private rangeOf(
+    v: Value,
+    size: number,
+    args: readonly (Storage | number)[],
+    results: readonly GpuStorage[],
+  ): GPUBufferBinding {
+    const place = this.lowered.memory.places.get(v);
+    if (place) return { buffer: this.arenas[place.arena], offset: place.offset, size };
+    const { from, index } = this.outerOf(v);
+    const s = from === "results" ? results[index] : (args[index] as GpuStorage);
+    return { buffer: s.buffer, offset: s.offset, size };
   }
 
   private bindGroup(
@@ -167,25 +215,34 @@ export class Program implements Executable {
     args: readonly (Storage | number)[],
     results: readonly GpuStorage[],
   ): GPUBindGroup {
-    const { kernel } = step;
-    let key = "";
-    for (const i of step.outer) {
-      const s = this.storageOf(kernel.bindings[i].value, args, results);
-      key += `${s.bufferId}@${s.offset},`;
-    }
-    let group = step.groups.get(key);
-    if (group) return group;
-    const entries: GPUBindGroupEntry[] = kernel.bindings.map((b, binding) => {
-      const place = this.lowered.memory.places.get(b.value);
-      if (place) {
-        return {
-          binding,
-          resource: { buffer: this.arenas[place.arena], offset: place.offset, size: place.bytes },
-        };
-      }
-      const s = this.storageOf(b.value, args, results);
-      return { binding, resource: { buffer: s.buffer, offset: s.offset, size: bytesFor(b.value) } };
+    let same = step.last !== null;
+    step.outer.forEach(({ from, index }, i) => {
+      const s = from === "results" ? results[index] : (args[index] as GpuStorage);
+      if (step.lastIds[2 * i] === s.bufferId && step.lastIds[2 * i + 1] === s.offset) return;
+      same = false;
+      step.lastIds[2 * i] = s.bufferId;
+      step.lastIds[2 * i + 1] = s.offset;
     });
+    if (same) return step.last as GPUBindGroup;
+    const key = step.lastIds.join();
+    const group = step.groups.get(key) ?? this.createBindGroup(step, key, args, results);
+    step.last = group;
+    return group;
+  }
+
+  private createBindGroup(
+    step: Step,
+    key: string,
+    args: readonly (Storage | number)[],
+    results: readonly GpuStorage[],
+  ): GPUBindGroup {
+    // Where this throws, the next run must not take the last group for its own.
+    step.last = null;
+    const { kernel } = step;
+    const entries: GPUBindGroupEntry[] = kernel.bindings.map((b, binding) => ({
+      binding,
+      resource: this.rangeOf(b.value, bytesFor(b.value), args, results),
+    }));
     this.checkAliasing(kernel, entries);
     if (this.params) {
       entries.push({
@@ -194,7 +251,7 @@ export class Program implements Executable {
       });
     }
     const { layout } = step.pipeline as Pipeline;
-    group = this.backend.device.gpu.createBindGroup({ label: kernel.label, layout, entries });
+    const group = this.backend.device.gpu.createBindGroup({ label: kernel.label, layout, entries });
     if (step.groups.size >= BIND_GROUPS_KEPT) step.groups.delete(step.groups.keys().next().value as string);
     step.groups.set(key, group);
     return group;
@@ -215,8 +272,7 @@ export class Program implements Executable {
     });
   }
 
-  private encode(args: readonly (Storage | number)[], results: readonly GpuStorage[]): void {
-    const { device } = this.backend;
+  private writeScalars(args: readonly (Storage | number)[]): void {
     for (const slot of this.slots) {
       const word = wordOf(args[slot.input] as number, slot.type);
       if (this.words[slot.word] !== word) {
@@ -224,21 +280,31 @@ export class Program implements Executable {
         this.dirty = true;
       }
     }
-    if (this.dirty && this.params) device.queue.writeBuffer(this.params, 0, this.words);
+    if (this.dirty && this.params) this.backend.device.queue.writeBuffer(this.params, 0, this.words);
     this.dirty = false;
-    const profiler = this.backend.profiler;
+  }
+
+  private encode(args: readonly (Storage | number)[], results: readonly GpuStorage[]): void {
+    this.writeScalars(args);
+    const { device, profiler } = this.backend;
+    const nan = flags().nan ? this.nanCheck() : null;
     let encoder = device.gpu.createCommandEncoder({ label: this.label });
-    let pass: GPUComputePassEncoder | null = null;
+    let pass: GPUComputePassEncoder | null = nan ? this.lookAtArguments(nan, encoder, args, results) : null;
     let flops = 0;
     for (const step of this.steps) {
+      const group = this.bindGroup(step, args, results);
       if (profiler) {
         pass?.end();
-        pass = encoder.beginComputePass(profiler.pass(step.kernel));
+        pass = profiler.begin(encoder, step.kernel);
       }
       pass ??= encoder.beginComputePass({ label: this.label });
       pass.setPipeline((step.pipeline as Pipeline).pipeline);
-      pass.setBindGroup(0, this.bindGroup(step, args, results));
+      pass.setBindGroup(0, group);
       pass.dispatchWorkgroups(step.kernel.grid[0], step.kernel.grid[1]);
+      if (nan) {
+        pass.end();
+        pass = this.lookAtResults(nan, encoder, step, args, results);
+      }
       flops += step.kernel.flops;
       if (flops > SUBMIT_FLOPS) {
         pass.end();
@@ -251,39 +317,87 @@ export class Program implements Executable {
     }
     pass?.end();
     for (const c of this.lowered.copies) {
-      const to = this.storageOf(c.input, args, results);
-      const place = this.lowered.memory.places.get(c.value);
       const bytes = numel(c.value.shape) * 4;
       if (bytes === 0) continue;
-      if (place)
-        encoder.copyBufferToBuffer(this.arenas[place.arena], place.offset, to.buffer, to.offset, bytes);
-      else {
-        const from = this.storageOf(c.value, args, results);
-        encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, bytes);
-      }
+      const to = this.rangeOf(c.input, bytes, args, results);
+      const from = this.rangeOf(c.value, bytes, args, results);
+      encoder.copyBufferToBuffer(from.buffer, from.offset as number, to.buffer, to.offset as number, bytes);
     }
     profiler?.resolve(encoder);
+    if (nan) this.backend.expect(nan.verdict(encoder, this.steps.length));
     device.queue.submit([encoder.finish()]);
     this.backend.submits++;
     this.backend.dispatches += this.steps.length;
   }
 
-  describe(): string {
+  // ------------------------------------------------------------ NAN=1
+
+  private nanCheck(): NanCheck {
+    const most = this.steps.reduce((n, s) => n + s.kernel.bindings.length, this.lowered.graph.inputs.length);
+    return new NanCheck(this.backend.device, this.label, most);
+  }
+
+  private lookAtArguments(
+    nan: NanCheck,
+    encoder: GPUCommandEncoder,
+    args: readonly (Storage | number)[],
+    results: readonly GpuStorage[],
+  ): GPUComputePassEncoder {
+    const pass = encoder.beginComputePass({ label: `${this.label}.nan` });
+    for (const v of this.lowered.graph.inputs) {
+      if (v.node.attrs.scalar === true) continue;
+      nan.look(pass, v, this.rangeOf(v, numel(v.shape) * 4, args, results), null, 0);
+    }
+    return pass;
+  }
+
+  private lookAtResults(
+    nan: NanCheck,
+    encoder: GPUCommandEncoder,
+    step: Step,
+    args: readonly (Storage | number)[],
+    results: readonly GpuStorage[],
+  ): GPUComputePassEncoder {
+    const pass = encoder.beginComputePass({ label: `${this.label}.nan` });
+    for (const b of step.kernel.bindings) {
+      if (!b.write) continue;
+      const range = this.rangeOf(b.value, numel(b.value.shape) * 4, args, results);
+      nan.look(pass, b.value, range, step.kernel, this.steps.indexOf(step) + 1);
+    }
+    return pass;
+  }
+
+  /** One line: kernels and memory. */
+  summary(): string {
     const { memory, kernels, copies } = this.lowered;
-    const head = `${this.label}: ${kernels.length} kernels, ${new Set(kernels.map((k) => k.wgsl)).size} distinct, ${memory.totalBytes} bytes in ${memory.arenas.length} arenas (at least ${memory.lowerBound}), ${copies.length} state copies`;
+    return `${this.label}: ${kernels.length} kernels, ${new Set(kernels.map((k) => k.wgsl)).size} distinct, ${memory.totalBytes} bytes in ${memory.arenas.length} arenas (at least ${memory.lowerBound}), ${copies.length} state copies`;
+  }
+
+  describe(): string {
+    const { kernels } = this.lowered;
     return [
-      head,
+      this.summary(),
       ...kernels.map(
         (k) => `  ${k.label} grid ${k.grid[0]}x${k.grid[1]} bindings ${k.bindings.length} flops ${k.flops}`,
       ),
     ].join("\n");
   }
 
+  /** Releases the program's memory once runs that were asked for are done. */
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;
-    for (const b of this.arenas) this.backend.pool.destroy(b);
+    this.free();
+  }
+
+  private free(): void {
+    if (this.pending > 0) return;
+    for (const b of this.arenas.splice(0)) this.backend.pool.destroy(b);
     if (this.params) this.backend.pool.destroy(this.params);
-    for (const s of this.steps) s.groups.clear();
+    this.params = null;
+    for (const s of this.steps) {
+      s.groups.clear();
+      s.last = null;
+    }
   }
 }

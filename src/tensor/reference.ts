@@ -24,6 +24,14 @@ class ReferenceStorage implements Storage {
     return this.data.length * 4;
   }
 
+  get root(): object {
+    return this.data.buffer;
+  }
+
+  get offset(): number {
+    return this.data.byteOffset / 2;
+  }
+
   retain(): void {
     this.count++;
   }

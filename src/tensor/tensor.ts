@@ -13,6 +13,9 @@ export interface Storage {
   readonly backend: BackendLike;
   /** Bytes of this tensor's range. */
   readonly bytes: number;
+  /** The memory it is a part of, and where it begins in it: equal roots may overlap. */
+  readonly root: object;
+  readonly offset: number;
   retain(): void;
   release(): void;
 }
@@ -181,6 +184,7 @@ export function scope<T>(f: (keep: <K>(x: K) => K) => T): T {
       return x;
     });
     if (result instanceof Promise) {
+      result.catch(() => {});
       throw new TensorError(
         "scope: a synchronous function was expected, got a promise. Await outside the scope.",
       );

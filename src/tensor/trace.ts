@@ -95,6 +95,8 @@ export function withTrace<T>(trace: Trace, f: () => T): T {
   try {
     const result = f();
     if (result instanceof Promise) {
+      // What it does after its first await fails outside the trace: this error says why.
+      result.catch(() => {});
       throw new NaysayError(
         "trace: a synchronous function was expected, got a promise. Await outside compile.",
       );

@@ -4,15 +4,18 @@
  */
 import type { Backend, BuildOptions, Executable, MemoryUse } from "./backend.ts";
 import { BufferPool, GpuStorage, GUARD_WORD } from "./buffers.ts";
+import type { JoinLanes } from "./codegen/joinLanes.ts";
 import type { Device } from "./device.ts";
 import { type DType, type HostArray, hostArray } from "./dtype.ts";
 import { DeviceError } from "./errors.ts";
+import { flags } from "./flags.ts";
 import { BufferUsage, MapMode } from "./gpuConstants.ts";
 import type { Graph } from "./ir.ts";
 import { lowerGraph } from "./passes/pipeline.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
 import { Program } from "./program.ts";
+import { span, spanUntil } from "./spans.ts";
 import type { Storage } from "./tensor.ts";
 
 interface Task {
@@ -20,6 +23,8 @@ interface Task {
   ready: Promise<void> | null;
   label: string;
   go(): void;
+  /** Called where `go` threw, before the failure rejects the next await. */
+  failed?(error: Error): void;
   done(): void;
 }
 
@@ -31,6 +36,8 @@ export interface WebGpuOptions {
   /** Puts words around every tensor that `checkGuards` inspects; for tests. */
   guardWords?: boolean;
   passesOff?: readonly string[];
+  /** How lanes are joined above T0: a seam for tests, which put a broken one here. */
+  join?: JoinLanes;
 }
 
 /** Largest binding that every adapter allows: plans do not depend on more. */
@@ -51,12 +58,13 @@ export class WebGpuBackend implements Backend {
   private pumping: Promise<void> | null = null;
   private failure: Error | null = null;
   private readonly staging: GPUBuffer[] = [];
+  private readonly checks: Promise<void>[] = [];
 
   constructor(device: Device, options: WebGpuOptions = {}) {
     this.device = device;
     this.options = options;
     this.pool = new BufferPool(device, options.guardWords ?? false);
-    this.pipelines = new PipelineCache(device);
+    this.pipelines = new PipelineCache(device, options.join);
   }
 
   // ------------------------------------------------------------ the queue
@@ -74,6 +82,7 @@ export class WebGpuBackend implements Backend {
     try {
       task.go();
     } catch (error) {
+      task.failed?.(error as Error);
       this.failure ??= error as Error;
     } finally {
       task.done();
@@ -94,9 +103,18 @@ export class WebGpuBackend implements Backend {
     this.pumping = null;
   }
 
+  /** A check on work of its own whose failure rejects the next await. */
+  expect(check: Promise<void>): void {
+    check.catch(() => {});
+    this.checks.push(check);
+  }
+
   /** Waits until everything asked for has been handed to the device. */
   private async drain(): Promise<void> {
     while (this.pumping) await this.pumping;
+    for (const result of await Promise.allSettled(this.checks.splice(0))) {
+      if (result.status === "rejected") this.failure ??= result.reason as Error;
+    }
     const { failure } = this;
     if (failure) {
       this.failure = null;
@@ -127,8 +145,10 @@ export class WebGpuBackend implements Backend {
     this.enqueue({
       ready: null,
       label: "write",
-      go: () =>
-        this.device.queue.writeBuffer(s.buffer, s.offset, host as HostArray & { buffer: ArrayBuffer }),
+      go: () => {
+        this.device.queue.writeBuffer(s.buffer, s.offset, host as HostArray & { buffer: ArrayBuffer });
+        s.fault = null;
+      },
       done: () => s.release(),
     });
   }
@@ -146,6 +166,7 @@ export class WebGpuBackend implements Backend {
       ready: null,
       label: "read",
       go: () => {
+        if (s.fault) return;
         staging = this.stagingFor(bytes);
         const encoder = this.device.gpu.createCommandEncoder({ label: "read" });
         encoder.copyBufferToBuffer(s.buffer, s.offset, staging, 0, bytes);
@@ -154,19 +175,18 @@ export class WebGpuBackend implements Backend {
       },
       done: () => s.release(),
     });
-    return this.device.guard(
-      (async () => {
-        await this.drain();
-        const buffer = staging as GPUBuffer | null;
-        if (!buffer)
-          throw new DeviceError("read: a staging buffer was expected, got none. The queue failed.");
-        await buffer.mapAsync(MapMode.READ, 0, bytes);
-        const copy = buffer.getMappedRange(0, bytes).slice(0);
-        buffer.unmap();
-        this.staging.push(buffer);
-        return hostArray(dtype, copy);
-      })(),
-    );
+    const fetch = async (): Promise<HostArray> => {
+      await this.drain();
+      const buffer = staging as GPUBuffer | null;
+      if (!buffer)
+        throw s.fault ?? new DeviceError("read: a staging buffer was expected, got none. The queue failed.");
+      await buffer.mapAsync(MapMode.READ, 0, bytes);
+      const copy = buffer.getMappedRange(0, bytes).slice(0);
+      buffer.unmap();
+      this.staging.push(buffer);
+      return hostArray(dtype, copy);
+    };
+    return this.device.guard(spanUntil("read", "read", fetch()));
   }
 
   private stagingFor(bytes: number): GPUBuffer {
@@ -184,14 +204,23 @@ export class WebGpuBackend implements Backend {
 
   build(graph: Graph, options: BuildOptions): Executable {
     this.programs++;
-    const lowered = lowerGraph(graph, {
-      label: options.label,
-      passesOff: [...(options.passesOff ?? []), ...(this.options.passesOff ?? [])],
-      bindingLimit: BINDING_LIMIT,
-      budget: this.options.memoryBudget ?? DEFAULT_BUDGET,
-      maxGroups: this.options.maxGroups ?? 65535,
-    });
-    return new Program(this, graph, lowered, options.label);
+    const begun = performance.now();
+    const lowered = span("compile", options.label, () =>
+      lowerGraph(graph, {
+        label: options.label,
+        passesOff: [...(options.passesOff ?? []), ...(this.options.passesOff ?? [])],
+        bindingLimit: BINDING_LIMIT,
+        budget: this.options.memoryBudget ?? DEFAULT_BUDGET,
+        maxGroups: this.options.maxGroups ?? 65535,
+        tier: this.device.tier,
+        join: this.options.join,
+      }),
+    );
+    const program = new Program(this, graph, lowered, options.label);
+    if (flags().debug >= 1) {
+      console.error(`build: ${program.summary()}, ${(performance.now() - begun).toFixed(1)} ms to compile`);
+    }
+    return program;
   }
 
   async sync(): Promise<void> {

@@ -55,6 +55,9 @@ export class KernelBuilder {
   private readonly inPlace: ReadonlyMap<Value, Value>;
   /** Loads that had to pick four elements one by one: what a layout choice tries to avoid. */
   gathers = 0;
+  /** Parts of the text above T0. */
+  readonly variants = new Set<string>();
+  private usesSubgroups = false;
 
   constructor(vectorBindings: ReadonlySet<Value>, inPlace: ReadonlyMap<Value, Value>) {
     this.vectorBindings = vectorBindings;
@@ -175,6 +178,11 @@ export class KernelBuilder {
     this.helpers.add(name);
   }
 
+  /** Makes `subgroupSize` and `subgroupLane` known, and the functions of subgroups. */
+  subgroups(): void {
+    this.usesSubgroups = true;
+  }
+
   declare(line: string): void {
     if (!this.declarations.includes(line)) this.declarations.push(line);
   }
@@ -245,10 +253,17 @@ export class KernelBuilder {
         helpers.push(resolveHelper(MATH_HELPERS[base], width === "4" ? 4 : 1));
       }
     }
-    const wgsl = `${head.join("\n")}
+    const builtins = [
+      "@builtin(workgroup_id) wg: vec3<u32>",
+      "@builtin(local_invocation_index) lane: u32",
+      ...(this.usesSubgroups
+        ? ["@builtin(subgroup_size) subgroupSize: u32", "@builtin(subgroup_invocation_id) subgroupLane: u32"]
+        : []),
+    ];
+    const wgsl = `${this.usesSubgroups ? "enable subgroups;\n" : ""}${head.join("\n")}
 ${helpers.join("\n")}
 @compute @workgroup_size(${workgroupSize})
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(${builtins.join(", ")}) {
 ${this.blocks[0].lines.map((l) => `  ${l}`).join("\n")}
 }
 `;

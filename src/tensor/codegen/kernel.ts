@@ -3,9 +3,11 @@ import { ShapeError } from "../errors.ts";
 import type { Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
 import type { Fused, Group } from "../passes/fuse.ts";
+import type { Tier } from "../tiers.ts";
 import type { KernelText } from "./builder.ts";
 import { KernelBuilder } from "./builder.ts";
 import { Emitter } from "./emit.ts";
+import type { JoinLanes } from "./joinLanes.ts";
 
 export interface Kernel extends KernelText {
   readonly label: string;
@@ -15,6 +17,10 @@ export interface Kernel extends KernelText {
   readonly flops: number;
   /** Loads that pick four elements one by one. */
   readonly gathers: number;
+  /** What the text needs above T0, by the names that the check at first use knows. */
+  readonly variants: readonly string[];
+  /** The T0 text with the same bindings and fields, where `variants` names any. */
+  readonly portable: string | null;
 }
 
 export interface LowerContext {
@@ -24,6 +30,9 @@ export interface LowerContext {
   /** Most workgroups along the first axis of the grid (65,535; tests lower it). */
   readonly maxGroups: number;
   readonly label: string;
+  readonly tier: Tier;
+  /** How lanes are joined at this tier. */
+  readonly join: JoinLanes;
 }
 
 /** Threads of every generated workgroup. */
@@ -79,6 +88,8 @@ export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
     group,
     flops: flopsOf(group),
     gathers: built.gathers,
+    variants: [...built.variants].sort(),
+    portable: null,
   };
 }
 

@@ -4,7 +4,7 @@
  *
  * Order of accumulation, by the reduction length n and whether the reduced axes are the last ones:
  * last axes and n % 4 = 0: four interleaved sums, joined as (0 + 1) + (2 + 3); otherwise one sum in order.
- * n > 128: 64 lanes take every 64th step of that, and a halving tree joins the lanes.
+ * n > 128: 64 lanes take every 64th step of that, and a halving tree joins the lanes (see joinLanes.ts).
  */
 import { type Affine, delinearize, plus, scale, variable } from "../affine.ts";
 import type { Node, Value } from "../ir.ts";
@@ -13,6 +13,7 @@ import { type RowSpace, reduceIndex } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
+import { type JoinLanes, treeJoin, variantOf } from "./joinLanes.ts";
 import { assemble, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
 
 /** Longest reduction that one thread does alone. */
@@ -63,6 +64,12 @@ function levels(group: Group): Node[][] {
 }
 
 export function rowKernel(group: Group, ctx: LowerContext): Kernel {
+  const kernel = rowText(group, ctx);
+  if (kernel.variants.length === 0) return kernel;
+  return { ...kernel, portable: rowText(group, { ...ctx, join: treeJoin }).wgsl };
+}
+
+function rowText(group: Group, ctx: LowerContext): Kernel {
   const shape = shapeOf(group);
   const { space, lanes, along } = shape;
   const resultWidth: Width = along === "results" ? 4 : 1;
@@ -76,7 +83,7 @@ export function rowKernel(group: Group, ctx: LowerContext): Kernel {
       emit(e, k) {
         const u = variable("unit", units);
         const r: Affine = resultWidth === 4 ? plus(scale(u, 4), LANE) : u;
-        for (const level of levels(group)) reduceLevel(level, r, shape, e, k);
+        for (const level of levels(group)) reduceLevel(level, r, shape, ctx.join, e, k);
         const wide = outputs.filter((v) => !group.narrow.has(v.node));
         const narrow = outputs.filter((v) => group.narrow.has(v.node));
         if (wide.length > 0) {
@@ -110,7 +117,14 @@ function loop(shape: Shape, k: KernelBuilder, body: (c: Affine, width: Width) =>
   });
 }
 
-function reduceLevel(level: readonly Node[], r: Affine, shape: Shape, e: Emitter, k: KernelBuilder): void {
+function reduceLevel(
+  level: readonly Node[],
+  r: Affine,
+  shape: Shape,
+  join: JoinLanes,
+  e: Emitter,
+  k: KernelBuilder,
+): void {
   const loopWidth: Width = shape.along === "none" ? 1 : 4;
   const accumulators = level.map((n) => {
     const { lowering } = opByName(n.op);
@@ -129,7 +143,10 @@ function reduceLevel(level: readonly Node[], r: Affine, shape: Shape, e: Emitter
   });
   for (const a of accumulators) {
     let name = a.name;
-    if (shape.lanes === 64) name = joinLanes(a, k);
+    if (shape.lanes === 64) {
+      name = join(a, k);
+      if (join !== treeJoin) k.variants.add(variantOf(a));
+    }
     let result: string;
     if (shape.along === "row") {
       const q = k.name("q", name);
@@ -142,22 +159,4 @@ function reduceLevel(level: readonly Node[], r: Affine, shape: Shape, e: Emitter
     const width: Width = shape.along === "results" ? 4 : 1;
     e.know(a.n.results[0], delinearize(r, a.n.results[0].shape), width, result);
   }
-}
-
-/** Joins the lanes' partial results by a halving tree; every lane gets the whole. */
-function joinLanes(
-  a: { name: string; type: string; combine(x: string, y: string): string },
-  k: KernelBuilder,
-): string {
-  const shared = k.fresh("sh");
-  k.declare(`var<workgroup> ${shared}: array<${a.type}, 64>;`);
-  k.line(`${shared}[lane] = ${a.name};`);
-  k.line("workgroupBarrier();");
-  for (let s = 32; s >= 1; s /= 2) {
-    k.line(
-      `if (lane < ${s}u) { ${shared}[lane] = ${a.combine(`${shared}[lane]`, `${shared}[lane + ${s}u]`)}; }`,
-    );
-    k.line("workgroupBarrier();");
-  }
-  return k.name("all", `${shared}[0]`);
 }

@@ -70,5 +70,7 @@ ${TEMPLATES[lowering.template]}
     group,
     flops: flopsOf(group),
     gathers: 0,
+    variants: [],
+    portable: null,
   };
 }

@@ -1,5 +1,6 @@
 /** The compiler's passes in order, from a traced graph to kernels in an order with their memory planned. */
 import { type Affine, delinearize, linearize, variable } from "../affine.ts";
+import { type JoinLanes, joinFor } from "../codegen/joinLanes.ts";
 import type { Kernel, LowerContext } from "../codegen/kernel.ts";
 import { mapKernel, patchKernel } from "../codegen/map.ts";
 import { matmulKernel } from "../codegen/matmul.ts";
@@ -9,10 +10,11 @@ import { TensorError } from "../errors.ts";
 import { flags } from "../flags.ts";
 import { type Graph, type Node, printGraph, type StateUpdate, type Value } from "../ir.ts";
 import { numel } from "../shape.ts";
+import type { Tier } from "../tiers.ts";
 import { accesses, follow, linearOf } from "./access.ts";
 import { cse } from "./cse.ts";
 import { expand, materialize } from "./expand.ts";
-import { type Fused, fuse, type Group, orderGroups } from "./fuse.ts";
+import { type Fused, fuse, type Group, MAX_BINDINGS, orderGroups } from "./fuse.ts";
 import { type MemoryPlan, planMemory } from "./memory.ts";
 import { simplify } from "./simplify.ts";
 
@@ -28,6 +30,9 @@ export interface CompilerOptions {
   budget: number;
   /** Most workgroups along one axis. */
   maxGroups: number;
+  tier: Tier;
+  /** How lanes are joined; default: what the tier says. Tests put a broken one here. */
+  join?: JoinLanes;
 }
 
 export interface Lowered {
@@ -175,13 +180,21 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
   const patches = new Map<StateUpdate, Node[]>();
   for (const u of graph.updates) patches.set(u, patchChain(u));
   const patchNodes = new Set([...patches.values()].flat());
-  const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes });
-  const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
-  const ctx: LowerContext = { fused, inPlace, maxGroups: options.maxGroups, label: options.label };
-  const live = groups.filter((g) =>
-    (fused.outputs.get(g) as readonly Value[]).some((v) => numel(v.shape) > 0),
-  );
-  const kernels = live.filter((g) => g.kind !== "patch" || g.elements > 0).map((g) => lower(g, ctx));
+  const attempt = (expected: ReadonlyMap<Value, Value>) => {
+    const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected });
+    const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
+    const { maxGroups, label, tier } = options;
+    const ctx: LowerContext = { fused, inPlace, maxGroups, label, tier, join: options.join ?? joinFor(tier) };
+    const live = groups.filter((g) =>
+      (fused.outputs.get(g) as readonly Value[]).some((v) => numel(v.shape) > 0),
+    );
+    const kernels = live.filter((g) => g.kind !== "patch" || g.elements > 0).map((g) => lower(g, ctx));
+    return { kernels, inPlace, copies };
+  };
+  let tried = attempt(off.has("inplace") ? new Map() : new Map(graph.updates.map((u) => [u.value, u.input])));
+  // Fusion counted on states in place; where one could not be, a kernel may bind too much: then count on none.
+  if (tried.kernels.some((k) => k.bindings.length > MAX_BINDINGS)) tried = attempt(new Map());
+  const { kernels, inPlace, copies } = tried;
   const outputs = new Set(graph.outputs);
   const temporary = (v: Value): boolean => v.node.op !== "input" && !outputs.has(v) && !inPlace.has(v);
   const steps = kernels.map((k) => ({
