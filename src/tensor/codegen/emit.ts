@@ -31,7 +31,7 @@ export const LANE: Affine = variable("lane", 4);
 function quadOf(e: Affine): Affine | null {
   let rest = e;
   const lane = e.terms.find((t) => t.atom.kind === "var" && t.atom.key === "lane");
-  if (!lane || lane.coef !== 1) return null;
+  if (lane?.coef !== 1) return null;
   rest = substitute(e, "lane", constantIndex(0));
   if (dependsOn(rest, "lane") || rest.constant % 4 !== 0 || rest.terms.some((t) => t.coef % 4 !== 0))
     return null;
