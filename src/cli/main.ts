@@ -27,6 +27,12 @@ const COMMANDS: readonly Command[] = [
     gpu: "wanted",
     load: () => import("./doctor.ts"),
   },
+  {
+    name: "ops",
+    summary: "list the ops with signature, derivative, lowering and what their tests cover",
+    gpu: "no",
+    load: () => import("./ops.ts"),
+  },
 ];
 
 /** Runs a command line; the exit code: 0 done, 1 failed, 2 not understood. */

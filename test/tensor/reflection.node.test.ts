@@ -16,7 +16,14 @@ import { allCases, forwardGraph, gradGraph, gradInputs } from "../helpers/opCase
 function kernels(): Map<string, Kernel> {
   const found = new Map<string, Kernel>();
   const lower = (graph: Graph, label: string): void => {
-    const options = { label, passesOff: [], bindingLimit: 128 << 20, budget: 2 ** 31, maxGroups: 65535 };
+    const options = {
+      label,
+      passesOff: [],
+      bindingLimit: 128 << 20,
+      budget: 2 ** 31,
+      maxGroups: 65535,
+      tier: "T0" as const,
+    };
     for (const k of lowerGraph(graph, options).kernels) if (!found.has(k.wgsl)) found.set(k.wgsl, k);
   };
   for (const c of allCases()) {
