@@ -28,12 +28,12 @@ const COMMANDS: readonly Command[] = [
     load: () => import("./doctor.ts"),
   },
   {
-<<<<<<< HEAD
     name: "ops",
     summary: "list the ops with signature, derivative, lowering and what their tests cover",
     gpu: "no",
     load: () => import("./ops.ts"),
-=======
+  },
+  {
     name: "experiment",
     summary: "train every arm of a preset from one base and measure Pass@k",
     gpu: "needed",
@@ -44,7 +44,6 @@ const COMMANDS: readonly Command[] = [
     summary: "make a preset's base policy from nothing",
     gpu: "needed",
     load: () => import("./pretrain.ts"),
->>>>>>> main
   },
 ];
 

@@ -16,7 +16,6 @@ import { allCases, forwardGraph, gradGraph, gradInputs } from "../helpers/opCase
 function kernels(): Map<string, Kernel> {
   const found = new Map<string, Kernel>();
   const lower = (graph: Graph, label: string): void => {
-<<<<<<< HEAD
     const options = {
       label,
       passesOff: [],
@@ -26,12 +25,6 @@ function kernels(): Map<string, Kernel> {
       tier: "T0" as const,
     };
     for (const k of lowerGraph(graph, options).kernels) if (!found.has(k.wgsl)) found.set(k.wgsl, k);
-=======
-    const options = { label, passesOff: [], bindingLimit: 128 << 20, budget: 2 ** 31, maxGroups: 65535 };
-    for (const k of lowerGraph(graph, { ...options, tier: "T0" }).kernels) {
-      if (!found.has(k.wgsl)) found.set(k.wgsl, k);
-    }
->>>>>>> main
   };
   for (const c of allCases()) {
     lower(forwardGraph(c), c.name);
