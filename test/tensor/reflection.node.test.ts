@@ -16,10 +16,15 @@ import { allCases, forwardGraph, gradGraph, gradInputs } from "../helpers/opCase
 function kernels(): Map<string, Kernel> {
   const found = new Map<string, Kernel>();
   const lower = (graph: Graph, label: string): void => {
-    const options = { label, passesOff: [], bindingLimit: 128 << 20, budget: 2 ** 31, maxGroups: 65535 };
-    for (const k of lowerGraph(graph, { ...options, tier: "T0" }).kernels) {
-      if (!found.has(k.wgsl)) found.set(k.wgsl, k);
-    }
+    const options = {
+      label,
+      passesOff: [],
+      bindingLimit: 128 << 20,
+      budget: 2 ** 31,
+      maxGroups: 65535,
+      tier: "T0" as const,
+    };
+    for (const k of lowerGraph(graph, options).kernels) if (!found.has(k.wgsl)) found.set(k.wgsl, k);
   };
   for (const c of allCases()) {
     lower(forwardGraph(c), c.name);

@@ -162,7 +162,8 @@ export class Emitter {
       return this.value(node.inputs[0], lowering.source(index, node.inputs[0], node.attrs), width);
     }
     if (node.op === "barrier" || node.op === "alias") return this.value(node.inputs[0], index, width);
-    if (node.op === "const") return this.k.constant(Number(node.attrs.value), v.dtype);
+    // Named, so that no expression is constant in WGSL's sense: x % 0u and 1.0 / 0.0 would not compile.
+    if (node.op === "const") return this.k.name("c", this.k.constant(Number(node.attrs.value), v.dtype));
     if (node.op === "iota") {
       const e = index[node.attrs.axis as number];
       if (width === 1) return this.k.name("v", this.index(e));
