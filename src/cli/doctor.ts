@@ -11,7 +11,7 @@ const FLAGS = {
   help: { kind: "flag", help: "print this help" },
 } as const;
 
-const PACKAGES = ["webgpu", "@sparticuz/chromium", "wgsl_reflect"];
+const PACKAGES = ["webgpu", "@sparticuz/chromium"];
 
 /** Runs the command: exit code 0 where a device could be made, 1 where not. */
 export async function run(argv: readonly string[]): Promise<number> {

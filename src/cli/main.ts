@@ -28,6 +28,12 @@ const COMMANDS: readonly Command[] = [
     load: () => import("./doctor.ts"),
   },
   {
+    name: "ops",
+    summary: "list the ops with signature, derivative, lowering and what their tests cover",
+    gpu: "no",
+    load: () => import("./ops.ts"),
+  },
+  {
     name: "experiment",
     summary: "train every arm of a preset from one base and measure Pass@k",
     gpu: "needed",

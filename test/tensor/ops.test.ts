@@ -110,6 +110,15 @@ describe("T0", () => {
     }
   });
 
+  test("constants never make an expression that WGSL refuses to compile", async () => {
+    const x = tensor([3, 5, 7], { dtype: "u32" });
+    expect([...(await ops.rem(x, 0).data())]).toEqual([0, 0, 0]);
+    expect([...(await ops.div(x, 0).data())]).toEqual([3, 5, 7]);
+    expect([...(await ops.sub(ops.full([3], 0, "u32"), ops.mul(x, 0)).data())]).toEqual([0, 0, 0]);
+    expect((await ops.log(ops.full([3], 0)).data()).length).toBe(3);
+    x.dispose();
+  });
+
   test("a map over more than 65,535 workgroups", async () => {
     const n = 65536 * 64 + 1;
     const data = new Float32Array(n);

@@ -5,8 +5,9 @@ import { interpret } from "../../src/tensor/interpreter.ts";
 import { type NDArray, ndarray } from "../../src/tensor/ndarray.ts";
 import type { OpDef } from "../../src/tensor/opdef.ts";
 import { opGaps } from "../../src/tensor/ops/coverage.ts";
-import * as files from "../../src/tensor/ops/index.ts";
+import { ops } from "../../src/tensor/ops/index.ts";
 import { allOps } from "../../src/tensor/ops/table.ts";
+import { sameShape } from "../../src/tensor/shape.ts";
 import {
   allCases,
   compare,
@@ -25,7 +26,7 @@ test("every op states what it must, and its cases leave no gap", () => {
 
 test("every op that users call is in the table", () => {
   const known = new Set<OpDef>(allOps());
-  for (const [name, f] of Object.entries(files.ops)) {
+  for (const [name, f] of Object.entries(ops)) {
     const { op } = f as { op?: OpDef };
     if (op) expect(known.has(op), name).toBe(true);
   }
@@ -71,27 +72,49 @@ function differences(
 
 const differentiable = allOps().filter((op) => op.cases.some((test) => gradInputs({ op, test }).length > 0));
 
-test.each(differentiable.map((op) => op.name))("vjp of %s against central differences", (name) => {
-  for (const c of allCases().filter((x) => x.op.name === name)) {
-    const rng = rngOf(c.index);
-    const inputs = drawInputs(c.test.inputs, rng);
-    const built = gradGraph(c);
-    const cotangents = built.cotangents.flatMap((t) => drawInputs([t], rng));
-    const grads = interpret(built.graph, [...inputs, ...cotangents], built.graph.outputs);
-    gradInputs(c).forEach((which, k) => {
-      const grad = built.outputs[k] < 0 ? ndarray(inputs[which].shape, "f32") : grads[built.outputs[k]];
-      expect(grad.shape, c.name).toEqual(inputs[which].shape);
-      const size = grad.data.length;
-      const at =
-        size <= PROBES
-          ? Array.from({ length: size }, (_, i) => i)
-          : Array.from({ length: PROBES }, () => rng.int(size));
-      const want = ndarray([at.length], "f32", differences(c, inputs, cotangents, which, at));
-      const got = at.map((i) => grad.data[i]);
-      const d = compare(got, want, { relative: 1e-6, floor: 1e-2, absolute: 1e-9 });
-      expect(d.worst, `${describeDifference(`${c.name}, input ${which}`, d)}; ${repeat}`).toBeLessThanOrEqual(
-        1,
-      );
-    });
-  }
-});
+/** Compares the gradients of a case with central differences: what is wrong with each checked input, or null. */
+function vjpComplaints(c: NamedCase): (string | null)[] {
+  const rng = rngOf(c.index);
+  const inputs = drawInputs(c.test.inputs, rng);
+  const built = gradGraph(c);
+  const cotangents = built.cotangents.flatMap((t) => drawInputs([t], rng));
+  const grads = interpret(built.graph, [...inputs, ...cotangents], built.graph.outputs);
+  return gradInputs(c).map((which, k) => {
+    const grad = built.outputs[k] < 0 ? ndarray(inputs[which].shape, "f32") : grads[built.outputs[k]];
+    if (!sameShape(grad.shape, inputs[which].shape)) return `${c.name}: shape ${grad.shape}`;
+    const size = grad.data.length;
+    const all = Array.from({ length: size }, (_, i) => i);
+    const at = size <= PROBES ? all : Array.from({ length: PROBES }, () => rng.int(size));
+    const want = ndarray([at.length], "f32", differences(c, inputs, cotangents, which, at));
+    const got = at.map((i) => grad.data[i]);
+    const d = compare(got, want, { relative: 1e-6, floor: 1e-2, absolute: 1e-9 });
+    return d.worst <= 1 ? null : `${describeDifference(`${c.name}, input ${which}`, d)}; ${repeat}`;
+  });
+}
+
+const casesOf = (op: OpDef): NamedCase[] => allCases().filter((c) => c.op === op);
+
+test.each(differentiable.map((op) => [op.name, op] as const))(
+  "vjp of %s against central differences",
+  (_name, op) => {
+    for (const c of casesOf(op)) for (const complaint of vjpComplaints(c)) expect(complaint).toBeNull();
+  },
+);
+
+/** Ops whose derivative is 0 everywhere: scaling it changes nothing. */
+const FLAT = ["sign"];
+
+test.each(differentiable.map((op) => [op.name, op] as const))(
+  "a vjp of %s that is 1 % too large is found",
+  (name, op) => {
+    const own = op.vjp;
+    const scaled: OpDef["vjp"] = (ctx) => (own?.(ctx) ?? []).map((d) => d && ops.mul(d, 1.01));
+    try {
+      Object.assign(op, { vjp: scaled });
+      const found = casesOf(op).some((c) => vjpComplaints(c).some((complaint) => complaint !== null));
+      expect(found).toBe(!FLAT.includes(name));
+    } finally {
+      Object.assign(op, { vjp: own });
+    }
+  },
+);
