@@ -8,6 +8,7 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { planLaunch } from "./src/cli/launch.ts";
 import { softwareChromium } from "./src/cli/software.ts";
+import { browserCommands } from "./test/helpers/browserCommands.ts";
 import { TotalsReporter } from "./test/helpers/totalsReporter.ts";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -37,7 +38,9 @@ async function browser() {
 
 /** Debug flags of this process, handed on to the tests wherever they run. */
 function flagVariables(): Record<string, string> {
-  const names = ["DEBUG", "NAN", "NAYSAY_TIER", "NAYSAY_PASSES_OFF", "NAYSAY_TOGGLES"];
+  const flags = ["DEBUG", "NAN", "NAYSAY_TIER", "NAYSAY_PASSES_OFF", "NAYSAY_TOGGLES"];
+  // Seed of the tests' random inputs, how many random graphs, and the seed of one.
+  const names = [...flags, "NAYSAY_SEED", "NAYSAY_GRAPHS", "NAYSAY_GRAPH"];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
@@ -94,6 +97,7 @@ export default defineConfig(async () => {
               enabled: true,
               headless: true,
               screenshotFailures: false,
+              commands: browserCommands,
               provider: playwright({ launchOptions: await browser() }),
               instances: [{ browser: "chromium" as const }],
             },

@@ -1,19 +1,17 @@
 /** `naysay doctor`: who computes here, at which tier, why not higher; or what to do where nobody does. */
 
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import { type AdapterReport, requestAdapter, requestDevice } from "../tensor/device.ts";
 import { NaysayError } from "../tensor/errors.ts";
 import { CORE_LIMITS, TIERS } from "../tensor/tiers.ts";
 import { argHelp, readArgs } from "./args.ts";
+import { packageVersion } from "./packageVersion.ts";
 
 const FLAGS = {
   json: { kind: "flag", help: "print one JSON object" },
   help: { kind: "flag", help: "print this help" },
 } as const;
 
-const PACKAGES = ["webgpu", "@sparticuz/chromium", "wgsl_reflect"];
+const PACKAGES = ["webgpu", "@sparticuz/chromium"];
 
 /** Runs the command: exit code 0 where a device could be made, 1 where not. */
 export async function run(argv: readonly string[]): Promise<number> {
@@ -70,22 +68,4 @@ function asText(data: object, indent = ""): string {
       return `${indent}${key}: ${value ?? "none"}`;
     })
     .join("\n");
-}
-
-/** Installed version of a package, or `null`. Reads its file: not every package exports its package.json. */
-function packageVersion(name: string): string | null {
-  try {
-    let folder = dirname(createRequire(import.meta.url).resolve(name));
-    for (; folder !== dirname(folder); folder = dirname(folder)) {
-      try {
-        const data = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-        if (data.name === name) return data.version;
-      } catch {
-        // No package.json in this folder: look further up.
-      }
-    }
-  } catch {
-    // Not installed.
-  }
-  return null;
 }

@@ -27,6 +27,24 @@ const COMMANDS: readonly Command[] = [
     gpu: "wanted",
     load: () => import("./doctor.ts"),
   },
+  {
+    name: "ops",
+    summary: "list the ops with signature, derivative, lowering and what their tests cover",
+    gpu: "no",
+    load: () => import("./ops.ts"),
+  },
+  {
+    name: "experiment",
+    summary: "train every arm of a preset from one base and measure Pass@k",
+    gpu: "needed",
+    load: () => import("./experiment.ts"),
+  },
+  {
+    name: "pretrain",
+    summary: "make a preset's base policy from nothing",
+    gpu: "needed",
+    load: () => import("./pretrain.ts"),
+  },
 ];
 
 /** Runs a command line; the exit code: 0 done, 1 failed, 2 not understood. */

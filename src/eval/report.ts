@@ -138,7 +138,7 @@ export function renderReport(summary: Summary, rows: readonly MetricsRow[]): str
   const training = [
     { key: "reward", title: "Training reward", yLabel: "mean reward" },
     { key: "entropy", title: "Entropy of the policy", yLabel: "nats per token" },
-    { key: "gradNorm", title: "Gradient norm", yLabel: "before clipping" },
+    { key: "grad_norm", title: "Gradient norm", yLabel: "before clipping" },
   ];
   const charts = training.map(({ key, title, yLabel }) => {
     const series = metricSeries(arms, rows, key);

@@ -25,6 +25,8 @@ export interface ArmSummary {
   rolloutTokens: number;
   trainSeconds: number;
   rolloutSeconds: number;
+  /** Drawing and judging the held-out samples. */
+  evaluationSeconds?: number;
   weightsSha256: string;
 }
 
@@ -41,12 +43,13 @@ export interface Summary {
   versions?: Record<string, string>;
 }
 
-/** One update of one arm; more keys may stand beside these. */
+/** One step of one arm; names as in TRL, more keys may stand beside these. */
 export interface MetricsRow {
   arm: string;
+  /** Rollouts so far: the x of charts. */
   update: number;
   reward?: number;
   entropy?: number;
-  gradNorm?: number;
+  grad_norm?: number | null;
   [key: string]: unknown;
 }

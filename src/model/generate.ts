@@ -14,9 +14,9 @@ import { tensor, zeros } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { ops } from "../tensor/ops/index.ts";
 import { type Seed, Stream, seedWords, streamKey } from "../tensor/random.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { forEachTensor, type Tensor } from "../tensor/tensor.ts";
 import { checkRequest, type GenerateOptions, type GenerateRequest } from "./generateOptions.ts";
-import { bucketLength, packRows } from "./sequences.ts";
+import { bucketLength, packRows, type TokenRows } from "./sequences.ts";
 import { causalPass, type Parameters, type Transformer } from "./transformer.ts";
 
 export type { GenerateOptions } from "./generateOptions.ts";
@@ -38,12 +38,15 @@ export interface Generated {
 
 /** What sampling needs at every step; all data. */
 interface Draw {
-  temperature: number;
-  topK: HostScalar;
-  topP: number;
+  /** [] each: tensors, because the sampling kernel reads memory. */
+  temperature: Tensor;
+  topK: Tensor;
+  topP: Tensor;
   eos: HostScalar;
   pad: HostScalar;
   rollout: HostScalar;
+  /** Columns of the prompts. */
+  promptLength: HostScalar;
   key: readonly HostScalar[];
 }
 
@@ -77,10 +80,11 @@ interface Prefilled {
   logits: Tensor;
 }
 
+/** The same inside a compiled function, where numbers are scalar tensors. */
 type Traced<T> = { readonly [K in keyof T]: T[K] extends readonly HostScalar[] ? readonly Tensor[] : Tensor };
 
 export interface GeneratorOptions {
-  /** Rows that decode together; the last chunk is padded. Default 256. */
+  /** Most rows that decode together (fewer, a power of two, where fewer are asked for). Default 256. */
   rows?: number;
 }
 
@@ -144,74 +148,53 @@ export class Generator {
     prompts: readonly ArrayLike<number>[],
     request: GenerateRequest,
   ): Promise<Generated> {
-    const { numGenerations, maxCompletionLength, padTokenId } = request;
+    const { numGenerations, maxCompletionLength: width, padTokenId } = request;
     const total = prompts.length * numGenerations;
-    const result = {
-      tokens: new Uint32Array(total * maxCompletionLength).fill(padTokenId),
-      logProbs: new Float32Array(total * maxCompletionLength),
-    };
+    const tokens = new Uint32Array(total * width);
+    const logProbs = new Float32Array(total * width);
     const promptLength = request.promptLength ?? bucketLength(Math.max(...prompts.map((p) => p.length)));
-    const draw = drawArguments(request);
+    // A power of two where fewer rows are asked for than decode together.
+    const rows = Math.min(this.rows, 1 << (32 - Math.clz32(total - 1)));
     // Whole prompts in a chunk where a prompt's samples fit; else one prompt at a time, in several chunks.
-    const perChunk = Math.max(1, Math.min(Math.floor(this.rows / numGenerations), prompts.length));
-    for (let first = 0; first < prompts.length; first += perChunk) {
-      const chunk = Array.from(
-        { length: perChunk },
-        (_, i) => prompts[Math.min(first + i, prompts.length - 1)],
-      );
-      const count = Math.min(perChunk, prompts.length - first);
-      const packed = packRows(
-        chunk,
-        chunk.map(() => []),
-        { promptLength, completionLength: 0, padTokenId },
-      );
-      using tokens = tensor(packed.tokens, { shape: [perChunk, promptLength], dtype: "u32" });
-      using start = tensor(packed.starts, { dtype: "u32" });
-      const prefilled = this.prefill(params, tokens, start);
-      try {
-        for (let from = 0; from < count * numGenerations; from += this.rows) {
-          const used = Math.min(this.rows, count * numGenerations - from);
-          const row = (i: number): number => from + Math.min(i, used - 1);
-          const column = (f: (row: number) => number): Tensor =>
-            tensor(
-              Uint32Array.from({ length: this.rows }, (_, i) => f(row(i))),
-              { dtype: "u32" },
-            );
-          const local = (r: number): number => Math.floor(r / numGenerations);
-          const ids: RowIds = {
-            source: column(local),
-            start: column((r) => packed.starts[local(r)]),
-            prompt: column((r) => request.promptIds[first + local(r)]),
-            sample: column((r) => request.firstSample + (r % numGenerations)),
-          };
-          const state = this.stateFor(promptLength, maxCompletionLength);
-          try {
-            this.begin(state, prefilled, ids, draw);
-            await this.decodeAll(state, params, ids, draw, maxCompletionLength, request.signal);
-            const [t, l] = await Promise.all([state.tokens.data(), state.logProbs.data()]);
-            const at = (first * numGenerations + from) * maxCompletionLength;
-            result.tokens.set(t.subarray(0, used * maxCompletionLength), at);
-            result.logProbs.set(l.subarray(0, used * maxCompletionLength), at);
-          } finally {
-            for (const x of Object.values(ids) as Tensor[]) x.dispose();
+    const perChunk = Math.max(1, Math.min(Math.floor(rows / numGenerations), prompts.length));
+    const draw = drawArguments(request, promptLength);
+    try {
+      for (let first = 0; first < prompts.length; first += perChunk) {
+        const count = Math.min(perChunk, prompts.length - first);
+        const chunk = Array.from({ length: perChunk }, (_, i) => prompts[first + Math.min(i, count - 1)]);
+        const empty = chunk.map(() => []);
+        const packed = packRows(chunk, empty, { promptLength, completionLength: 0, padTokenId });
+        const prefilled = this.prefillChunk(params, packed);
+        try {
+          for (let from = 0; from < count * numGenerations; from += rows) {
+            const used = Math.min(rows, count * numGenerations - from);
+            const ids = rowIds(request, packed, first, from, used, rows);
+            const state = this.stateFor(rows, promptLength, width);
+            try {
+              this.begin(state, prefilled, ids, draw);
+              await this.decodeAll(state, params, ids, draw, width, request.signal);
+              const [t, l] = await Promise.all([state.tokens.data(), state.logProbs.data()]);
+              const at = (first * numGenerations + from) * width;
+              tokens.set(t.subarray(0, used * width), at);
+              logProbs.set(l.subarray(0, used * width), at);
+            } finally {
+              disposeAll(ids);
+            }
           }
+        } finally {
+          disposeAll(prefilled);
         }
-      } finally {
-        disposePrefilled(prefilled);
       }
+    } finally {
+      disposeAll(draw);
     }
-    return {
-      rows: total,
-      numGenerations,
-      maxCompletionLength,
-      ...result,
-      ...endings(result.tokens, total, request),
-    };
+    const ends = endings(tokens, total, request);
+    return { rows: total, numGenerations, maxCompletionLength: width, tokens, logProbs, ...ends };
   }
 
   /** Releases the states and programs. */
   dispose(): void {
-    for (const state of this.states.values()) disposeState(state);
+    for (const state of this.states.values()) disposeAll(state);
     this.states.clear();
     this.prefill.dispose();
     this.begin.dispose();
@@ -234,17 +217,25 @@ export class Generator {
     }
   }
 
-  private stateFor(promptLength: number, completionLength: number): RowState {
-    const key = `${promptLength}+${completionLength}`;
+  private prefillChunk(params: Parameters, packed: TokenRows): Prefilled {
+    using tokens = tensor(packed.tokens, { shape: [packed.rows, packed.promptLength], dtype: "u32" });
+    using start = tensor(packed.starts, { dtype: "u32" });
+    return this.prefill(params, tokens, start);
+  }
+
+  private stateFor(rows: number, promptLength: number, completionLength: number): RowState {
+    const key = `${rows}:${promptLength}+${completionLength}`;
     const known = this.states.get(key);
     if (known) return known;
     const { numLayers, numKeyValueHeads, headDim } = this.model.config;
-    const shape = [this.rows, numKeyValueHeads, promptLength + completionLength - 1, headDim];
+    // The last token is never run; the columns are rounded up so that rows of scores are whole vectors.
+    const span = Math.ceil((promptLength + completionLength - 1) / 4) * 4;
+    const shape = [rows, numKeyValueHeads, span, headDim];
     const state: RowState = {
       cache: Array.from({ length: numLayers }, () => ({ keys: zeros(shape), values: zeros(shape) })),
-      tokens: zeros([this.rows, completionLength], "u32"),
-      logProbs: zeros([this.rows, completionLength]),
-      finished: zeros([this.rows], "u32"),
+      tokens: zeros([rows, completionLength], "u32"),
+      logProbs: zeros([rows, completionLength]),
+      finished: zeros([rows], "u32"),
     };
     this.states.set(key, state);
     return state;
@@ -254,29 +245,44 @@ export class Generator {
 /** Steps that may wait in the queue. */
 const STEPS_AHEAD = 8;
 
-function disposePrefilled(p: Prefilled): void {
-  p.logits.dispose();
-  for (const { keys, values } of p.cache) {
-    keys.dispose();
-    values.dispose();
-  }
+function disposeAll(tree: unknown): void {
+  forEachTensor(tree, (t) => t.dispose());
 }
 
-function disposeState(s: RowState): void {
-  disposePrefilled({ cache: s.cache, logits: s.finished });
-  s.tokens.dispose();
-  s.logProbs.dispose();
+/** What `used` rows from `from` on are, the last repeated up to `rows`. */
+function rowIds(
+  request: GenerateRequest,
+  packed: TokenRows,
+  firstPrompt: number,
+  from: number,
+  used: number,
+  rows: number,
+): RowIds {
+  const column = (f: (prompt: number, sample: number) => number): Tensor => {
+    const values = Uint32Array.from({ length: rows }, (_, i) => {
+      const r = from + Math.min(i, used - 1);
+      return f(Math.floor(r / request.numGenerations), r % request.numGenerations);
+    });
+    return tensor(values, { dtype: "u32" });
+  };
+  return {
+    source: column((prompt) => prompt),
+    start: column((prompt) => packed.starts[prompt]),
+    prompt: column((prompt) => request.promptIds[firstPrompt + prompt]),
+    sample: column((_, sample) => request.firstSample + sample),
+  };
 }
 
-function drawArguments(request: GenerateRequest): Draw {
+function drawArguments(request: GenerateRequest, promptLength: number): Draw {
   const key: Seed = streamKey(seedWords(request.seed), request.stream ?? Stream.rollout);
   return {
-    temperature: request.temperature,
-    topK: u32(request.topK),
-    topP: request.topP,
+    temperature: tensor(request.temperature),
+    topK: tensor(request.topK, { dtype: "u32" }),
+    topP: tensor(request.topP),
     eos: u32(request.eosTokenId ?? 0xffffffff),
     pad: u32(request.padTokenId),
     rollout: u32(request.rollout),
+    promptLength: u32(promptLength),
     key: key.map(u32),
   };
 }
@@ -336,9 +342,10 @@ function decode(
   draw: Draw,
   step: Tensor,
 ): undefined {
-  const [rows, completionLength] = state.tokens.shape;
+  const [rows] = state.tokens.shape;
   const span = state.cache[0].keys.shape[2]; // S
-  const slot = ops.add(step, span - completionLength); // P + step - 1, column of the token that is run
+  const { promptLength } = draw as unknown as Traced<Draw>;
+  const slot = ops.sub(ops.add(step, promptLength), 1); // P + step - 1, column of the token that is run
   const seen = ops.iota([rows, 1, 1, 1, span], 4);
   const begun = ops.ge(seen, ops.reshape(ids.start, [rows, 1, 1, 1, 1]));
   const hidden = model.run(params, ops.sliceAt(state.tokens, ops.sub(step, 1), 1, 1), {
@@ -358,7 +365,7 @@ function decode(
 
 /** Draws token `step` of every row from `logits` [R, V]; finished rows get padding. */
 function drawToken(state: RowState, logits: Tensor, ids: RowIds, given: Draw, step: Tensor): void {
-  const draw = given as unknown as Traced<Draw>; // numbers are scalar tensors inside a compiled function
+  const draw = given as unknown as Traced<Draw>;
   const [rows] = logits.shape;
   const bits = ops.randomBits([draw.rollout, ids.prompt, ids.sample, step], draw.key);
   const { token, logProb } = ops.sample(

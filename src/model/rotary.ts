@@ -7,39 +7,39 @@ import { cos, pow, sin } from "../tensor/math.ts";
 import { ops } from "../tensor/ops/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-/** Cosines and signed sines, each [maxPositions, D]: `rotated = x * cos + swapHalves(x) * sin`. */
-export function rotaryTables(
-  maxPositions: number,
-  headDim: number,
-  theta: number,
-): { cos: Float32Array; sin: Float32Array } {
+/**
+ * Cosines, then signed sines, of each position: [maxPositions, 2 D], so that one lookup gives both. With them,
+ * `rotated = x * cos + swapHalves(x) * sin`.
+ */
+export function rotaryTable(maxPositions: number, headDim: number, theta: number): Float32Array {
   const half = headDim / 2;
-  const tables = {
-    cos: new Float32Array(maxPositions * headDim),
-    sin: new Float32Array(maxPositions * headDim),
-  };
+  const table = new Float32Array(maxPositions * 2 * headDim);
   for (let i = 0; i < half; i++) {
     const frequency = pow(theta, (-2 * i) / headDim);
     for (let p = 0; p < maxPositions; p++) {
-      const [a, b] = [p * headDim + i, p * headDim + half + i];
-      tables.cos[a] = tables.cos[b] = cos(p * frequency);
-      tables.sin[b] = sin(p * frequency);
-      tables.sin[a] = -tables.sin[b];
+      const at = p * 2 * headDim + i;
+      table[at] = table[at + half] = cos(p * frequency);
+      table[at + headDim + half] = sin(p * frequency);
+      table[at + headDim] = -table[at + headDim + half];
     }
   }
-  return tables;
+  return table;
 }
 
-/** `x` [..., D] rotated by `cos` and `sin`, which broadcast to it. */
-export function rotate(x: Tensor, cosines: Tensor, sines: Tensor): Tensor {
-  const axis = x.shape.length - 1;
-  const d = x.shape[axis];
-  const cut = (from: number, to: number): Tensor =>
-    ops.slice(
-      x,
-      x.shape.map((_, i) => (i === axis ? from : 0)),
-      x.shape.map((s, i) => (i === axis ? to : s)),
-    );
-  const swapped = ops.concat([cut(d / 2, d), cut(0, d / 2)], axis);
-  return ops.add(ops.mul(x, cosines), ops.mul(swapped, sines));
+/** Elements `from` to `to` of the last axis. */
+function cut(x: Tensor, from: number, to: number): Tensor {
+  const last = x.shape.length - 1;
+  const start = x.shape.map((_, i) => (i === last ? from : 0));
+  return ops.slice(
+    x,
+    start,
+    x.shape.map((size, i) => (i === last ? to : size)),
+  );
+}
+
+/** `x` [..., D] rotated by rows of the table, [..., 2 D], which broadcast to it. */
+export function rotate(x: Tensor, angles: Tensor): Tensor {
+  const d = x.shape[x.shape.length - 1];
+  const swapped = ops.concat([cut(x, d / 2, d), cut(x, 0, d / 2)], -1);
+  return ops.add(ops.mul(x, cut(angles, 0, d)), ops.mul(swapped, cut(angles, d, 2 * d)));
 }

@@ -65,8 +65,8 @@ export function tokenLogProbs(
 
 export interface HostScores {
   /** [rows, completionLength], nats; meaningless where the completion is padding. */
-  logProbs: Float32Array | Float64Array;
-  entropy: Float32Array | Float64Array;
+  logProbs: Float64Array;
+  entropy: Float64Array;
 }
 
 type ScoreProgram = Compiled<[Parameters, Tensor, Tensor, number, number], Scored>;
@@ -102,8 +102,8 @@ export class Scorer {
       );
     }
     const width = batch.completionLength;
-    const logProbs: number[] = [];
-    const entropy: number[] = [];
+    const logProbs = new Float64Array(batch.rows * width);
+    const entropy = new Float64Array(batch.rows * width);
     for (let first = 0; first < batch.rows; first += this.rows) {
       const part = takeRows(
         batch,
@@ -114,14 +114,12 @@ export class Scorer {
       const scored = this.program(params, tokens, start, batch.promptLength, temperature);
       const count = Math.min(this.rows, batch.rows - first) * width;
       const [l, e] = await Promise.all([scored.logProbs.data(), scored.entropy.data()]);
-      for (let i = 0; i < count; i++) {
-        logProbs.push(l[i]);
-        entropy.push(e[i]);
-      }
+      logProbs.set(l.subarray(0, count), first * width);
+      entropy.set(e.subarray(0, count), first * width);
       scored.logProbs.dispose();
       scored.entropy.dispose();
     }
-    return { logProbs: Float64Array.from(logProbs), entropy: Float64Array.from(entropy) };
+    return { logProbs, entropy };
   }
 
   dispose(): void {

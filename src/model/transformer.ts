@@ -22,7 +22,7 @@ import {
   modelParts,
   type NormPart,
 } from "./parameters.ts";
-import { rotaryTables, rotate } from "./rotary.ts";
+import { rotaryTable, rotate } from "./rotary.ts";
 
 /** Tensors by parameter name: `FlatTensors.tensors`, or the traced ones of an argument. */
 export type Parameters = Readonly<Record<string, Tensor>>;
@@ -51,16 +51,16 @@ export interface HiddenOptions {
 export class Transformer {
   readonly config: ModelConfig;
   readonly parts: ModelParts;
-  private readonly rotary: { cos: Tensor; sin: Tensor } | null = null;
+  /** [maxPositions, 2 D]. */
+  private readonly rotary: Tensor | null = null;
 
-  /** Needs a backend: the tables of rotary positions live on it until `dispose()`. */
+  /** Needs a backend: the table of rotary positions lives on it until `dispose()`. */
   constructor(config: ModelConfig) {
     this.config = config;
     this.parts = modelParts(config);
     if (config.positions === "rope") {
-      const shape = [config.maxPositions, config.headDim];
-      const tables = rotaryTables(config.maxPositions, config.headDim, config.ropeTheta);
-      this.rotary = { cos: tensor(tables.cos, { shape }), sin: tensor(tables.sin, { shape }) };
+      const table = rotaryTable(config.maxPositions, config.headDim, config.ropeTheta);
+      this.rotary = tensor(table, { shape: [config.maxPositions, 2 * config.headDim] });
     }
   }
 
@@ -99,8 +99,7 @@ export class Transformer {
   }
 
   dispose(): void {
-    this.rotary?.cos.dispose();
-    this.rotary?.sin.dispose();
+    this.rotary?.dispose();
   }
 
   private parameter(params: Parameters, name: string): Tensor {
@@ -112,29 +111,14 @@ export class Transformer {
     return t;
   }
 
-  /** Rows of the rotary tables at the positions, [B or 1, T, 1, 1, D]. */
-  private angles(positions: Tensor): { cos: Tensor; sin: Tensor } | null {
+  /** Rows of the rotary table at the positions, [B or 1, T, 1, 1, 2 D]. */
+  private angles(positions: Tensor): Tensor | null {
     if (!this.rotary) return null;
-    const shape = [
-      positions.shape.length === 2 ? positions.shape[0] : 1,
-      positions.shape.at(-1) as number,
-      1,
-      1,
-      -1,
-    ];
-    return {
-      cos: ops.reshape(ops.take(this.rotary.cos, positions), shape),
-      sin: ops.reshape(ops.take(this.rotary.sin, positions), shape),
-    };
+    const rows = positions.shape.length === 2 ? positions.shape[0] : 1;
+    return ops.reshape(ops.take(this.rotary, positions), [rows, positions.shape.at(-1) as number, 1, 1, -1]);
   }
 
-  private layer(
-    params: Parameters,
-    index: number,
-    x: Tensor,
-    angles: { cos: Tensor; sin: Tensor } | null,
-    pass: Pass,
-  ): Tensor {
+  private layer(params: Parameters, index: number, x: Tensor, angles: Tensor | null, pass: Pass): Tensor {
     const parts = this.parts.layers[index];
     const attended = this.attention(params, index, this.norm(params, parts.attentionNorm, x), angles, pass);
     const y = ops.add(x, attended);
@@ -180,13 +164,7 @@ export class Transformer {
   }
 
   /** Grouped-query attention: the G heads that share keys are rows of one product, so keys are never repeated. */
-  private attention(
-    params: Parameters,
-    index: number,
-    x: Tensor,
-    angles: { cos: Tensor; sin: Tensor } | null,
-    pass: Pass,
-  ): Tensor {
+  private attention(params: Parameters, index: number, x: Tensor, angles: Tensor | null, pass: Pass): Tensor {
     const { numKeyValueHeads: kv, headDim: d, normEps } = this.config;
     const parts = this.parts.layers[index];
     const [b, t] = x.shape;
@@ -195,8 +173,8 @@ export class Transformer {
     if (parts.queryNorm) q = ops.rmsNorm(q, this.parameter(params, parts.queryNorm.weight), normEps);
     if (parts.keyNorm) k = ops.rmsNorm(k, this.parameter(params, parts.keyNorm.weight), normEps);
     if (angles) {
-      q = rotate(q, angles.cos, angles.sin);
-      k = rotate(k, angles.cos, angles.sin);
+      q = rotate(q, angles);
+      k = rotate(k, angles);
     }
     const headsFirst = (y: Tensor): Tensor => ops.permute(ops.reshape(y, [b, t, kv, d]), [0, 2, 1, 3]); // [B, KV, T, D]
     const own = { keys: headsFirst(k), values: headsFirst(v) };

@@ -28,6 +28,9 @@ export interface OpCase {
   gradInputs?: readonly number[];
 }
 
+/** Kinds of case that every op has: odd sizes, an empty input, inputs of one element, a call that is refused. */
+export type CaseKind = "odd" | "empty" | "one" | "bad";
+
 /** A call that must be refused before any GPU work. */
 export interface BadCase {
   inputs: readonly CaseInput[];
@@ -36,9 +39,13 @@ export interface BadCase {
 }
 
 export interface Tolerance {
-  /** Largest |got - want| / (1e-6 scale + |want|) accepted in f32, forward. Default 2e-6. */
+  /** Largest |got - want| / (1e-6 scale + |want|) accepted in f32, forward; the scale is the largest |want|. Default 2e-6. */
   forward?: number;
-  /** The same for gradients against central differences of the float64 reference. Default 2e-4. */
+  /** Absolute error accepted beside it, where WGSL promises no better: forward, and times the cotangent's scale in gradients. */
+  absolute?: number;
+  /** For sums, whose terms may cancel: |want| above is the reference's result for the absolute values of the inputs. */
+  ofMagnitudes?: boolean;
+  /** Largest |got - want| / (0.01 scale + |want|) of f32 gradients against the float64 reference's. Default 2e-4. */
   gradient?: number;
   /** Why it is looser than the default: required where it is. */
   reason?: string;
@@ -117,7 +124,11 @@ export interface OpDef {
   readonly lowering: Lowering;
   readonly cases: readonly OpCase[];
   readonly bad?: readonly BadCase[];
+  /** Why a kind of case is missing: required where it is. */
+  readonly noCase?: Readonly<Partial<Record<CaseKind, string>>>;
   readonly tolerance?: Tolerance;
+  /** Whether rounding may decide an element of the results: tests leave it out. */
+  unstable?(inputs: readonly NDArray[], attrs: Attrs): (result: number, at: number) => boolean;
   cost?(inputs: readonly ValueType[], outputs: readonly ValueType[], attrs: Attrs): Cost;
   /** Sizes for the benchmark. */
   readonly perf?: readonly OpCase[];

@@ -27,7 +27,7 @@ const summary = (names: string[]): Summary => ({
 
 const rows = (names: string[]): MetricsRow[] =>
   names.flatMap((name) =>
-    [1, 2, 3].map((update) => ({ arm: name, update, reward: update / 4, entropy: 1, gradNorm: 2 })),
+    [1, 2, 3].map((update) => ({ arm: name, update, reward: update / 4, entropy: 1, grad_norm: 2 })),
   );
 
 test("holds the arms, the numbers, the charts and how it was made", () => {

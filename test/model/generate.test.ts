@@ -5,6 +5,7 @@ import { initializeParameters } from "../../src/model/parameters.ts";
 import { Scorer } from "../../src/model/scoring.ts";
 import { packRows } from "../../src/model/sequences.ts";
 import { Transformer } from "../../src/model/transformer.ts";
+import { backend } from "../../src/tensor/backend.ts";
 import { type TestBackend, useBackend } from "../helpers/backend.ts";
 
 let on: TestBackend;
@@ -92,6 +93,20 @@ describe.each([
       all.tokens,
     );
   });
+});
+
+test("what a rollout takes is given back; fewer rows take fewer", async () => {
+  const { params, generator } = setUp(rope, 64);
+  const run = (n: number): Promise<Generated> =>
+    generator.generate(params, prompts, { ...base, numGenerations: n });
+  await run(16);
+  const { liveBytes } = backend().memory();
+  await run(16);
+  await run(13);
+  expect(backend().memory().liveBytes).toBe(liveBytes);
+  expect(generator.programs).toBe(3);
+  expect(rowsOf(await run(3))).toEqual(rowsOf(await run(16)).filter((_, r) => r % 16 < 3));
+  expect(generator.programs).toBe(5); // begin and decode of 16 rows
 });
 
 test("rows end at EOS and stay padded", async () => {

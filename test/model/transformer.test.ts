@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { type ModelConfig, modelConfig } from "../../src/model/config.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
-import { rotaryTables, rotate } from "../../src/model/rotary.ts";
+import { rotaryTable, rotate } from "../../src/model/rotary.ts";
 import { tokenLogProbs } from "../../src/model/scoring.ts";
 import { type Parameters, Transformer } from "../../src/model/transformer.ts";
 import { grad } from "../../src/tensor/autodiff.ts";
@@ -109,9 +109,8 @@ test("grouped-query attention is attention with repeated keys and values", async
 });
 
 test("rotated products depend on the distance alone; learned positions on the place", async () => {
-  const tables = rotaryTables(12, 8, 10000);
-  const at = (table: Float32Array, p: number): Tensor => tensor(table.slice(p * 8, p * 8 + 8));
-  const turn = (x: Tensor, p: number): Tensor => rotate(x, at(tables.cos, p), at(tables.sin, p));
+  const table = rotaryTable(12, 8, 10000);
+  const turn = (x: Tensor, p: number): Tensor => rotate(x, tensor(table.slice(p * 16, p * 16 + 16)));
   const q = tensor([0.3, -1, 0.5, 2, -0.7, 0.1, 1.1, -0.4]);
   const k = tensor([1, 0.2, -0.3, 0.8, 0.6, -1.5, 0.9, 0.4]);
   const product = (m: number, n: number): Promise<number> => ops.sum(ops.mul(turn(q, m), turn(k, n))).item();

@@ -31,7 +31,7 @@ export const LANE: Affine = variable("lane", 4);
 function quadOf(e: Affine): Affine | null {
   let rest = e;
   const lane = e.terms.find((t) => t.atom.kind === "var" && t.atom.key === "lane");
-  if (!lane || lane.coef !== 1) return null;
+  if (lane?.coef !== 1) return null;
   rest = substitute(e, "lane", constantIndex(0));
   if (dependsOn(rest, "lane") || rest.constant % 4 !== 0 || rest.terms.some((t) => t.coef % 4 !== 0))
     return null;
@@ -162,7 +162,8 @@ export class Emitter {
       return this.value(node.inputs[0], lowering.source(index, node.inputs[0], node.attrs), width);
     }
     if (node.op === "barrier" || node.op === "alias") return this.value(node.inputs[0], index, width);
-    if (node.op === "const") return this.k.constant(Number(node.attrs.value), v.dtype);
+    // Named, so that no expression is constant in WGSL's sense: x % 0u and 1.0 / 0.0 would not compile.
+    if (node.op === "const") return this.k.name("c", this.k.constant(Number(node.attrs.value), v.dtype));
     if (node.op === "iota") {
       const e = index[node.attrs.axis as number];
       if (width === 1) return this.k.name("v", this.index(e));

@@ -27,7 +27,7 @@ export interface LowerContext {
   readonly fused: Fused;
   /** Stored value to the state whose memory it takes. */
   readonly inPlace: ReadonlyMap<Value, Value>;
-  /** Most workgroups along one axis (65,535; tests lower it). */
+  /** Most workgroups along the first axis of the grid (65,535; tests lower it). */
   readonly maxGroups: number;
   readonly label: string;
   readonly tier: Tier;
@@ -46,11 +46,14 @@ export interface Body {
   emit(e: Emitter, k: KernelBuilder): void;
 }
 
+/** What every adapter dispatches along one axis. */
+const MAX_GROUPS = 65535;
+
 /** Folds a count of workgroups into a grid of two axes. */
 export function gridOf(groups: number, maxGroups: number): [number, number] {
-  if (groups > maxGroups * maxGroups) {
+  if (groups > maxGroups * MAX_GROUPS) {
     throw new ShapeError(
-      `kernel: at most ${maxGroups}^2 workgroups were expected, got ${groups}. Split the tensor.`,
+      `kernel: at most ${maxGroups * MAX_GROUPS} workgroups were expected, got ${groups}. Split the tensor.`,
     );
   }
   if (groups <= maxGroups) return [groups, 1];

@@ -24,6 +24,8 @@ interface Layout {
  * compilation (bench/NOTES.md); small products would not earn that back. No choice of tile changes a bit.
  */
 const LARGE_TILE_WORK = 2e6;
+/** ... and have this many tiles at least, so that several cores share them. */
+const LARGE_TILE_UNITS = 256;
 
 /** Rows of a thread's tile. */
 function tileRows(m: number, large: boolean): 1 | 2 | 4 | 8 {
@@ -57,7 +59,8 @@ function matmulBody(group: Group, node: Node, layout: Layout, ctx: LowerContext)
   const tb = node.attrs.transposeB === true;
   const { batch, m, n, k: length } = matmulDims(a.shape, b.shape, ta, tb);
   const batches = batch.reduce((x, y) => x * y, 1);
-  const large = batches * m * n * length >= LARGE_TILE_WORK;
+  const outputsInAll = batches * m * n;
+  const large = outputsInAll * length >= LARGE_TILE_WORK && outputsInAll / 64 >= LARGE_TILE_UNITS;
   const tileM = tileRows(m, large);
   const tileN = tileColumns(n, large);
   const quads = Math.max(1, tileN / 4);

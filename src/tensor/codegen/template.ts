@@ -39,7 +39,8 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     ...Object.entries(sizes.fields).map(([name, value]) => ({ name, type: "u32" as const, value })),
   ];
   const bindings = [
-    ...node.inputs.map((value) => ({ value, write: false })),
+    // An operand that took over a state's memory is read there.
+    ...node.inputs.map((v) => ({ value: ctx.inPlace.get(v) ?? v, write: false })),
     ...node.results.map((value) => ({ value, write: true })),
   ].map((b, i) => ({ name: `b${i}`, value: b.value, read: !b.write, write: b.write, vector: 0, single: 1 }));
   const wgsl = `struct Params {

@@ -7,11 +7,14 @@ import { sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply } from "../trace.ts";
 
-const same: Pick<OpDef, "infer" | "reference" | "lowering"> = {
+const same: Pick<OpDef, "infer" | "reference" | "lowering" | "noCase"> = {
+  noCase: { bad: "any tensor will do" },
   infer: (inputs) => inputs.map((t) => ({ shape: t.shape, dtype: t.dtype })),
   reference: (inputs, _attrs, types) => inputs.map((x, i) => ndarray(types[i].shape, types[i].dtype, x.data)),
   lowering: { kind: "none" },
 };
+
+const SHAPES: readonly (readonly number[])[] = [[1], [7], [3, 4], [0, 3]];
 
 const stopGradientOp: OpDef = {
   ...same,
@@ -19,7 +22,7 @@ const stopGradientOp: OpDef = {
   signature: "x[...] -> [...]",
   doc: "The same numbers; no gradient flows back.",
   vjp: () => [null],
-  cases: [{ inputs: [{ shape: [3, 4] }], gradInputs: [] }],
+  cases: SHAPES.map((shape) => ({ inputs: [{ shape }], gradInputs: [] })),
 };
 
 /** `x`, as a constant to differentiation. */
@@ -34,7 +37,7 @@ const aliasOp: OpDef = {
   signature: "x[...] -> [...]",
   doc: "The same numbers under another name: marks where a differentiated function begins.",
   vjp: ({ g }) => [g[0]],
-  cases: [{ inputs: [{ shape: [3, 4] }] }],
+  cases: SHAPES.map((shape) => ({ inputs: [{ shape }] })),
 };
 
 export const alias: ((x: Tensor) => Tensor) & OpFunction = Object.assign(
@@ -52,7 +55,10 @@ const barrierOp: OpDef = {
   infer: ([x]) => [{ shape: x.shape, dtype: x.dtype }],
   reference: ([x], _attrs, [t]) => [ndarray(t.shape, t.dtype, x.data)],
   vjp: ({ g }) => [g[0], null],
-  cases: [{ inputs: [{ shape: [3, 4] }, { shape: [2] }], gradInputs: [0] }],
+  cases: [
+    ...SHAPES.map((shape) => ({ inputs: [{ shape }, { shape: [2] }], gradInputs: [0] })),
+    { inputs: [{ shape: [1] }, { shape: [1] }], gradInputs: [0] },
+  ],
 };
 
 let barriers = 0;

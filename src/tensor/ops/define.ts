@@ -134,6 +134,7 @@ export function defineMap(spec: MapSpec): OpDef {
     },
     cases,
     bad,
+    noCase: bad.length > 0 ? undefined : { bad: "one operand, of any dtype" },
     tolerance: spec.tolerance,
     cost: (ins, outs) => ({
       flops: numel(outs[0].shape) * (spec.weight ?? 1),
@@ -189,6 +190,7 @@ const constOp: OpDef = {
   noGradient: "a constant",
   reference: (_inputs, attrs, types) => [ndarray([], types[0].dtype, [Number(attrs.value)])],
   lowering: { kind: "source" },
+  noCase: { odd: "always one element", empty: "always one element", bad: "it has no operand" },
   cases: [
     { inputs: [], attrs: { value: "-1.5", dtype: "f32" } },
     { inputs: [], attrs: { value: "4294967295", dtype: "u32" } },

@@ -3,12 +3,12 @@ import { requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import type { ValueType } from "../ir.ts";
 import { fillByIndex, flatIndex, ndarray } from "../ndarray.ts";
-import type { OpDef, OpFunction } from "../opdef.ts";
-import { checkShape, normalizeAxis, sameShape, show } from "../shape.ts";
+import { bytesOf, type OpDef, type OpFunction } from "../opdef.ts";
+import { checkShape, normalizeAxis, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, composite } from "../trace.ts";
 import { full } from "./define.ts";
-import { eq, where } from "./elementwise.ts";
+import { eq, minimum, where } from "./elementwise.ts";
 import { reshape } from "./movement.ts";
 
 const clampIndex = (i: number, size: number): number => Math.min(Math.max(i, 0), size - 1);
@@ -31,7 +31,9 @@ const iotaOp: OpDef = {
     { inputs: [], attrs: { shape: [3, 5], axis: 0 } },
     { inputs: [], attrs: { shape: [3, 8], axis: 1 } },
     { inputs: [], attrs: { shape: [0, 3], axis: 1 } },
+    { inputs: [], attrs: { shape: [1], axis: 0 } },
   ],
+  bad: [{ inputs: [], attrs: { shape: [3], axis: 1 }, error: "ShapeError" }],
 };
 
 /** The index along `axis` of a tensor of `shape`, as u32. */
@@ -80,6 +82,7 @@ const takeOp: OpDef = {
     { inputs: [{ shape: [6, 8] }, { shape: [2, 3], dtype: "u32", range: [0, 7] }] },
     { inputs: [{ shape: [9] }, { shape: [4, 4], dtype: "u32", range: [0, 8] }] },
     { inputs: [{ shape: [3, 2] }, { shape: [0], dtype: "u32" }] },
+    { inputs: [{ shape: [1] }, { shape: [1], dtype: "u32", range: [0, 2] }] },
     {
       inputs: [
         { shape: [4, 3], dtype: "u32", range: [0, 99] },
@@ -114,7 +117,8 @@ const takeAlongOp: OpDef = {
   },
   vjp: ({ g, inputs: [x, indices] }) => {
     const at = iota(x.shape, x.shape.length - 1);
-    const chosen = eq(at, reshape(indices, [...indices.shape, 1]));
+    const kept = minimum(indices, (x.shape.at(-1) as number) - 1);
+    const chosen = eq(at, reshape(kept, [...indices.shape, 1]));
     return [where(chosen, reshape(g[0] as Tensor, [...indices.shape, 1]), 0), null];
   },
   reference([x, indices], _attrs, [t]) {
@@ -128,6 +132,9 @@ const takeAlongOp: OpDef = {
     { inputs: [{ shape: [4, 5] }, { shape: [4], dtype: "u32", range: [0, 4] }] },
     { inputs: [{ shape: [2, 3, 8] }, { shape: [2, 3], dtype: "u32", range: [0, 7] }] },
     { inputs: [{ shape: [7] }, { shape: [], dtype: "u32", range: [0, 6] }] },
+    { inputs: [{ shape: [9, 4] }, { shape: [9], dtype: "u32", range: [0, 9] }] },
+    { inputs: [{ shape: [0, 4] }, { shape: [0], dtype: "u32" }] },
+    { inputs: [{ shape: [1] }, { shape: [], dtype: "u32", range: [0, 3] }] },
   ],
   bad: [
     { inputs: [{ shape: [4, 5] }, { shape: [5], dtype: "u32" }], error: "ShapeError" },
@@ -191,6 +198,9 @@ const sliceAtOp: OpDef = {
       inputs: [{ shape: [3, 8, 4] }, { shape: [], dtype: "u32", range: [0, 9] }],
       attrs: { axis: 1, size: 2 },
     },
+    { inputs: [{ shape: [0, 3] }, { shape: [], dtype: "u32" }], attrs: { axis: 1, size: 2 } },
+    { inputs: [{ shape: [4] }, { shape: [], dtype: "u32" }], attrs: { axis: 0, size: 0 } },
+    { inputs: [{ shape: [1] }, { shape: [], dtype: "u32" }], attrs: { axis: 0, size: 1 } },
   ],
   bad: [
     {
@@ -267,6 +277,18 @@ const updateAtOp: OpDef = {
       inputs: [{ shape: [3, 8] }, { shape: [3, 4] }, { shape: [], dtype: "u32", range: [0, 4] }],
       attrs: { axis: 1, zero: true },
     },
+    {
+      inputs: [{ shape: [5] }, { shape: [0] }, { shape: [], dtype: "u32", range: [0, 6] }],
+      attrs: { axis: 0, zero: false },
+    },
+    {
+      inputs: [{ shape: [0, 4] }, { shape: [0, 2] }, { shape: [], dtype: "u32" }],
+      attrs: { axis: 1, zero: false },
+    },
+    {
+      inputs: [{ shape: [1] }, { shape: [1] }, { shape: [], dtype: "u32" }],
+      attrs: { axis: 0, zero: false },
+    },
   ],
   bad: [
     {
@@ -326,6 +348,7 @@ const chainOp: OpDef = {
     return [head, next];
   },
   lowering: { kind: "template", template: "indexChain" },
+  cost: (ins, outs) => ({ flops: 0, bytes: bytesOf(ins) + bytesOf(outs) }),
   cases: [
     { inputs: [{ shape: [13], dtype: "u32", range: [0, 4] }], attrs: { rows: 5 } },
     { inputs: [{ shape: [200], dtype: "u32", range: [0, 60] }], attrs: { rows: 50 } },
@@ -356,6 +379,7 @@ const chainSumOp: OpDef = {
     return [out];
   },
   lowering: { kind: "template", template: "chainSum" },
+  cost: (ins, outs) => ({ flops: numel(ins[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
   cases: [],
 };
 
@@ -391,6 +415,7 @@ const scatterAddOp: OpDef = {
       return apply(chainSumOp, [updates, head, next]);
     },
   },
+  tolerance: { forward: 4e-6, ofMagnitudes: true, reason: "sums of up to 64 rows, which may cancel" },
   cases: [
     { inputs: [{ shape: [13, 5] }, { shape: [13], dtype: "u32", range: [0, 4] }], attrs: { rows: 5 } },
     { inputs: [{ shape: [200, 3] }, { shape: [200], dtype: "u32", range: [0, 60] }], attrs: { rows: 50 } },

@@ -103,6 +103,7 @@ const permuteOp: OpDef = {
     { inputs: [{ shape: [2, 3, 5, 4] }], attrs: { order: [0, 2, 1, 3] } },
     { inputs: [{ shape: [3, 4, 5], dtype: "u32", range: [0, 9] }], attrs: { order: [2, 0, 1] } },
     { inputs: [{ shape: [0, 3] }], attrs: { order: [1, 0] } },
+    { inputs: [{ shape: [1, 1] }], attrs: { order: [1, 0] } },
   ],
   bad: [{ inputs: [{ shape: [3, 4] }], attrs: { order: [0, 0] }, error: "ShapeError" }],
 };
@@ -178,6 +179,7 @@ const broadcastOp: OpDef = {
     { inputs: [{ shape: [3, 1, 5] }], attrs: { shape: [2, 3, 4, 5] } },
     { inputs: [{ shape: [7], dtype: "bool", range: [0, 1] }], attrs: { shape: [3, 7] } },
     { inputs: [{ shape: [1, 4] }], attrs: { shape: [0, 4] } },
+    { inputs: [{ shape: [0, 1] }], attrs: { shape: [0, 3] } },
   ],
   bad: [
     { inputs: [{ shape: [3] }], attrs: { shape: [4] }, error: "ShapeError" },
@@ -243,6 +245,8 @@ const sliceOp: OpDef = {
     { inputs: [{ shape: [9] }], attrs: { start: [2], end: [7] } },
     { inputs: [{ shape: [4, 8] }], attrs: { start: [1, 4], end: [3, 8] } },
     { inputs: [{ shape: [3, 4], dtype: "i32" }], attrs: { start: [1, 1], end: [1, 3] } },
+    { inputs: [{ shape: [0, 5] }], attrs: { start: [0, 1], end: [0, 4] } },
+    { inputs: [{ shape: [1] }], attrs: { start: [0], end: [1] } },
   ],
   bad: [
     { inputs: [{ shape: [3] }], attrs: { start: [1], end: [4] }, error: "ShapeError" },
@@ -304,6 +308,7 @@ const padOp: OpDef = {
     { inputs: [{ shape: [3, 4] }], attrs: { before: [0, 4], after: [2, 0] } },
     { inputs: [{ shape: [2, 3], dtype: "u32", range: [1, 9] }], attrs: { before: [1, 0], after: [0, 2] } },
     { inputs: [{ shape: [0, 3] }], attrs: { before: [1, 0], after: [1, 0] } },
+    { inputs: [{ shape: [1] }], attrs: { before: [0], after: [1] } },
   ],
   bad: [{ inputs: [{ shape: [3] }], attrs: { before: [-1], after: [0] }, error: "ShapeError" }],
 };
@@ -372,6 +377,7 @@ const concatOp: OpDef = {
     { inputs: [{ shape: [3, 4] }, { shape: [3, 4] }], attrs: { axis: 1 } },
     { inputs: [{ shape: [2, 3, 5] }, { shape: [2, 1, 5] }], attrs: { axis: 1 } },
     { inputs: [{ shape: [0, 3] }, { shape: [2, 3] }], attrs: { axis: 0 } },
+    { inputs: [{ shape: [1] }, { shape: [1] }], attrs: { axis: 0 } },
   ],
   bad: [{ inputs: [{ shape: [3, 4] }, { shape: [2, 4] }], attrs: { axis: 1 }, error: "ShapeError" }],
 };

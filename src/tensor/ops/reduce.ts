@@ -1,11 +1,11 @@
 /**
- * Reductions over axes. The order of accumulation is a fixed tree that depends on the reduction length alone:
- * up to 64 elements in sequence; beyond that 64 interleaved partial results, then a halving tree.
+ * Reductions over axes. The order of accumulation is a fixed tree that depends on the reduction length and the axes
+ * alone; `codegen/row.ts` states it.
  */
 import { type DType, requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { fillByIndex, flatIndex, type NDArray, ndarray } from "../ndarray.ts";
-import { bytesOf, type OpCase, type OpDef, type OpFunction } from "../opdef.ts";
+import { bytesOf, type OpCase, type OpDef, type OpFunction, type Tolerance } from "../opdef.ts";
 import { normalizeAxis, numel, type Shape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, composite, type TensorLike } from "../trace.ts";
@@ -25,6 +25,7 @@ interface ReduceSpec {
   ref: (acc: number, x: number) => number;
   vjp?: OpDef["vjp"];
   distinct?: boolean;
+  tolerance?: Tolerance;
 }
 
 function defineReduce(spec: ReduceSpec): OpDef {
@@ -102,10 +103,7 @@ function defineReduce(spec: ReduceSpec): OpDef {
         error: "DTypeError",
       },
     ],
-    tolerance: {
-      forward: 4e-6,
-      reason: "sums of up to 1000 terms with cancellation: the scale is that of the terms",
-    },
+    tolerance: spec.tolerance,
     cost: (ins, outs) => ({ flops: numel(ins[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
     perf: [
       { inputs: [{ shape: [2048, 512] }], attrs: { axes: [1] } },
@@ -166,6 +164,7 @@ export const sum: ReduceFunction = reduction(
     combine: (a, b) => `${a} + ${b}`,
     ref: (a, b) => a + b,
     vjp: ({ g, inputs, attrs }) => [spread(g[0] as Tensor, inputs[0], attrs.axes as number[])],
+    tolerance: { forward: 4e-6, ofMagnitudes: true, reason: "sums of up to 1000 terms, which may cancel" },
   }),
 );
 

@@ -5,8 +5,8 @@
 import { requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { ndarray } from "../ndarray.ts";
-import type { OpDef, OpFunction } from "../opdef.ts";
-import { sameShape, show } from "../shape.ts";
+import { bytesOf, type OpDef, type OpFunction } from "../opdef.ts";
+import { numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply } from "../trace.ts";
 
@@ -99,6 +99,24 @@ const sampleOp: OpDef = {
     }
     return [token, logProb];
   },
+  // Rows in which the uniform number, or the top-p mass, falls within 1e-4 of where the choice turns.
+  unstable([logits, uniform, temperature, topK, topP]) {
+    const v = logits.shape[1];
+    const reaches = (p: Float64Array, x: number): boolean => {
+      let mass = 0;
+      return p.some((q) => {
+        mass += q;
+        return Math.abs(mass - x) < 1e-4;
+      });
+    };
+    const rows = Array.from(uniform.data, (u, r) => {
+      const row = logits.data.subarray(r * v, (r + 1) * v);
+      const kept = filteredProbabilities(row, temperature.data[0], topK.data[0], topP.data[0]);
+      const before = filteredProbabilities(row, temperature.data[0], topK.data[0], 1).sort().reverse();
+      return reaches(kept, u) || (topP.data[0] < 1 && reaches(before, topP.data[0]));
+    });
+    return (_result, at) => rows[at];
+  },
   lowering: { kind: "template", template: "sample" },
   cases: [
     ...[
@@ -112,6 +130,8 @@ const sampleOp: OpDef = {
         [5, 11],
         [3, 300],
         [4, 1],
+        [1, 1],
+        [0, 5],
       ].map(([r, v]) => ({
         inputs: [
           { shape: [r, v], range: [-4, 4] as const, distinct: true },
@@ -133,6 +153,8 @@ const sampleOp: OpDef = {
       error: "DTypeError",
     },
   ],
+  // The distribution's sum and the walk to the drawn token; thresholds by bisection take more.
+  cost: (ins, outs) => ({ flops: 20 * numel(ins[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
   tolerance: { forward: 1e-5, reason: "a logarithm of a ratio of sums of exp" },
 };
 

@@ -35,13 +35,15 @@ export interface Fused {
 }
 
 /** Storage buffers a kernel may bind on every adapter (T0). */
-const MAX_BINDINGS = 8;
+export const MAX_BINDINGS = 8;
 
 export interface FuseOptions {
   /** Leave every computed node on its own. */
   off?: boolean;
   /** Nodes that write a window of a state in place. */
   patches?: ReadonlySet<Node>;
+  /** New values of states that will take over the memory of the old: one binding for both where a kernel has both. */
+  inPlace?: ReadonlyMap<Value, Value>;
 }
 
 function isScalarInput(v: Value): boolean {
@@ -62,11 +64,13 @@ class Fuser {
   readonly groupOf = new Map<Node, Group>();
   private readonly users = new Map<Value, Set<Node>>();
   private readonly required: Set<Value>;
+  private readonly inPlace: ReadonlyMap<Value, Value>;
   private readonly readCache = new Map<Node, readonly Value[]>();
   readonly order: Node[];
 
   constructor(graph: Graph, options: FuseOptions) {
     this.required = mustStore(graph);
+    this.inPlace = options.inPlace ?? new Map();
     this.order = topoOrder(graph).filter((n) => {
       if (n.op === "input") return false;
       const { kind } = opByName(n.op).lowering;
@@ -83,6 +87,7 @@ class Fuser {
       this.groupOf.set(n, this.single(n, options.patches));
       if (!options.off) this.join(n);
     }
+    if (!options.off) for (const n of [...this.order].reverse()) this.leaveToReaders(n);
   }
 
   /** Computed values and inputs a node reads, through movement. */
@@ -229,12 +234,48 @@ class Fuser {
   private bindings(g: Group): number {
     const members = new Set(g.nodes);
     const reads = new Set<Value>();
+    for (const n of g.nodes) for (const v of this.readsOf(n)) if (!members.has(v.node)) reads.add(v);
+    return reads.size + this.storedBesides(g, reads);
+  }
+
+  /** Values a group stores in memory other than that of a state it reads. */
+  private storedBesides(g: Group, reads: ReadonlySet<Value>): number {
+    const members = new Set(g.nodes);
     let stored = 0;
     for (const n of g.nodes) {
-      for (const v of this.readsOf(n)) if (!members.has(v.node)) reads.add(v);
-      for (const r of n.results) if (this.isStored(r, members)) stored++;
+      for (const r of n.results) {
+        const state = this.inPlace.get(r);
+        if (this.isStored(r, members) && !(state && reads.has(state))) stored++;
+      }
     }
-    return reads.size + stored;
+    return stored;
+  }
+
+  /**
+   * Takes a cheap last step out of a group that stores what it needs anyway (a square beside its root): its readers
+   * compute it from there, and one array less is written and read.
+   */
+  private leaveToReaders(n: Node): void {
+    const g = this.groupOf.get(n) as Group;
+    if (g.nodes.length === 1 || g.narrow.has(n) || weightOf(n) > 2 || opByName(n.op).lowering.kind !== "map")
+      return;
+    const members = new Set(g.nodes);
+    const users = new Set(n.results.flatMap((r) => [...(this.users.get(r) ?? [])]));
+    if ([...users].some((u) => members.has(u)) || n.results.some((r) => this.required.has(r))) return;
+    const without = new Set(g.nodes.filter((m) => m !== n));
+    if (!this.readsOf(n).every((v) => !members.has(v.node) || this.isStoredBut(v, without, n))) return;
+    const alone: Group = { ...this.single(n), nodes: [n] };
+    const readers = [...new Set([...users].map((u) => this.groupOf.get(u) as Group))];
+    if (!this.mayInline(alone, readers, weightOf(n), this.readsOf(n).length)) return;
+    if (readers.some((r) => this.bindings(r) + this.readsOf(n).length - 1 > MAX_BINDINGS)) return;
+    g.nodes = g.nodes.filter((m) => m !== n);
+    this.groupOf.set(n, alone);
+  }
+
+  /** Stored for somebody other than `but`. */
+  private isStoredBut(v: Value, members: ReadonlySet<Node>, but: Node): boolean {
+    if (this.required.has(v)) return true;
+    return [...(this.users.get(v) ?? [])].some((u) => u !== but && !members.has(u));
   }
 
   // ------------------------------------------------------------ what is cheap is computed again
@@ -264,10 +305,6 @@ class Fuser {
         else readers.set(from, new Set([g]));
       }
     }
-    const outputs = (g: Group): number => {
-      const members = new Set(g.nodes);
-      return g.nodes.reduce((n, m) => n + m.results.filter((r) => this.isStored(r, members)).length, 0);
-    };
     for (const g of groups) {
       const to = [...(readers.get(g) ?? [])];
       const mine = reads.get(g) as Set<Value>;
@@ -278,7 +315,7 @@ class Fuser {
         for (const v of mine) set.add(v);
         return set;
       });
-      if (to.some((t, i) => after[i].size + outputs(t) > MAX_BINDINGS)) continue;
+      if (to.some((t, i) => after[i].size + this.storedBesides(t, after[i]) > MAX_BINDINGS)) continue;
       g.inline = true;
       to.forEach((t, i) => {
         reads.set(t, after[i]);

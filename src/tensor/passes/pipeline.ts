@@ -14,7 +14,7 @@ import type { Tier } from "../tiers.ts";
 import { accesses, follow, linearOf } from "./access.ts";
 import { cse } from "./cse.ts";
 import { expand, materialize } from "./expand.ts";
-import { type Fused, fuse, type Group, orderGroups } from "./fuse.ts";
+import { type Fused, fuse, type Group, MAX_BINDINGS, orderGroups } from "./fuse.ts";
 import { type MemoryPlan, planMemory } from "./memory.ts";
 import { simplify } from "./simplify.ts";
 
@@ -180,14 +180,21 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
   const patches = new Map<StateUpdate, Node[]>();
   for (const u of graph.updates) patches.set(u, patchChain(u));
   const patchNodes = new Set([...patches.values()].flat());
-  const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes });
-  const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
-  const { maxGroups, label, tier } = options;
-  const ctx: LowerContext = { fused, inPlace, maxGroups, label, tier, join: options.join ?? joinFor(tier) };
-  const live = groups.filter((g) =>
-    (fused.outputs.get(g) as readonly Value[]).some((v) => numel(v.shape) > 0),
-  );
-  const kernels = live.filter((g) => g.kind !== "patch" || g.elements > 0).map((g) => lower(g, ctx));
+  const attempt = (expected: ReadonlyMap<Value, Value>) => {
+    const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected });
+    const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
+    const { maxGroups, label, tier } = options;
+    const ctx: LowerContext = { fused, inPlace, maxGroups, label, tier, join: options.join ?? joinFor(tier) };
+    const live = groups.filter((g) =>
+      (fused.outputs.get(g) as readonly Value[]).some((v) => numel(v.shape) > 0),
+    );
+    const kernels = live.filter((g) => g.kind !== "patch" || g.elements > 0).map((g) => lower(g, ctx));
+    return { kernels, inPlace, copies };
+  };
+  let tried = attempt(off.has("inplace") ? new Map() : new Map(graph.updates.map((u) => [u.value, u.input])));
+  // Fusion counted on states in place; where one could not be, a kernel may bind too much: then count on none.
+  if (tried.kernels.some((k) => k.bindings.length > MAX_BINDINGS)) tried = attempt(new Map());
+  const { kernels, inPlace, copies } = tried;
   const outputs = new Set(graph.outputs);
   const temporary = (v: Value): boolean => v.node.op !== "input" && !outputs.has(v) && !inPlace.has(v);
   const steps = kernels.map((k) => ({
@@ -195,11 +202,14 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
     reads: k.bindings.filter((b) => !b.write && temporary(b.value)).map((b) => b.value),
     writes: k.bindings.filter((b) => b.write && temporary(b.value)).map((b) => b.value),
   }));
+  // A value without elements has no kernel, but those that read it still bind some memory.
+  const made = new Set(steps.flatMap((s) => s.writes));
+  const empty = [...new Set(steps.flatMap((s) => s.reads))].filter((v) => !made.has(v));
   // Values copied to states at the end live until then.
   const ends = copies.map((c) => c.value).filter(temporary);
   const held = off.has("reuse") ? steps.flatMap((s) => s.writes) : ends;
   const memory = planMemory(
-    [...steps, { label: "end", reads: held, writes: [] }],
+    [{ label: "empty", reads: [], writes: empty }, ...steps, { label: "end", reads: held, writes: [] }],
     options.bindingLimit,
     options.budget,
   );

@@ -1,0 +1,54 @@
+/** Tasks, rollouts, algorithms, trainer, experiments: `naysay/rl`. */
+export {
+  advantages,
+  groupAdvantages,
+  keptRows,
+  type MiniBatches,
+  normaliser,
+  planUpdates,
+  splitRows,
+  tokenWeight,
+  type UpdatePlan,
+} from "./advantages.ts";
+export {
+  type AdvantageRule,
+  type Aggregation,
+  type Algorithm,
+  type AlgorithmChanges,
+  algorithmByName,
+  flipped,
+  grpo,
+  type Keep,
+  type LossForm,
+  nsr,
+  psr,
+  wReinforce,
+} from "./algorithms.ts";
+export { type ExperimentOptions, runExperiment } from "./experiment.ts";
+export type { ProgressEvent } from "./experimentProgress.ts";
+export { Learner, type LearnRows, type UpdateResult } from "./learner.ts";
+export { type LossInputs, type LossResult, maskedAdvantageLoss } from "./loss.ts";
+export { type BaseOptions, makeBase, taskModel } from "./makeBase.ts";
+export {
+  armAlgorithm,
+  armName,
+  type ExperimentChanges,
+  type ExperimentConfig,
+  experimentConfig,
+  PRESETS,
+} from "./presets.ts";
+export { type PretrainConfig, type PretrainStep, pretrain, pretrainConfig } from "./pretrain.ts";
+export { completionOf, type Rollout, type RolloutOptions, rollOut } from "./rollout.ts";
+export type { Problem, Split, Task, Trace, Verdict } from "./task.ts";
+export { Countdown, type CountdownConfig, type CountdownProblem, countdownModes } from "./tasks/countdown.ts";
+export { makeTask } from "./taskTable.ts";
+export { type TrainConfig, trainConfig } from "./trainConfig.ts";
+export {
+  type SharedPrograms,
+  type StepMetrics,
+  sharedPrograms,
+  Trainer,
+  type TrainerOptions,
+  type TrainerState,
+  trainerFrom,
+} from "./trainer.ts";

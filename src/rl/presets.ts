@@ -1,0 +1,184 @@
+/** Experiments as plain data: the presets, and the check of a configuration made from one. */
+import { ConfigError } from "../tensor/errors.ts";
+import { didYouMean } from "../tensor/suggest.ts";
+import {
+  type Infer,
+  integer,
+  list,
+  number,
+  object,
+  optional,
+  type Rule,
+  string,
+  validate,
+  withDefault,
+} from "../tensor/validate.ts";
+import { type Algorithm, type AlgorithmChanges, algorithmByName, flipped } from "./algorithms.ts";
+import { pretrainRules } from "./pretrain.ts";
+import { trainConfig, trainRules } from "./trainConfig.ts";
+
+const count = integer({ min: 1, max: 1 << 24 });
+
+/** An object whose keys are checked where it is used. */
+const plain: Rule<Record<string, unknown>> = (value, path) => {
+  if (value !== null && typeof value === "object" && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw new ConfigError(
+    `${path}: an object expected, got ${String(value).slice(0, 60)}. Write { key: value }.`,
+  );
+};
+
+const evaluationRules = object({
+  /** Held-out problems, and samples of each: n of Pass@k. */
+  prompts: withDefault(count, 32),
+  samples: withDefault(count, 256),
+  temperature: withDefault(number({ min: 1e-3, max: 100 }), 1),
+  topK: withDefault(integer({ min: 0 }), 0),
+  topP: withDefault(number({ above: 0, max: 1 }), 1),
+  /** Samples of each prompt whose entropy is measured. */
+  entropySamples: withDefault(count, 8),
+  /** Largest k of Pass@k. */
+  maxK: withDefault(count, 256),
+});
+
+const rules = object({
+  /** `name` of the task and its own configuration. */
+  task: object({ name: string(), config: withDefault(plain, {}) }),
+  /** Hugging Face style sizes; the vocabulary is the task's. */
+  model: plain,
+  /** File name of the shipped base; without one the base is pretrained. */
+  base: optional(string()),
+  pretrain: pretrainRules,
+  train: trainRules,
+  evaluation: evaluationRules,
+  /** `base`, and algorithms by name. */
+  arms: list(string(), { min: 1, max: 64 }),
+  /** Changes of every algorithm: the controls. */
+  algorithm: withDefault(plain, {}),
+  /** Rows that decode together and rows that are scored together. */
+  rows: withDefault(count, 128),
+  scoreRows: withDefault(count, 64),
+  /** Steps between checkpoints within an arm; 0: only at its end. */
+  checkpointEvery: withDefault(integer({ min: 0 }), 0),
+});
+/** Everything that decides the numbers of an experiment, but its seed. */
+export type ExperimentConfig = Infer<typeof rules>;
+
+/** A configuration as one writes it: any part may be missing. */
+export interface ExperimentChanges {
+  task?: { name: string; config?: Record<string, unknown> };
+  model?: Record<string, unknown>;
+  base?: string;
+  pretrain?: Record<string, unknown>;
+  train?: Record<string, unknown>;
+  evaluation?: Record<string, unknown>;
+  arms?: string[];
+  algorithm?: Record<string, unknown>;
+  rows?: number;
+  scoreRows?: number;
+  checkpointEvery?: number;
+}
+
+const ARMS = ["base", "psr", "nsr", "w-reinforce:0.1", "grpo"];
+
+const quick: ExperimentChanges = {
+  task: { name: "countdown", config: {} },
+  model: { hiddenSize: 48, numLayers: 2, numHeads: 4, maxPositions: 16 },
+  base: "quick-base.safetensors",
+  pretrain: { steps: 1200, batchRows: 64, microBatchRows: 64, learningRate: 3e-3 },
+  train: {
+    steps: 20,
+    promptsPerStep: 16,
+    numGenerations: 8,
+    learningRate: 3e-4,
+    microBatchRows: 64,
+  },
+  evaluation: { prompts: 32, samples: 256, entropySamples: 4 },
+  arms: ARMS,
+  rows: 128,
+  scoreRows: 64,
+};
+
+/** The paper's shape, small: several mini-batches a rollout, products, minority modes. For a GPU. */
+const gpu: ExperimentChanges = {
+  task: {
+    name: "countdown",
+    config: { numbers: [1, 12], targets: [1, 60], operators: ["+", "-", "*"] },
+  },
+  model: { hiddenSize: 192, numLayers: 4, numHeads: 6, maxPositions: 16 },
+  pretrain: { steps: 4000, batchRows: 256, microBatchRows: 256, learningRate: 1.5e-3 },
+  train: {
+    steps: 200,
+    promptsPerStep: 128,
+    numGenerations: 8,
+    learningRate: 1e-4,
+    miniBatches: { kind: "rows", rows: 256 },
+    microBatchRows: 256,
+  },
+  evaluation: { prompts: 256, samples: 256, entropySamples: 8 },
+  arms: ARMS,
+  rows: 1024,
+  scoreRows: 512,
+  checkpointEvery: 25,
+};
+
+/** A whole run in seconds, to see that everything works; it measures nothing. */
+const tiny: ExperimentChanges = {
+  task: { name: "countdown", config: { numbers: [1, 4], targets: [1, 9] } },
+  model: { hiddenSize: 16, numLayers: 1, numHeads: 2, maxPositions: 16 },
+  pretrain: { steps: 4, batchRows: 16, microBatchRows: 16, learningRate: 1e-2, warmupSteps: 2 },
+  train: { steps: 2, promptsPerStep: 4, numGenerations: 4, learningRate: 1e-3, microBatchRows: 16 },
+  evaluation: { prompts: 4, samples: 8, entropySamples: 2 },
+  arms: ["base", "nsr"],
+  rows: 16,
+  scoreRows: 16,
+};
+
+export const PRESETS: Readonly<Record<string, ExperimentChanges>> = { quick, gpu, tiny };
+
+/** A preset with changes, checked and with every default filled in. Throws `ConfigError`. */
+export function experimentConfig(preset: string, changes: ExperimentChanges = {}): ExperimentConfig {
+  if (!Object.hasOwn(PRESETS, preset)) {
+    throw new ConfigError(
+      `preset: one of ${Object.keys(PRESETS).join(", ")} expected, got "${preset.slice(0, 60)}". ${didYouMean(preset, Object.keys(PRESETS))}`,
+    );
+  }
+  const merged: Record<string, unknown> = { ...PRESETS[preset] };
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined) continue;
+    const old = merged[key];
+    const both = [old, value].every((x) => x !== null && typeof x === "object" && !Array.isArray(x));
+    merged[key] = both && key !== "task" ? { ...(old as object), ...value } : value;
+  }
+  const config = validate("experiment", rules, merged);
+  trainConfig(config.train);
+  for (const arm of config.arms) armAlgorithm(arm, config);
+  const names = config.arms.map((arm) => armName(arm, config));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new ConfigError(`experiment: arms: distinct arms expected, got ${twice} twice. Remove one.`);
+  }
+  if (config.evaluation.maxK > config.evaluation.samples && config.evaluation.maxK !== 256) {
+    throw new ConfigError(
+      `experiment: evaluation.maxK: at most samples=${config.evaluation.samples} expected, got ${config.evaluation.maxK}. Draw more samples or ask for a smaller k.`,
+    );
+  }
+  return config;
+}
+
+/** The algorithm of an arm, `null` for the base; `-flipped` at its end turns the advantage's sign. */
+export function armAlgorithm(arm: string, config: Pick<ExperimentConfig, "algorithm">): Algorithm | null {
+  const word = arm.toLowerCase();
+  if (word === "base") return null;
+  const turned = word.endsWith("-flipped");
+  const found = algorithmByName(
+    turned ? word.slice(0, -"-flipped".length) : word,
+    config.algorithm as AlgorithmChanges,
+  );
+  return turned ? flipped(found) : found;
+}
+
+/** The name of an arm in tables and files. */
+export function armName(arm: string, config: Pick<ExperimentConfig, "algorithm">): string {
+  return armAlgorithm(arm, config)?.name ?? "base";
+}

@@ -1,0 +1,154 @@
+/**
+ * The folder of a run. `run.json` says what the run is and which arms are finished; it is written first, so a folder
+ * that cannot be written shows before anything is computed, and after each arm, so a stopped run goes on where it was.
+ */
+import type { Tally } from "../eval/estimators.ts";
+import type { ArmSummary, MetricsRow } from "../eval/summary.ts";
+import type { Files } from "../model/files.ts";
+import { CheckpointError, ConfigError } from "../tensor/errors.ts";
+
+/** A finished arm. */
+export interface ArmRecord {
+  summary: ArmSummary;
+  /** Right answers by held-out prompt, for paired comparisons. */
+  tallies: Tally[];
+}
+
+interface RunRecord {
+  version: 1;
+  /** What decides the numbers. */
+  identity: unknown;
+  arms: Record<string, ArmRecord>;
+}
+
+const encoder = new TextEncoder();
+
+export class RunFolder {
+  private readonly files: Files;
+  private readonly folder: string;
+  private readonly record: RunRecord;
+
+  private constructor(files: Files, folder: string, record: RunRecord) {
+    this.files = files;
+    this.folder = folder;
+    this.record = record;
+  }
+
+  /** Opens or makes the folder. Throws `ConfigError` where it holds a run of another identity. */
+  static async open(files: Files, folder: string, identity: unknown): Promise<RunFolder> {
+    const path = `${folder}/run.json`;
+    const own = canonical(identity);
+    if (await files.exists(path)) {
+      const record = parseRecord(await files.readFile(path), path);
+      const other = canonical(record.identity);
+      if (other !== own) {
+        throw new ConfigError(
+          `experiment: out: a new folder or one of the same run expected, got ${folder} of another (${difference(record.identity, identity)}). Choose another with --out, or remove it.`,
+        );
+      }
+      // Written again: a folder that has become read-only shows now.
+      const open = new RunFolder(files, folder, record);
+      await open.save();
+      return open;
+    }
+    if (await files.exists(`${folder}/summary.json`)) {
+      throw new ConfigError(
+        `experiment: out: a new folder expected, got ${folder} with a summary.json of something else. Choose another with --out.`,
+      );
+    }
+    await files.mkdirp(`${folder}/checkpoints`);
+    const made = new RunFolder(files, folder, { version: 1, identity: JSON.parse(own), arms: {} });
+    await made.save();
+    return made;
+  }
+
+  path(name: string): string {
+    return `${this.folder}/${name}`;
+  }
+
+  /** A finished arm. */
+  arm(name: string): ArmRecord | undefined {
+    return Object.hasOwn(this.record.arms, name) ? this.record.arms[name] : undefined;
+  }
+
+  async finish(name: string, arm: ArmRecord): Promise<void> {
+    this.record.arms[name] = arm;
+    await this.save();
+  }
+
+  /** Writes a file of the run, all or nothing. */
+  async write(name: string, content: string | Uint8Array): Promise<void> {
+    await this.files.writeFileAtomic(
+      this.path(name),
+      typeof content === "string" ? encoder.encode(content) : content,
+    );
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.files.remove(this.path(name));
+  }
+
+  addMetrics(row: MetricsRow): Promise<void> {
+    return this.files.appendLine(this.path("metrics.jsonl"), JSON.stringify(row));
+  }
+
+  /** The rows of metrics.jsonl; a last line that was cut short is left out. */
+  async metrics(): Promise<MetricsRow[]> {
+    const path = this.path("metrics.jsonl");
+    if (!(await this.files.exists(path))) return [];
+    const text = new TextDecoder().decode(await this.files.readFile(path));
+    return text.split("\n").flatMap((line) => {
+      try {
+        return line === "" ? [] : [JSON.parse(line) as MetricsRow];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  /** Drops an arm's rows after a step, before it goes on from there. */
+  async keepMetrics(arm: string, upTo: number): Promise<void> {
+    const rows = await this.metrics();
+    const kept = rows.filter((row) => row.arm !== arm || row.update <= upTo);
+    if (kept.length === rows.length) return;
+    await this.write("metrics.jsonl", kept.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  }
+
+  private save(): Promise<void> {
+    return this.write("run.json", `${JSON.stringify(this.record, null, 1)}\n`);
+  }
+}
+
+function parseRecord(bytes: Uint8Array, path: string): RunRecord {
+  try {
+    const record = JSON.parse(new TextDecoder().decode(bytes)) as RunRecord;
+    if (record.version === 1 && typeof record.arms === "object" && record.arms !== null) return record;
+  } catch {
+    // Said below.
+  }
+  throw new CheckpointError(
+    `experiment: a run record expected in ${path}, got something else. Choose another folder with --out.`,
+  );
+}
+
+/** JSON with sorted keys: the same text for the same data. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, part) =>
+    part !== null && typeof part === "object" && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}
+
+/** The first place where two records differ, for a message. */
+function difference(old: unknown, own: unknown, path = ""): string {
+  const nested = (x: unknown): x is Record<string, unknown> => x !== null && typeof x === "object";
+  if (nested(old) && nested(own)) {
+    for (const key of [...new Set([...Object.keys(old), ...Object.keys(own)])].sort()) {
+      const [a, b] = [old[key], own[key]];
+      if (canonical(a) !== canonical(b)) return difference(a, b, path === "" ? key : `${path}.${key}`);
+    }
+  }
+  const text = (x: unknown) => (x === undefined ? "nothing" : canonical(x).slice(0, 60));
+  return `${path}: ${text(old)} there, ${text(own)} here`;
+}

@@ -1,0 +1,292 @@
+/**
+ * Faults put into the engine one at a time: each replaces one piece of text, and some test has to fail.
+ * `tests` are run in order until one fails. A piece of text that is not found, or found twice, is an error.
+ */
+
+const AFFINE = "test/tensor/affine.test.ts";
+const MEMORY = "test/tensor/memory.test.ts";
+const REFERENCE = "test/tensor/randomGraphs.node.test.ts";
+const OPS = "test/tensor/ops.test.ts";
+const GRAPHS = "test/tensor/randomGraphs.test.ts";
+const REFLECTION = "test/tensor/reflection.node.test.ts";
+const AUTODIFF = "test/tensor/autodiff.test.ts";
+
+const codegen = (file) => `src/tensor/codegen/${file}.ts`;
+const pass = (file) => `src/tensor/passes/${file}.ts`;
+
+export const MUTATIONS = [
+  // Barriers
+  {
+    name: "row kernels: no barrier before the tree",
+    file: codegen("row"),
+    find: 'k.line("workgroupBarrier();");\n  for',
+    replace: "for",
+    tests: [REFLECTION],
+  },
+  {
+    name: "row kernels: no barrier within the tree",
+    file: codegen("row"),
+    find: '    k.line("workgroupBarrier();");\n  }',
+    replace: "  }",
+    tests: [REFLECTION],
+  },
+  // Masks and conditions
+  {
+    name: "pad: mask inverted",
+    file: codegen("emit"),
+    find: "`select(${zero()}, ${inner}, ${this.conditions(tests, width)})`",
+    replace: "`select(${inner}, ${zero()}, ${this.conditions(tests, width)})`",
+    tests: [OPS],
+  },
+  {
+    name: "concat: mask inverted",
+    file: codegen("emit"),
+    find: "`select(${right}, ${left}, ",
+    replace: "`select(${left}, ${right}, ",
+    tests: [OPS],
+  },
+  {
+    name: "updateAt: mask inverted",
+    file: codegen("emit"),
+    find: "`select(${outside}, ${patch}, ",
+    replace: "`select(${patch}, ${outside}, ",
+    tests: [OPS],
+  },
+  {
+    name: "window: one element too many, one lane",
+    file: codegen("emit"),
+    find: 'const inside = d.map((x) => this.k.name("in", `${x} < ${this.k.size(size)}`));',
+    replace: 'const inside = d.map((x) => this.k.name("in", `${x} <= ${this.k.size(size)}`));',
+    tests: [OPS],
+  },
+  {
+    name: "window: one element too many, four lanes",
+    file: codegen("emit"),
+    find: 'const inside = this.k.name("in", `${d} < ${this.k.size(size)}`);',
+    replace: 'const inside = this.k.name("in", `${d} <= ${this.k.size(size)}`);',
+    tests: [OPS, GRAPHS],
+  },
+  {
+    name: "where: mask inverted",
+    file: "src/tensor/ops/elementwise.ts",
+    find: "`select(${b}, ${a}, ${c})`",
+    replace: "`select(${a}, ${b}, ${c})`",
+    tests: [OPS],
+  },
+  {
+    name: "grid guard: one unit too many",
+    file: codegen("kernel"),
+    find: "k.line(`if (unit >= ${count}) { return; }`);",
+    replace: "k.line(`if (unit > ${count}) { return; }`);",
+    tests: [OPS],
+  },
+  {
+    name: "grid guard: none",
+    file: codegen("kernel"),
+    find: "    k.line(`if (unit >= ${count}) { return; }`);\n",
+    replace: "    void count;\n",
+    tests: [OPS],
+  },
+  {
+    name: "grid: second axis ignored",
+    file: codegen("kernel"),
+    find: "k.line(`let unit = (wg.y * ${width} + wg.x) * ",
+    replace: "k.line(`let unit = (wg.x + 0u * ${width}) * ",
+    tests: [OPS],
+  },
+  {
+    name: "template guard: one unit too many",
+    file: codegen("template"),
+    find: "if (unit >= p.count)",
+    replace: "if (unit > p.count)",
+    tests: [OPS],
+  },
+  {
+    name: "sliceAt, updateAt: start not kept inside",
+    file: codegen("emit"),
+    find: "`min(${this.value(v, [], 1)}, ${this.k.size(extent)} - 1u)`",
+    replace: "`${this.value(v, [], 1)}`",
+    tests: [OPS],
+  },
+  {
+    name: "take: index not kept inside",
+    file: codegen("emit"),
+    find: "`min(${name}, ${limit} - 1u)`",
+    replace: "`min(${name}, ${limit})`",
+    tests: [OPS],
+  },
+  // Arithmetic of kernels
+  {
+    name: "row kernels: the tree reaches one lane too far",
+    file: codegen("row"),
+    find: "`if (lane < ${s}u) {",
+    replace: "`if (lane <= ${s}u) {",
+    tests: [REFLECTION, OPS],
+  },
+  {
+    name: "matmul: a read as if transposed",
+    file: codegen("matmul"),
+    find: "...(ta ? [q, i] : [i, q])",
+    replace: "...(ta ? [i, q] : [q, i])",
+    tests: [OPS],
+  },
+  {
+    name: "sample: threshold is exclusive",
+    file: "src/shaders/templates.ts",
+    find: "if (kept >= k) { low = mid; }",
+    replace: "if (kept > k) { low = mid; }",
+    tests: [OPS],
+  },
+  {
+    name: "chainSum: last element of a list dropped",
+    file: "src/shaders/templates.ts",
+    find: "for (var steps = 0u; i < p.length && steps < p.length; steps++) {",
+    replace: "for (var steps = 0u; i < p.length - 1u && steps < p.length; steps++) {",
+    tests: [OPS],
+  },
+  // Index algebra
+  {
+    name: "mod: bound off by one",
+    file: "src/tensor/affine.ts",
+    find: "  const { rest } = splitBy(e, c);\n  if (maxOf(rest) < c) return rest;",
+    replace: "  const { rest } = splitBy(e, c);\n  if (maxOf(rest) <= c) return rest;",
+    tests: [AFFINE],
+  },
+  {
+    name: "div: bound off by one",
+    file: "src/tensor/affine.ts",
+    find: "if (maxOf(e) < c) return ZERO;",
+    replace: "if (maxOf(e) <= c) return ZERO;",
+    tests: [AFFINE],
+  },
+  {
+    name: "common factor: low part may reach the factor",
+    file: "src/tensor/affine.ts",
+    find: "if (maxOf(low) < g) {",
+    replace: "if (maxOf(low) <= g) {",
+    tests: [AFFINE],
+  },
+  // Memory
+  {
+    name: "memory: free one step early",
+    file: pass("memory"),
+    find: "blocks.filter((b) => b.until >= step)",
+    replace: "blocks.filter((b) => b.until > step)",
+    tests: [MEMORY],
+  },
+  {
+    name: "memory: last use not counted",
+    file: pass("memory"),
+    find: "for (const v of [...s.writes, ...s.reads]) lastUse.set(v, i);",
+    replace: "for (const v of s.writes) lastUse.set(v, i);",
+    tests: [MEMORY],
+  },
+  {
+    name: "memory: results beside operands in one arena",
+    file: pass("memory"),
+    find: "if (taken.has(a)) continue;",
+    replace: "void taken;",
+    tests: [MEMORY],
+  },
+  {
+    name: "memory: values copied to states die early",
+    file: pass("pipeline"),
+    find: "const ends = copies.map((c) => c.value).filter(temporary);",
+    replace: "const ends: Value[] = []; void copies;",
+    tests: [GRAPHS],
+  },
+  // States in place
+  {
+    name: "in place: whatever else reads the state",
+    file: pass("pipeline"),
+    find: "if (!stored.has(state)) return true;",
+    replace: "if (stored.size >= 0) return true;",
+    tests: [GRAPHS],
+  },
+  {
+    name: "in place: readers of the old value in any order",
+    file: pass("pipeline"),
+    find: "tryOrder(readersOf(u.input, g))",
+    replace: "tryOrder(readersOf(u.input, g).slice(0, 0))",
+    tests: [GRAPHS],
+  },
+  {
+    name: "patch: readers of the old value in any order",
+    file: pass("pipeline"),
+    find: "extra.push(...readersOf(old, fused.groupOf.get(n) as Group));",
+    replace: "extra.push(...readersOf(old, fused.groupOf.get(n) as Group).slice(0, 0));",
+    tests: [GRAPHS],
+  },
+  {
+    name: "templates: operand in place read elsewhere",
+    file: codegen("template"),
+    find: "ctx.inPlace.get(v) ?? v",
+    replace: "v",
+    tests: [GRAPHS],
+  },
+  // Passes
+  {
+    name: "fuse: any order counts as the same",
+    file: pass("fuse"),
+    find: "if (access.blocked || !access.index) return false;",
+    replace: "if (!access.index) continue;",
+    tests: [GRAPHS],
+  },
+  {
+    name: "fuse: order of elements ignored",
+    file: pass("fuse"),
+    find: "if (linearize(access.index, access.value.shape).key !== want.key) return false;",
+    replace: "if (want.key === '') return false;",
+    tests: [GRAPHS],
+  },
+  {
+    name: "cse: attributes ignored",
+    file: pass("cse"),
+    find: "${JSON.stringify(node.attrs)}",
+    replace: "",
+    tests: [REFERENCE],
+  },
+  {
+    name: "simplify: x - 0 becomes 0",
+    file: pass("simplify"),
+    find: '    case "sub":\n      if (constantOf(b) === 0) return [a];',
+    replace: '    case "sub":\n      if (constantOf(b) === 0) return [b];',
+    tests: [REFERENCE],
+  },
+  {
+    name: "simplify: 0 / x counts as x / 1",
+    file: pass("simplify"),
+    find: '    case "div":\n      if (constantOf(b) === 1) return [a];',
+    replace: '    case "div":\n      if (constantOf(b) === 2) return [a];',
+    tests: [REFERENCE],
+  },
+  {
+    name: "simplify: every permutation is a reshape",
+    file: pass("simplify"),
+    find: "[...moving(a.shape, node.attrs.order as number[])].sort((x, y) => x - y),",
+    replace: "[...moving(a.shape, node.attrs.order as number[])],",
+    tests: [REFERENCE],
+  },
+  {
+    name: "materialize: a result asked for twice is stored once",
+    file: pass("expand"),
+    find: "if (isComputed(v) && !taken.has(v)) {",
+    replace: "if (isComputed(v)) {",
+    tests: [GRAPHS],
+  },
+  // Differentiation
+  {
+    name: "autodiff: a second use replaces the first",
+    file: "src/tensor/autodiff.ts",
+    find: "cts.set(v, old ? add(old, g) : g);",
+    replace: "cts.set(v, g); void old;",
+    tests: [AUTODIFF, OPS],
+  },
+  {
+    name: "autodiff: stopGradient lets it through",
+    file: "src/tensor/ops/control.ts",
+    find: "vjp: () => [null],",
+    replace: "vjp: ({ g }) => [g[0]],",
+    tests: [AUTODIFF, "test/tensor/opsReference.test.ts"],
+  },
+];

@@ -1,0 +1,119 @@
+/**
+ * Every kernel of the op table's cases, forward and backward, read by a WGSL parser that is not ours: the bindings
+ * and the parameter block are what the code generator declares and the host packs, and no two lanes race.
+ */
+
+import { expect, test } from "vitest";
+import { detectRaces, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
+import type { Kernel } from "../../src/tensor/codegen/kernel.ts";
+import { WORKGROUP } from "../../src/tensor/codegen/kernel.ts";
+import type { Graph } from "../../src/tensor/ir.ts";
+import { lowerGraph } from "../../src/tensor/passes/pipeline.ts";
+import { numel } from "../../src/tensor/shape.ts";
+import { allCases, forwardGraph, gradGraph, gradInputs } from "../helpers/opCases.ts";
+
+/** Kernels by text: one of each, from graphs that the derived tests run. */
+function kernels(): Map<string, Kernel> {
+  const found = new Map<string, Kernel>();
+  const lower = (graph: Graph, label: string): void => {
+    const options = {
+      label,
+      passesOff: [],
+      bindingLimit: 128 << 20,
+      budget: 2 ** 31,
+      maxGroups: 65535,
+      tier: "T0" as const,
+    };
+    for (const k of lowerGraph(graph, options).kernels) if (!found.has(k.wgsl)) found.set(k.wgsl, k);
+  };
+  for (const c of allCases()) {
+    lower(forwardGraph(c), c.name);
+    if (gradInputs(c).length > 0) lower(gradGraph(c).graph, `vjp of ${c.name}`);
+  }
+  return found;
+}
+
+const all = kernels();
+const elementOf = (dtype: string): string => (dtype === "bool" ? "u32" : dtype);
+
+test("bindings and parameters are what the host binds and packs", () => {
+  expect(all.size).toBeGreaterThan(100);
+  for (const [wgsl, k] of all) {
+    const reflected = new WgslReflect(wgsl);
+    expect(
+      reflected.entry.compute.map((f) => f.name),
+      k.label,
+    ).toEqual(["main"]);
+    const size = reflected.entry.compute[0].attributes?.find((a) => a.name === "workgroup_size")?.value;
+    expect([size].flat().map(Number)[0], k.label).toBe(WORKGROUP);
+    expect(reflected.storage.length, k.label).toBe(k.bindings.length);
+    k.bindings.forEach((b, i) => {
+      const v = reflected.storage.find((s) => s.binding === i);
+      expect(v, `${k.label}: binding ${i}`).toMatchObject({
+        group: 0,
+        name: b.name,
+        access: b.write ? "read_write" : "read",
+      });
+      const element = elementOf(b.value.dtype);
+      // The parser writes a length of 0 where there is none, and vectors by their short names.
+      const type = v?.type.getTypeName().replace(", 0>", ">");
+      expect([`array<${element}>`, `array<vec4${element[0]}>`], `${k.label}: ${b.name}`).toContain(type);
+    });
+    expect(reflected.uniforms.length, k.label).toBe(k.fields.length > 0 ? 1 : 0);
+    if (k.fields.length === 0) continue;
+    const [block] = reflected.uniforms;
+    expect([block.group, block.binding], k.label).toEqual([0, k.bindings.length]);
+    const members = block.members ?? [];
+    expect(
+      members.map((m) => `${m.name}: ${m.type.getTypeName()} @ ${m.offset}`),
+      k.label,
+    ).toEqual(k.fields.map((f, i) => `${f.name}: ${f.type} @ ${4 * i}`));
+    expect(block.size, k.label).toBeLessThanOrEqual(Math.ceil((4 * k.fields.length) / 16) * 16);
+  }
+});
+
+const shared = [...all.values()].filter((k) => k.wgsl.includes("var<workgroup>"));
+
+/** Host's side of a kernel: every buffer zeroed, the parameter block packed as the program packs it. */
+function bindGroups(k: Kernel): Record<string, Record<string, unknown>> {
+  const group: Record<string, unknown> = {};
+  k.bindings.forEach((b, i) => {
+    group[i] = new Float32Array(Math.max(4, Math.ceil(numel(b.value.shape) / 4) * 4));
+  });
+  const words = new DataView(new ArrayBuffer(Math.ceil(k.fields.length / 4) * 16));
+  k.fields.forEach((f, i) => {
+    const x = typeof f.value === "number" ? f.value : 0;
+    if (f.type === "f32") words.setFloat32(4 * i, x, true);
+    else words.setUint32(4 * i, x >>> 0, true);
+  });
+  group[k.bindings.length] = { uniform: new Uint8Array(words.buffer) };
+  return { 0: group };
+}
+
+/** Races of one workgroup of a kernel, lanes in lockstep between barriers. */
+function races(k: Kernel, wgsl: string): string[] {
+  const found = detectRaces(wgsl, "main", [1, 1, 1], bindGroups(k));
+  return [...found.errors, ...found.races.map((r) => r.message)];
+}
+
+test("lanes that share memory do not race", () => {
+  expect(shared.length).toBeGreaterThan(4);
+  for (const k of shared) expect(races(k, k.wgsl), k.label).toEqual([]);
+});
+
+test("dropping any barrier makes them race", () => {
+  const barrier = "workgroupBarrier();";
+  // Scalar and vector accumulators; one by one this takes a second each.
+  const some = [
+    shared.find((k) => !k.wgsl.includes("array<vec4<f32>, 64>")),
+    shared.find((k) => k.wgsl.includes("array<vec4<f32>, 64>")),
+  ];
+  for (const k of some as Kernel[]) {
+    const parts = k.wgsl.split(barrier);
+    expect(parts.length, k.label).toBe(8);
+    for (let cut = 1; cut < parts.length; cut++) {
+      const without = `${parts.slice(0, cut).join(barrier)}${parts.slice(cut).join(barrier)}`;
+      expect(races(k, without).length, `${k.label} without barrier ${cut}`).toBeGreaterThan(0);
+    }
+  }
+});
