@@ -90,11 +90,12 @@ describe("1,000 replayed training steps", () => {
     return { losses, times, marks };
   }
 
-  test("allocate nothing, build nothing, and take as long at the end as at the start", async () => {
+  test("allocate nothing, build nothing, and take no longer at the end than at the start", async () => {
     const before = b.memory().liveBytes;
-    let ratio = 0;
-    // Twice at most: the machines that test this have two cores and other work, which can slow one stretch down.
-    for (let attempt = 0; attempt < 2 && !(ratio > 0.85 && ratio < 1.15); attempt++) {
+    let ratio = Number.POSITIVE_INFINITY;
+    // Three times at most: with other work on two cores the step time jumps between levels (1, 3 and 4 ms were seen,
+    // up and down over 3,000 steps). A trend would fail each time; getting faster is no fault.
+    for (let attempt = 0; attempt < 3 && ratio > 1.15; attempt++) {
       const { losses, times, marks } = await train();
       expect(losses.at(-1)).toBeLessThan(losses[0]);
       expect(marks[1]).toEqual(marks[0]);
@@ -104,8 +105,7 @@ describe("1,000 replayed training steps", () => {
       );
     }
     expect(b.memory().liveBytes).toBe(before);
-    expect(ratio).toBeGreaterThan(0.85);
-    expect(ratio).toBeLessThan(1.15);
+    expect(ratio).toBeLessThanOrEqual(1.15);
   });
 });
 
