@@ -22,6 +22,7 @@ export {
   DTypeError,
   MemoryBudgetError,
   NaysayError,
+  NonFiniteError,
   ShaderError,
   ShapeError,
   TensorError,
@@ -30,6 +31,7 @@ export { type InitOptions, init } from "./init.ts";
 export { ops } from "./ops/index.ts";
 export { AdamW, type AdamWOptions, type AdamWStep, accumulate, globalNorm } from "./optim.ts";
 export { Rng, type RngState, type Seed, Stream, seedWords } from "./random.ts";
+export { profileTrace } from "./report.ts";
 export type { Shape } from "./shape.ts";
 export { isTensor, scope, Tensor } from "./tensor.ts";
 export type { Tier } from "./tiers.ts";
