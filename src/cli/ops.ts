@@ -40,7 +40,7 @@ function rowOf(op: OpDef): OpRow {
     bad: op.bad?.length ?? 0,
     vjp: op.vjp ? "yes" : (op.noGradient ?? ""),
     lowering: op.lowering.kind === "template" ? `template ${op.lowering.template}` : op.lowering.kind,
-    tiers: ["T0"],
+    tiers: op.lowering.kind === "reduce" ? ["T0", "T2"] : ["T0"],
     internal: op.internal ?? null,
   };
 }
