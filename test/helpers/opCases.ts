@@ -10,7 +10,7 @@ import { Rng, Stream } from "../../src/tensor/random.ts";
 import { numel } from "../../src/tensor/shape.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { apply, Trace, withTrace } from "../../src/tensor/trace.ts";
-import { seed } from "./seed.ts";
+import { seed, variable } from "./seed.ts";
 
 export interface NamedCase {
   op: OpDef;
@@ -30,10 +30,12 @@ export function callText(op: string, inputs: readonly CaseInput[], attrs: unknow
   return `${op}(${list})${JSON.stringify(attrs)}`;
 }
 
-/** Every case of every op. */
+/** Every case of every op, or of the ops that `NAYSAY_OPS` names. */
 export function allCases(): NamedCase[] {
   const list: NamedCase[] = [];
+  const only = variable("NAYSAY_OPS")?.split(",");
   for (const op of allOps()) {
+    if (only && !only.includes(op.name)) continue;
     for (const test of op.cases) {
       list.push({ op, test, index: list.length, name: callText(op.name, test.inputs, test.attrs) });
     }

@@ -6,7 +6,13 @@
 const AFFINE = "test/tensor/affine.test.ts";
 const MEMORY = "test/tensor/memory.test.ts";
 const REFERENCE = "test/tensor/randomGraphs.node.test.ts";
-const OPS = "test/tensor/ops.test.ts";
+/** Forward cases of these ops. */
+const ops = (...names) => ({
+  file: "test/tensor/ops.test.ts",
+  only: "forward:",
+  env: { NAYSAY_OPS: names.join() },
+});
+const TIERS = { file: "test/tensor/ops.test.ts", only: "tiers above T0", env: { NAYSAY_OPS: "sum,max" } };
 const GRAPHS = "test/tensor/randomGraphs.test.ts";
 const REFLECTION = "test/tensor/reflection.node.test.ts";
 const AUTODIFF = "test/tensor/autodiff.test.ts";
@@ -17,17 +23,17 @@ const pass = (file) => `src/tensor/passes/${file}.ts`;
 export const MUTATIONS = [
   // Barriers
   {
-    name: "row kernels: no barrier before the tree",
-    file: codegen("row"),
-    find: 'k.line("workgroupBarrier();");\n  for',
-    replace: "for",
+    name: "lanes: no barrier before the tree",
+    file: codegen("joinLanes"),
+    find: 'k.line("workgroupBarrier();");\n  return shared;',
+    replace: "return shared;",
     tests: [REFLECTION],
   },
   {
-    name: "row kernels: no barrier within the tree",
-    file: codegen("row"),
-    find: '    k.line("workgroupBarrier();");\n  }',
-    replace: "  }",
+    name: "lanes: no barrier within the tree",
+    file: codegen("joinLanes"),
+    find: '  );\n  k.line("workgroupBarrier();");',
+    replace: "  );",
     tests: [REFLECTION],
   },
   // Masks and conditions
@@ -36,113 +42,127 @@ export const MUTATIONS = [
     file: codegen("emit"),
     find: "`select(${zero()}, ${inner}, ${this.conditions(tests, width)})`",
     replace: "`select(${inner}, ${zero()}, ${this.conditions(tests, width)})`",
-    tests: [OPS],
+    tests: [ops("pad")],
   },
   {
     name: "concat: mask inverted",
     file: codegen("emit"),
     find: "`select(${right}, ${left}, ",
     replace: "`select(${left}, ${right}, ",
-    tests: [OPS],
+    tests: [ops("concat")],
   },
   {
     name: "updateAt: mask inverted",
     file: codegen("emit"),
     find: "`select(${outside}, ${patch}, ",
     replace: "`select(${patch}, ${outside}, ",
-    tests: [OPS],
+    tests: [ops("updateAt")],
   },
   {
     name: "window: one element too many, one lane",
     file: codegen("emit"),
     find: 'const inside = d.map((x) => this.k.name("in", `${x} < ${this.k.size(size)}`));',
     replace: 'const inside = d.map((x) => this.k.name("in", `${x} <= ${this.k.size(size)}`));',
-    tests: [OPS],
+    tests: [ops("pad", "concat", "updateAt")],
   },
   {
     name: "window: one element too many, four lanes",
     file: codegen("emit"),
     find: 'const inside = this.k.name("in", `${d} < ${this.k.size(size)}`);',
     replace: 'const inside = this.k.name("in", `${d} <= ${this.k.size(size)}`);',
-    tests: [OPS, GRAPHS],
+    tests: [ops("pad", "concat", "updateAt"), GRAPHS],
   },
   {
     name: "where: mask inverted",
     file: "src/tensor/ops/elementwise.ts",
     find: "`select(${b}, ${a}, ${c})`",
     replace: "`select(${a}, ${b}, ${c})`",
-    tests: [OPS],
+    tests: [ops("where")],
   },
   {
     name: "grid guard: one unit too many",
     file: codegen("kernel"),
     find: "k.line(`if (unit >= ${count}) { return; }`);",
     replace: "k.line(`if (unit > ${count}) { return; }`);",
-    tests: [OPS],
+    tests: [ops("add", "sum", "matmul")],
   },
   {
     name: "grid guard: none",
     file: codegen("kernel"),
     find: "    k.line(`if (unit >= ${count}) { return; }`);\n",
     replace: "    void count;\n",
-    tests: [OPS],
+    tests: [ops("add", "sum", "matmul")],
   },
   {
     name: "grid: second axis ignored",
     file: codegen("kernel"),
     find: "k.line(`let unit = (wg.y * ${width} + wg.x) * ",
     replace: "k.line(`let unit = (wg.x + 0u * ${width}) * ",
-    tests: [OPS],
+    tests: [{ file: "test/tensor/ops.test.ts", only: "grids folded", env: {} }],
   },
   {
     name: "template guard: one unit too many",
     file: codegen("template"),
     find: "if (unit >= p.count)",
     replace: "if (unit > p.count)",
-    tests: [OPS],
+    tests: [ops("sample", "indexChain", "scatterAdd")],
   },
   {
     name: "sliceAt, updateAt: start not kept inside",
     file: codegen("emit"),
     find: "`min(${this.value(v, [], 1)}, ${this.k.size(extent)} - 1u)`",
     replace: "`${this.value(v, [], 1)}`",
-    tests: [OPS],
+    tests: [ops("sliceAt", "updateAt")],
   },
   {
     name: "take: index not kept inside",
     file: codegen("emit"),
     find: "`min(${name}, ${limit} - 1u)`",
     replace: "`min(${name}, ${limit})`",
-    tests: [OPS],
+    tests: [ops("take", "takeAlong")],
   },
   // Arithmetic of kernels
   {
-    name: "row kernels: the tree reaches one lane too far",
-    file: codegen("row"),
+    name: "lanes: the tree reaches one lane too far",
+    file: codegen("joinLanes"),
     find: "`if (lane < ${s}u) {",
     replace: "`if (lane <= ${s}u) {",
-    tests: [REFLECTION, OPS],
+    tests: [REFLECTION, ops("sum", "max")],
+  },
+  {
+    name: "lanes, T2: a subgroup as wide as the step skips it",
+    file: codegen("joinLanes"),
+    find: "if (subgroupSize <= ${s}u)",
+    replace: "if (subgroupSize < ${s}u)",
+    tests: [TIERS],
+  },
+  {
+    name: "lanes, T2: steps beyond the subgroup are taken",
+    file: codegen("joinLanes"),
+    find: "subgroupSize > ${s}u);",
+    replace: "subgroupSize > 0u);",
+    tests: [TIERS],
   },
   {
     name: "matmul: a read as if transposed",
     file: codegen("matmul"),
     find: "...(ta ? [q, i] : [i, q])",
     replace: "...(ta ? [i, q] : [q, i])",
-    tests: [OPS],
+    tests: [ops("matmul")],
   },
   {
     name: "sample: threshold is exclusive",
     file: "src/shaders/templates.ts",
     find: "if (kept >= k) { low = mid; }",
     replace: "if (kept > k) { low = mid; }",
-    tests: [OPS],
+    tests: [ops("sample")],
   },
   {
     name: "chainSum: last element of a list dropped",
     file: "src/shaders/templates.ts",
     find: "for (var steps = 0u; i < p.length && steps < p.length; steps++) {",
     replace: "for (var steps = 0u; i < p.length - 1u && steps < p.length; steps++) {",
-    tests: [OPS],
+    tests: [ops("scatterAdd")],
   },
   // Index algebra
   {
@@ -280,7 +300,7 @@ export const MUTATIONS = [
     file: "src/tensor/autodiff.ts",
     find: "cts.set(v, old ? add(old, g) : g);",
     replace: "cts.set(v, g); void old;",
-    tests: [AUTODIFF, OPS],
+    tests: [AUTODIFF, GRAPHS],
   },
   {
     name: "autodiff: stopGradient lets it through",

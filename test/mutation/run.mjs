@@ -26,47 +26,49 @@ const COPIED = [
 for (const name of COPIED) cpSync(join(root, name), join(copy, name), { recursive: true });
 symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
 
+/** A test file, or part of one: `only` is a pattern of names, `env` more of the environment. */
+const fileOf = (test) => (typeof test === "string" ? test : test.file);
+
 /** Runs tests in the copy; true where all passed. The seed is fixed: a fault is found again or not at all. */
-function passes(file) {
+function passes(test) {
   // Tests that start the command line would rebuild dist/; nothing here needs it.
   const later = new Date(Date.now() + 3_600_000);
   utimesSync(join(copy, "dist/cli/main.js"), later, later);
   const vitest = join(root, "node_modules/vitest/vitest.mjs");
-  const { status } = spawnSync(process.execPath, [vitest, "run", "--project", "node", "--bail", "1", file], {
+  const only = test.only ? ["-t", test.only] : [];
+  const args = [vitest, "run", "--project", "node", "--bail", "1", fileOf(test), ...only];
+  const { status } = spawnSync(process.execPath, args, {
     cwd: copy,
-    env: { ...process.env, NAYSAY_SEED: "7" },
+    env: { ...process.env, NAYSAY_SEED: "7", ...test.env },
     encoding: "utf8",
     timeout: 600_000,
   });
   return status === 0;
 }
 
-function mutate({ name, file, find, replace }) {
-  const path = join(copy, file);
-  const text = readFileSync(path, "utf8");
+/** Text of a fault's file with the fault in it. */
+function faulty({ name, file, find, replace }) {
+  const text = readFileSync(join(root, file), "utf8");
   const count = text.split(find).length - 1;
-  if (count !== 1)
-    throw new Error(
-      `${name}: its text occurs ${count} times in ${file}; bring test/mutation/mutations.mjs up to date`,
-    );
-  writeFileSync(
-    path,
-    text.replace(find, () => replace),
+  if (count === 1) return text.replace(find, () => replace);
+  throw new Error(
+    `${name}: its text occurs ${count} times in ${file}; bring test/mutation/mutations.mjs up to date`,
   );
-  return () => writeFileSync(path, text);
 }
 
 const words = process.argv.slice(2);
 const chosen = MUTATIONS.filter(({ name }) => words.length === 0 || words.some((w) => name.includes(w)));
 const rows = [];
 try {
-  const files = [...new Set(chosen.flatMap((m) => m.tests))];
-  for (const file of files)
-    if (!passes(file)) throw new Error(`${file} fails without any fault; mend that first`);
+  for (const m of chosen) faulty(m);
+  for (const test of new Set(chosen.flatMap((m) => m.tests).map((t) => JSON.stringify(t)))) {
+    if (!passes(JSON.parse(test))) throw new Error(`${test} fails without any fault; mend that first`);
+  }
   for (const m of chosen) {
-    const restore = mutate(m);
-    const by = m.tests.find((file) => !passes(file));
-    restore();
+    writeFileSync(join(copy, m.file), faulty(m));
+    const test = m.tests.find((t) => !passes(t));
+    const by = test && fileOf(test);
+    cpSync(join(root, m.file), join(copy, m.file));
     rows.push({ name: m.name, by });
     console.log(`${by ? "found   " : "SURVIVED"}  ${m.name}${by ? `  (${by})` : ""}`);
   }
