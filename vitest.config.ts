@@ -8,6 +8,7 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { planLaunch } from "./src/cli/launch.ts";
 import { softwareChromium } from "./src/cli/software.ts";
+import { browserCommands } from "./test/helpers/browserCommands.ts";
 import { TotalsReporter } from "./test/helpers/totalsReporter.ts";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -96,6 +97,7 @@ export default defineConfig(async () => {
               enabled: true,
               headless: true,
               screenshotFailures: false,
+              commands: browserCommands,
               provider: playwright({ launchOptions: await browser() }),
               instances: [{ browser: "chromium" as const }],
             },

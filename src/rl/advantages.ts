@@ -20,8 +20,9 @@ export function meanAndStd(values: readonly number[]): { mean: number; std: numb
 /** Advantages of one prompt's samples; groups without variance have 0 under a group rule. */
 export function groupAdvantages(rewards: readonly number[], rule: AdvantageRule): number[] {
   if (rule.kind === "fixed") return rewards.map((r) => (r > 0 ? rule.right : rule.wrong));
+  // By equality and not by std === 0: a rounded mean leaves a residue.
+  if (rewards.every((r) => r === rewards[0])) return rewards.map(() => 0);
   const { mean, std } = meanAndStd(rewards);
-  if (std === 0) return rewards.map(() => 0); // a rounded mean must not leave a residue
   return rewards.map((r) => (rule.scale === "std" ? (r - mean) / (std + rule.eps) : r - mean));
 }
 

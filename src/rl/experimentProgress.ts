@@ -21,34 +21,34 @@ export interface ProgressEvent {
   summary?: ArmSummary;
 }
 
-/** Mean seconds of one kind of work; the first, which builds programs, counts apart. */
+/** Mean seconds of one kind of work. The first piece builds programs and says nothing about the rest. */
 class Pace {
-  private first = 0;
   private total = 0;
   private units = 0;
   private begun = false;
 
   add(seconds: number, units: number): void {
-    if (!this.begun) {
-      this.begun = true;
-      this.first = seconds / units;
-      return;
+    if (this.begun) {
+      this.total += seconds;
+      this.units += units;
     }
-    this.total += seconds;
-    this.units += units;
+    this.begun = true;
   }
 
   /** Seconds for a unit, `null` when nothing is known. */
   get each(): number | null {
-    if (this.units > 0) return this.total / this.units;
-    return this.begun ? this.first : null;
+    return this.units > 0 ? this.total / this.units : null;
   }
 }
+
+/** A trained row costs about as much as this many evaluated ones: drawn, scored, and three times as much to learn from. */
+const TRAINED_ROW = 6;
 
 export class Progress {
   private readonly config: ExperimentConfig;
   private readonly listener: ((event: ProgressEvent) => void) | undefined;
   private readonly now: () => number;
+  private readonly pretrain = new Pace();
   private readonly train = new Pace();
   private readonly evaluation = new Pace();
   private stepsLeft: number;
@@ -71,9 +71,7 @@ export class Progress {
   }
 
   pretraining(step: PretrainStep): void {
-    const seconds = this.lap();
-    const rate = step.step > 1 ? seconds : 0;
-    this.train.add(rate, 1);
+    this.pretrain.add(this.lap(), 1);
     this.emit({
       phase: "pretrain",
       arm: null,
@@ -139,16 +137,24 @@ export class Progress {
   }
 
   private emit(event: Omit<ProgressEvent, "secondsLeft" | "warnings"> & { warnings?: string[] }): void {
-    const { each } = this.train;
-    const perEvaluation = this.evaluation.each;
-    const secondsLeft =
-      event.phase === "pretrain" || (each === null && this.stepsLeft > 0 && perEvaluation === null)
-        ? pretrainLeft(event, each)
-        : this.stepsLeft * (each ?? 0) + (this.evaluationsLeft - this.share) * (perEvaluation ?? 0);
-    this.listener?.({ warnings: [], ...event, secondsLeft });
+    this.listener?.({ warnings: [], ...event, secondsLeft: this.secondsLeft(event) });
   }
-}
 
-function pretrainLeft(event: { done: number; total: number }, each: number | null): number | null {
-  return each === null ? null : (event.total - event.done) * each;
+  /** While it pretrains, of that alone: nothing is known of the rest. */
+  private secondsLeft(event: Pick<ProgressEvent, "phase" | "done" | "total">): number | null {
+    if (event.phase === "pretrain") {
+      const { each } = this.pretrain;
+      return each === null ? null : (event.total - event.done) * each;
+    }
+    const { train, evaluation } = this.config;
+    const rows = (train.promptsPerStep * train.numGenerations) / (evaluation.prompts * evaluation.samples);
+    const perArm = this.evaluation.each;
+    const perStep = this.train.each ?? (perArm === null ? null : perArm * rows * TRAINED_ROW);
+    const left = [
+      [this.stepsLeft, perStep],
+      [this.evaluationsLeft - this.share, perArm],
+    ] as const;
+    if (left.some(([count, each]) => count > 0 && each === null)) return null;
+    return left.reduce((sum, [count, each]) => sum + count * (each ?? 0), 0);
+  }
 }

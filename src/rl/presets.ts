@@ -91,12 +91,12 @@ const quick: ExperimentChanges = {
     promptsPerStep: 16,
     numGenerations: 8,
     learningRate: 3e-4,
-    microBatchRows: 64,
+    microBatchRows: 32,
   },
   evaluation: { prompts: 32, samples: 256, entropySamples: 4 },
   arms: ARMS,
   rows: 128,
-  scoreRows: 64,
+  scoreRows: 128,
 };
 
 /** The paper's shape, small: several mini-batches a rollout, products, minority modes. For a GPU. */

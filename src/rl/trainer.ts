@@ -339,9 +339,9 @@ function rolloutMetrics(rollout: Rollout) {
   let flat = 0;
   const groups = rewards.length / numGenerations;
   for (let at = 0; at < rewards.length; at += numGenerations) {
-    const { std } = meanAndStd(rewards.slice(at, at + numGenerations));
-    stds += std;
-    flat += std === 0 ? 1 : 0;
+    const group = rewards.slice(at, at + numGenerations);
+    stds += meanAndStd(group).std;
+    flat += group.every((r) => r === group[0]) ? 1 : 0;
   }
   return {
     reward: meanAndStd(rewards).mean,

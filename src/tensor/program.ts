@@ -22,6 +22,8 @@ import type { WebGpuBackend } from "./webgpu.ts";
 const SUBMIT_FLOPS = 2e10;
 /** Bind groups kept for one kernel; beyond that the oldest go. */
 const BIND_GROUPS_KEPT = 64;
+/** Runs whose bind groups are kept whole: results come from a pool, which mostly deals them out in few orders. */
+const TAPES_KEPT = 4;
 
 /** Where a binding that changes from run to run comes from. */
 interface Outer {
@@ -36,10 +38,13 @@ interface Step {
   readonly paramBytes: number;
   readonly outer: readonly Outer[];
   readonly groups: Map<string, GPUBindGroup>;
-  /** The group of the last run and what it binds: buffer and offset of each of `outer`. */
-  last: GPUBindGroup | null;
-  readonly lastIds: number[];
   pipeline: Pipeline | null;
+}
+
+/** The bind groups of a whole run, and the storages (buffer and offset of each) that they bind. */
+interface Tape {
+  readonly ids: readonly number[];
+  readonly groups: readonly GPUBindGroup[];
 }
 
 interface ScalarSlot {
@@ -64,6 +69,11 @@ export class Program implements Executable {
   private readonly backend: WebGpuBackend;
   private readonly graph: Graph;
   private readonly steps: Step[] = [];
+  private readonly tapes: Tape[] = [];
+  /** Filled anew in each run: what `Tape.ids` is compared with. */
+  private readonly ids: number[] = [];
+  /** Which inputs are host numbers. */
+  private readonly takesNumber: readonly boolean[];
   private readonly arenas: GPUBuffer[];
   private params: GPUBuffer | null;
   private readonly words: Uint32Array<ArrayBuffer>;
@@ -84,6 +94,7 @@ export class Program implements Executable {
     this.graph = traced;
     this.label = label;
     this.plannedBytes = lowered.memory.totalBytes;
+    this.takesNumber = traced.inputs.map((v) => v.node.attrs.scalar === true);
     this.inputIndex = new Map(lowered.graph.inputs.map((v, i) => [v, i]));
     this.outputIndex = new Map(lowered.graph.outputs.map((v, i) => [v, i]));
     let offset = 0;
@@ -92,8 +103,7 @@ export class Program implements Executable {
       const outer = kernel.bindings.flatMap((b) =>
         lowered.memory.places.has(b.value) ? [] : [this.outerOf(b.value)],
       );
-      const cache = { groups: new Map(), last: null, lastIds: [] };
-      this.steps.push({ kernel, paramOffset: offset, paramBytes, outer, ...cache, pipeline: null });
+      this.steps.push({ kernel, paramOffset: offset, paramBytes, outer, groups: new Map(), pipeline: null });
       offset += Math.ceil(paramBytes / ALIGN) * ALIGN;
     }
     this.words = new Uint32Array(offset / 4);
@@ -146,8 +156,10 @@ export class Program implements Executable {
     const results = this.graph.outputs.map((v, i) =>
       this.backend.pool.take(this.backend, bytesFor(v), `${this.label}.out${i}`),
     );
-    const held = args.filter((a): a is GpuStorage => a instanceof GpuStorage);
-    for (const s of [...held, ...results]) s.retain();
+    const held: GpuStorage[] = [];
+    for (const a of args) if (a instanceof GpuStorage) held.push(a);
+    for (const s of held) s.retain();
+    for (const s of results) s.retain();
     this.pending++;
     this.backend.enqueue({
       ready: this.isReady ? null : this.building,
@@ -155,13 +167,14 @@ export class Program implements Executable {
       go: () => {
         const fault = this.failure ?? held.find((s) => s.fault)?.fault;
         if (fault) throw fault;
-        span("encode", this.label, () => this.encode(args, results));
+        span("encode", this.label, () => this.encode(args, results, held));
       },
       failed: (error) => {
         for (const s of results) s.fault = error;
       },
       done: () => {
-        for (const s of [...held, ...results]) s.release();
+        for (const s of held) s.release();
+        for (const s of results) s.release();
         this.pending--;
         if (this.disposed) this.free();
       },
@@ -176,18 +189,14 @@ export class Program implements Executable {
         `${this.label}: a live program was expected, got a disposed one. Compile it again.`,
       );
     }
-    this.graph.inputs.forEach((v, i) => {
+    for (let i = 0; i < this.takesNumber.length; i++) {
       const a = args[i];
-      if (
-        v.node.attrs.scalar === true
-          ? typeof a === "number"
-          : a instanceof GpuStorage && a.backend === this.backend
-      )
-        return;
+      const number = this.takesNumber[i];
+      if (number ? typeof a === "number" : a instanceof GpuStorage && a.backend === this.backend) continue;
       throw new TensorError(
-        `${this.label}: ${v.node.attrs.scalar === true ? "a number" : "a tensor of the current device"} was expected, got ${typeof a === "number" ? "a number" : "a tensor of another device"}. Create tensors after init().`,
+        `${this.label}: ${number ? "a number" : "a tensor of the current device"} was expected, got ${typeof a === "number" ? "a number" : "a tensor of another device"}. Create tensors after init().`,
       );
-    });
+    }
   }
 
   private outerOf(v: Value): Outer {
@@ -210,24 +219,42 @@ export class Program implements Executable {
     return { buffer: s.buffer, offset: s.offset, size };
   }
 
+  /** The bind groups of this run, one a step. */
+  private groupsFor(
+    args: readonly (Storage | number)[],
+    results: readonly GpuStorage[],
+    held: readonly GpuStorage[],
+  ): readonly GPUBindGroup[] {
+    const { ids } = this;
+    let n = 0;
+    for (const list of [held, results]) {
+      for (const s of list) {
+        ids[n++] = s.bufferId;
+        ids[n++] = s.offset;
+      }
+    }
+    for (const tape of this.tapes) {
+      let i = 0;
+      while (i < n && tape.ids[i] === ids[i]) i++;
+      if (i === n) return tape.groups;
+    }
+    const groups = this.steps.map((step) => this.bindGroup(step, args, results));
+    if (this.tapes.length >= TAPES_KEPT) this.tapes.shift();
+    this.tapes.push({ ids: ids.slice(0, n), groups });
+    return groups;
+  }
+
   private bindGroup(
     step: Step,
     args: readonly (Storage | number)[],
     results: readonly GpuStorage[],
   ): GPUBindGroup {
-    let same = step.last !== null;
-    step.outer.forEach(({ from, index }, i) => {
+    let key = "";
+    for (const { from, index } of step.outer) {
       const s = from === "results" ? results[index] : (args[index] as GpuStorage);
-      if (step.lastIds[2 * i] === s.bufferId && step.lastIds[2 * i + 1] === s.offset) return;
-      same = false;
-      step.lastIds[2 * i] = s.bufferId;
-      step.lastIds[2 * i + 1] = s.offset;
-    });
-    if (same) return step.last as GPUBindGroup;
-    const key = step.lastIds.join();
-    const group = step.groups.get(key) ?? this.createBindGroup(step, key, args, results);
-    step.last = group;
-    return group;
+      key += `${s.bufferId}@${s.offset},`;
+    }
+    return step.groups.get(key) ?? this.createBindGroup(step, key, args, results);
   }
 
   private createBindGroup(
@@ -236,8 +263,6 @@ export class Program implements Executable {
     args: readonly (Storage | number)[],
     results: readonly GpuStorage[],
   ): GPUBindGroup {
-    // Where this throws, the next run must not take the last group for its own.
-    step.last = null;
     const { kernel } = step;
     const entries: GPUBindGroupEntry[] = kernel.bindings.map((b, binding) => ({
       binding,
@@ -284,26 +309,35 @@ export class Program implements Executable {
     this.dirty = false;
   }
 
-  private encode(args: readonly (Storage | number)[], results: readonly GpuStorage[]): void {
+  private encode(
+    args: readonly (Storage | number)[],
+    results: readonly GpuStorage[],
+    held: readonly GpuStorage[],
+  ): void {
     this.writeScalars(args);
     const { device, profiler } = this.backend;
     const nan = flags().nan ? this.nanCheck() : null;
     let encoder = device.gpu.createCommandEncoder({ label: this.label });
     let pass: GPUComputePassEncoder | null = nan ? this.lookAtArguments(nan, encoder, args, results) : null;
     let flops = 0;
-    for (const step of this.steps) {
-      const group = this.bindGroup(step, args, results);
+    let current: GPUComputePipeline | null = null;
+    const groups = this.groupsFor(args, results, held);
+    for (let i = 0; i < this.steps.length; i++) {
+      const step = this.steps[i];
       if (profiler) {
         pass?.end();
         pass = profiler.begin(encoder, step.kernel);
       }
+      if (profiler || nan || !pass) current = null;
       pass ??= encoder.beginComputePass({ label: this.label });
-      pass.setPipeline((step.pipeline as Pipeline).pipeline);
-      pass.setBindGroup(0, group);
+      const { pipeline } = step.pipeline as Pipeline;
+      if (pipeline !== current) pass.setPipeline(pipeline);
+      current = pipeline;
+      pass.setBindGroup(0, groups[i]);
       pass.dispatchWorkgroups(step.kernel.grid[0], step.kernel.grid[1]);
       if (nan) {
         pass.end();
-        pass = this.lookAtResults(nan, encoder, step, args, results);
+        pass = this.lookAtResults(nan, encoder, i, args, results);
       }
       flops += step.kernel.flops;
       if (flops > SUBMIT_FLOPS) {
@@ -354,15 +388,16 @@ export class Program implements Executable {
   private lookAtResults(
     nan: NanCheck,
     encoder: GPUCommandEncoder,
-    step: Step,
+    at: number,
     args: readonly (Storage | number)[],
     results: readonly GpuStorage[],
   ): GPUComputePassEncoder {
     const pass = encoder.beginComputePass({ label: `${this.label}.nan` });
-    for (const b of step.kernel.bindings) {
+    const { kernel } = this.steps[at];
+    for (const b of kernel.bindings) {
       if (!b.write) continue;
       const range = this.rangeOf(b.value, numel(b.value.shape) * 4, args, results);
-      nan.look(pass, b.value, range, step.kernel, this.steps.indexOf(step) + 1);
+      nan.look(pass, b.value, range, kernel, at + 1);
     }
     return pass;
   }
@@ -395,9 +430,7 @@ export class Program implements Executable {
     for (const b of this.arenas.splice(0)) this.backend.pool.destroy(b);
     if (this.params) this.backend.pool.destroy(this.params);
     this.params = null;
-    for (const s of this.steps) {
-      s.groups.clear();
-      s.last = null;
-    }
+    for (const s of this.steps) s.groups.clear();
+    this.tapes.length = 0;
   }
 }

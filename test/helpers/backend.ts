@@ -1,6 +1,6 @@
 /** The backend that tests run on: one place to choose it, and the errors to expect of it. */
-import { init } from "../../src/tensor/init.ts";
-import type { WebGpuBackend, WebGpuOptions } from "../../src/tensor/webgpu.ts";
+import { type InitOptions, init } from "../../src/tensor/init.ts";
+import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
 
 export interface TestBackend {
   kind: "reference" | "webgpu";
@@ -16,7 +16,7 @@ export async function useReference(): Promise<TestBackend> {
 
 /** Makes a WebGPU device current; call it in `beforeAll`. */
 export async function useBackend(
-  options: WebGpuOptions = {},
+  options: InitOptions & { device?: "webgpu" } = {},
 ): Promise<TestBackend & { backend: WebGpuBackend }> {
   const backend = await init(options);
   return { kind: "webgpu", tolerance: (_f64, f32) => f32, backend };

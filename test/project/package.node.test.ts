@@ -86,6 +86,8 @@ test("holds what it needs and no tests", () => {
   for (const path of [
     "LICENSE",
     "dist/cli/main.js",
+    "assets/quick-base.safetensors",
+    "assets/quick-base.json",
     "dist/tensor/gpu.node.js",
     "dist/tensor/gpu.browser.js",
   ]) {

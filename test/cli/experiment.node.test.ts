@@ -1,0 +1,106 @@
+/** `naysay experiment` and `naysay pretrain` as a user meets them: mistakes, trouble with files, and one whole tiny run. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { duration, progressText } from "../../src/cli/experiment.ts";
+import { StatusLine } from "../../src/cli/statusLine.ts";
+import { naysay } from "../helpers/command.ts";
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "naysay-cli-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("mistakes", () => {
+  test.each([
+    [["experiment", "--preset", "quik"], 2, /--preset: expected quick.*Did you mean "quick"/],
+    [["experiment", "--arms", "nrs"], 2, /ConfigError: algorithm: .*Did you mean "nsr"/],
+    [["experiment", "--updates", "-1"], 2, /--updates: expected a value from 0/],
+    [["experiment", "--config", "/nowhere.json"], 2, /--config: a JSON file expected/],
+    [["pretrain", "--out", "base.bin"], 2, /ends in \.safetensors/],
+  ])("naysay %j", async (argv, code, message) => {
+    const outcome = await naysay(argv);
+    expect(outcome.stderr).toMatch(message);
+    expect(outcome.code).toBe(code);
+  });
+
+  test("help of both", async () => {
+    expect((await naysay(["experiment", "--help"])).stdout).toMatch(
+      /--from-scratch[\s\S]*--updates <integer>/,
+    );
+    expect((await naysay(["pretrain", "--help"])).stdout).toMatch(/--steps <integer>/);
+  });
+});
+
+describe("runs", () => {
+  test("tiny, from scratch, as JSON; the folder of another run is refused; a path through a file is named", async () => {
+    const out = join(folder, "run");
+    const argv = ["experiment", "--preset", "tiny", "--from-scratch", "--out", out];
+    const { code, stdout, stderr } = await naysay([...argv, "--seed", "5", "--json"]);
+    expect(code, stderr).toBe(0);
+    const summary = JSON.parse(stdout);
+    expect(summary).toEqual(JSON.parse(readFileSync(join(out, "summary.json"), "utf8")));
+    expect(summary.command).toBe(`naysay ${argv.join(" ")} --seed 5 --json`);
+    expect(summary.versions).toMatchObject({ node: process.versions.node, naysay: expect.any(String) });
+    expect(summary.adapter.tier).toMatch(/^T\d$/);
+    for (const name of ["metrics.jsonl", "report.html", "checkpoints/nsr.safetensors"])
+      expect(existsSync(join(out, name)), name).toBe(true);
+
+    const refused = await naysay([...argv, "--seed", "6"]);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toMatch(/seed: 5 there, 6 here/);
+
+    writeFileSync(join(folder, "file"), "");
+    const blocked = await naysay([...argv.slice(0, -1), join(folder, "file", "run")]);
+    expect(blocked.code).toBe(1);
+    expect(blocked.stderr).toMatch(/CheckpointError: .*A part of the path is a file/);
+  }, 240_000);
+
+  test("pretrain leaves the checkpoint and its record", async () => {
+    const out = join(folder, "base.safetensors");
+    const { code, stdout, stderr } = await naysay(["pretrain", "--preset", "tiny", "--out", out]);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/base\.safetensors: loss \d/);
+    const record = JSON.parse(readFileSync(join(folder, "base.json"), "utf8"));
+    expect(record).toMatchObject({ seed: 1, steps: 4, recipe: { task: { name: "countdown" } } });
+    expect(record.weightsSha256).toMatch(/^[0-9a-f]{64}$/);
+  }, 240_000);
+});
+
+describe("the status line", () => {
+  test("is written over on a terminal, and thinned elsewhere", () => {
+    let text = "";
+    const write = (part: string) => {
+      text += part;
+    };
+    const terminal = new StatusLine({ isTTY: true, columns: 8, write });
+    terminal.show("one two three");
+    terminal.show("stays", true);
+    expect(text).toBe("one two\r\x1b[2Kstays\n");
+    text = "";
+    let now = 0;
+    const log = new StatusLine({ write }, () => now);
+    for (const second of [0, 3, 11, 12]) {
+      now = second;
+      log.show(`at ${second}`);
+    }
+    log.show("last", true);
+    expect(text).toBe("at 0\nat 11\nlast\n");
+  });
+
+  test("says what is happening and how long it takes", () => {
+    const event = {
+      phase: "train",
+      arm: "NSR",
+      done: 3,
+      total: 20,
+      secondsLeft: 200,
+      values: { reward: 0.5 },
+      warnings: ["w"],
+    } as const;
+    expect(progressText(event)).toBe("NSR: train 3/20 · reward 0.500 · about 3 min left\n  warning: w");
+    expect([duration(5), duration(200), duration(9000)]).toEqual(["5 s", "3 min", "2.5 h"]);
+  });
+});

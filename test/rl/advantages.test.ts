@@ -1,0 +1,166 @@
+/** Advantages, kept rows, normalisers and plans against numbers worked out by hand. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { advantages, groupAdvantages, keptRows, planUpdates, splitRows } from "../../src/rl/advantages.ts";
+import {
+  type Algorithm,
+  algorithmByName,
+  flipped,
+  grpo,
+  nsr,
+  psr,
+  wReinforce,
+} from "../../src/rl/algorithms.ts";
+
+const whole = { kind: "whole" } as const;
+const plan = (algorithm: Algorithm, rewards: number[], lengths: number[], more = {}) =>
+  planUpdates(rewards, lengths, {
+    algorithm,
+    numGenerations: 4,
+    maxCompletionLength: 8,
+    miniBatches: whole,
+    cutFirst: true,
+    ...more,
+  });
+
+// Two groups of four; lengths with a truncated row (8).
+const rewards = [1, 0, 0, 1, 0, 0, 0, 0];
+const lengths = [6, 8, 5, 4, 6, 6, 7, 8];
+
+describe("advantages", () => {
+  test("PSR, NSR and W-REINFORCE", () => {
+    expect(advantages(rewards, 4, psr)).toEqual([1, 0, 0, 1, 0, 0, 0, 0]);
+    expect(advantages(rewards, 4, nsr)).toEqual([0, -1, -1, 0, -1, -1, -1, -1]);
+    expect(advantages(rewards, 4, wReinforce(0.1))).toEqual([0.1, -1, -1, 0.1, -1, -1, -1, -1]);
+  });
+
+  test("GRPO: (r - mean)/(std + 1e-4), nothing where all rewards are equal", () => {
+    // 1 0 0 1: mean .5, sample deviation sqrt(1/3).
+    const a = 0.5 / (Math.sqrt(1 / 3) + 1e-4);
+    const got = advantages(rewards, 4, grpo);
+    for (const [i, want] of [a, -a, -a, a, 0, 0, 0, 0].entries()) expect(got[i]).toBeCloseTo(want, 14);
+    expect(groupAdvantages([1, 1, 1], grpo.advantage)).toEqual([0, 0, 0]);
+    expect(groupAdvantages([0.1, 0.1, 0.1], grpo.advantage)).toEqual([0, 0, 0]);
+    expect(groupAdvantages([1], grpo.advantage)).toEqual([0]);
+  });
+
+  test("flipping turns every sign and nothing else", () => {
+    for (const algorithm of [psr, nsr, wReinforce(0.3), grpo]) {
+      const sum = advantages(rewards, 4, flipped(algorithm)).map(
+        (x, i) => x + advantages(rewards, 4, algorithm)[i],
+      );
+      expect(sum).toEqual(rewards.map(() => 0));
+    }
+  });
+
+  test("kept rows", () => {
+    expect(keptRows(rewards, "right")).toEqual([0, 3]);
+    expect(keptRows(rewards, "wrong")).toEqual([1, 2, 4, 5, 6, 7]);
+    expect(keptRows(rewards, "all")).toHaveLength(8);
+  });
+
+  test("refuses part of a group", () => {
+    expect(() => advantages([1, 0, 1], 2, grpo)).toThrow(/whole groups of numGenerations=2/);
+  });
+});
+
+describe("plans", () => {
+  test("token mean over kept rows", () => {
+    const [p] = plan(psr, rewards, lengths);
+    expect(p.rows).toEqual([0, 3]);
+    expect(p.weights).toEqual([1 / 10, 1 / 10]); // 6 + 4 tokens
+    const [n] = plan(nsr, rewards, lengths);
+    expect(n.rows).toEqual([1, 2, 4, 5, 6, 7]);
+    expect(n.weights).toEqual(Array(6).fill(-1 / 40));
+    const [w] = plan(wReinforce(0.1), rewards, lengths);
+    expect(w.weights[0]).toBeCloseTo(0.1 / 50, 15);
+    expect(w.weights[1]).toBeCloseTo(-1 / 50, 15);
+  });
+
+  test("GRPO counts the tokens of groups without variance and trains none of them", () => {
+    const [g] = plan(grpo, rewards, lengths);
+    expect(g.rows).toEqual([0, 1, 2, 3]);
+    expect(g.counted).toBe(8);
+    const a = 0.5 / (Math.sqrt(1 / 3) + 1e-4);
+    for (const [i, want] of [a, -a, -a, a].entries()) expect(g.weights[i]).toBeCloseTo(want / 50, 14);
+  });
+
+  test("sequence mean and constant length", () => {
+    const [s] = plan({ ...psr, aggregation: "sequence" }, rewards, lengths);
+    expect(s.weights).toEqual([1 / (2 * 6), 1 / (2 * 4)]);
+    const [c] = plan({ ...nsr, aggregation: "constant" }, rewards, lengths);
+    expect(c.weights).toEqual(Array(6).fill(-1 / (6 * 8)));
+  });
+
+  test("a common normaliser makes the two halves of a rollout add up", () => {
+    const common = { normaliser: "all" } as const;
+    const [p] = plan({ ...psr, ...common }, rewards, lengths);
+    const [n] = plan({ ...nsr, ...common }, rewards, lengths);
+    expect(p.weights[0]).toBeCloseTo(1 / 50, 15);
+    expect(n.weights[0]).toBeCloseTo(-1 / 50, 15);
+  });
+
+  test("all right or all wrong: nothing to do for one of them, never an empty update", () => {
+    const right = [1, 1, 1, 1];
+    const wrong = [0, 0, 0, 0];
+    const ls = [5, 5, 5, 5];
+    expect(plan(nsr, right, ls)).toEqual([]);
+    expect(plan(psr, wrong, ls)).toEqual([]);
+    expect(plan(grpo, right, ls)).toEqual([]);
+    expect(plan(grpo, wrong, ls)).toEqual([]);
+    expect(plan(wReinforce(0), right, ls)).toEqual([]);
+    expect(plan(psr, right, ls)[0].rows).toHaveLength(4);
+  });
+
+  test("cut before the split: few kept rows are few updates; cut after it: as many as mini-batches with rows", () => {
+    const miniBatches = { kind: "rows", rows: 2 } as const;
+    expect(plan(psr, rewards, lengths, { miniBatches })).toHaveLength(1);
+    expect(plan(nsr, rewards, lengths, { miniBatches })).toHaveLength(3);
+    const after = plan(psr, rewards, lengths, { miniBatches, cutFirst: false });
+    expect(after.map((p) => p.rows)).toEqual([[0], [3]]);
+    expect(after.map((p) => p.weights)).toEqual([[1 / 6], [1 / 4]]);
+  });
+
+  test("equal updates for every algorithm", () => {
+    const miniBatches = { kind: "count", count: 2 } as const;
+    for (const algorithm of [psr, nsr, wReinforce(), grpo]) {
+      expect(plan(algorithm, [1, 0, 1, 0, 1, 0, 0, 1], lengths, { miniBatches })).toHaveLength(2);
+    }
+  });
+
+  test("splitting loses and doubles nothing", () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(1000)), fc.integer({ min: 1, max: 9 }), (rows, n) => {
+        for (const how of [whole, { kind: "rows", rows: n } as const, { kind: "count", count: n } as const]) {
+          const parts = splitRows(rows, how);
+          expect(parts.flat()).toEqual(rows);
+          expect(parts.every((part) => part.length > 0)).toBe(true);
+          if (how.kind === "rows") expect(parts.every((part) => part.length <= n)).toBe(true);
+          if (how.kind === "count") expect(parts.length).toBeLessThanOrEqual(n);
+        }
+      }),
+    );
+  });
+});
+
+describe("names", () => {
+  test("algorithms by name", () => {
+    expect(algorithmByName("NSR")).toEqual(nsr);
+    expect(algorithmByName("w-reinforce:0.2").advantage).toEqual({ kind: "fixed", right: 0.2, wrong: -1 });
+    expect(algorithmByName("psr", { clip: false, form: "pi" })).toMatchObject({
+      clipLow: null,
+      clipHigh: null,
+      form: "pi",
+    });
+  });
+
+  test.each([
+    [() => algorithmByName("nrs"), /Did you mean "nsr"/],
+    [() => algorithmByName("w-reinforce:x"), /algorithm: one of psr/],
+    [() => algorithmByName("nsr:2"), /algorithm: one of psr/],
+    [() => algorithmByName("__proto__"), /algorithm: one of psr/],
+    [() => algorithmByName("nsr", { fomr: "pi" } as never), /Did you mean "form"/],
+    [() => wReinforce(-1), /lambda: a finite number of at least 0/],
+    [() => wReinforce(Number.NaN), /got NaN/],
+  ])("refuses case %#", (act, message) => expect(act).toThrow(message));
+});

@@ -1,0 +1,103 @@
+/**
+ * It learns: from "no" alone the shipped base gets better at its training problems, and with the advantage's sign turned
+ * it gets worse. The reward is measured on the same problems with the same random numbers before and after, and the
+ * differences of three seeds are paired problem by problem.
+ */
+import { beforeAll, describe, expect, test } from "vitest";
+import { bootstrapMean } from "../../src/eval/bootstrap.ts";
+import { passCurve } from "../../src/eval/estimators.ts";
+import { evaluate } from "../../src/eval/harness.ts";
+import { type DecodedCheckpoint, decodeCheckpoint, parametersFrom } from "../../src/model/checkpoint.ts";
+import { type Algorithm, flipped, nsr } from "../../src/rl/algorithms.ts";
+import { experimentConfig } from "../../src/rl/presets.ts";
+import type { Problem, Task } from "../../src/rl/task.ts";
+import { makeTask } from "../../src/rl/taskTable.ts";
+import { type SharedPrograms, sharedPrograms, trainerFrom } from "../../src/rl/trainer.ts";
+import type { FlatTensors } from "../../src/tensor/create.ts";
+import { Rng, Stream } from "../../src/tensor/random.ts";
+import { useBackend } from "../helpers/backend.ts";
+import { quickBase } from "../helpers/quickBase.ts";
+
+const STEPS = 8;
+const config = experimentConfig("quick");
+let task: Task;
+let base: DecodedCheckpoint;
+let shared: SharedPrograms;
+
+beforeAll(async () => {
+  await useBackend();
+  task = makeTask(config.task);
+  base = decodeCheckpoint(await quickBase());
+  shared = sharedPrograms(base.config, config);
+});
+
+/** Right answers of each problem out of `samples`. */
+async function rewards(params: FlatTensors, problems: Problem[], samples: number, seed: number) {
+  const { tallies } = await evaluate(
+    shared.generator,
+    params.tensors,
+    problems.map(({ prompt }) => prompt),
+    {
+      samples,
+      samplesPerCall: config.train.numGenerations,
+      promptsPerCall: config.train.promptsPerStep,
+      seed,
+      maxCompletionLength: task.maxCompletionLength,
+      promptLength: task.promptLength,
+      eosTokenId: task.tokenizer.eos,
+      padTokenId: task.tokenizer.pad,
+      isRight: (i, completion) => task.verify(problems[i].prompt, Array.from(completion)).reward === 1,
+    },
+  );
+  return tallies;
+}
+
+/** Change of the mean training reward of each problem through a few updates. */
+async function change(algorithm: Algorithm, seed: number): Promise<number[]> {
+  const problems = task.distinct(new Rng(seed, Stream.test), "train", 48);
+  const trainer = trainerFrom(base, {
+    task,
+    algorithm,
+    config: { ...config.train, steps: STEPS },
+    seed,
+    shared,
+  });
+  try {
+    const before = await rewards(trainer.params, problems, 8, seed);
+    for await (const _ of trainer.steps());
+    const after = await rewards(trainer.params, problems, 8, seed);
+    return after.map((tally, i) => (tally.c - before[i].c) / tally.n);
+  } finally {
+    trainer.dispose();
+  }
+}
+
+describe("the shipped base", () => {
+  test("is between knowing and not knowing", async () => {
+    const { prompts, samples } = config.evaluation;
+    const heldOut = task.distinct(new Rng(1, Stream.data), "heldOut", prompts);
+    const params = parametersFrom(base);
+    const curve = passCurve(await rewards(params, heldOut, samples, 1));
+    params.dispose();
+    expect(curve[0].pass).toBeGreaterThan(0.3);
+    expect(curve[0].pass).toBeLessThan(0.6);
+    expect(curve.at(-1)).toMatchObject({ k: 256 });
+    expect(curve.at(-1)!.pass).toBeGreaterThanOrEqual(0.95);
+  });
+});
+
+describe("training", () => {
+  test("NSR raises the reward: paired 95 % interval above zero over three seeds", async () => {
+    const differences = [];
+    for (const seed of [1, 2, 3]) differences.push(...(await change(nsr, seed)));
+    const { mean, low, high } = bootstrapMean(differences, { seed: 1 });
+    console.log(`NSR: ${mean.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`);
+    expect(low).toBeGreaterThan(0);
+  }, 400_000);
+
+  test("with the sign turned it falls", async () => {
+    const { mean, low, high } = bootstrapMean(await change(flipped(nsr), 1), { seed: 1 });
+    console.log(`NSR flipped: ${mean.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`);
+    expect(high).toBeLessThan(0);
+  }, 400_000);
+});

@@ -1,0 +1,160 @@
+/** The trainer on a task of five tokens: metrics, skipped steps, warnings, abort, and going on from a checkpoint. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { decodeCheckpoint } from "../../src/model/checkpoint.ts";
+import { initializeParameters } from "../../src/model/parameters.ts";
+import { type Algorithm, nsr, psr } from "../../src/rl/algorithms.ts";
+import { taskModel } from "../../src/rl/makeBase.ts";
+import { type TrainConfig, trainConfig } from "../../src/rl/trainConfig.ts";
+import { type SharedPrograms, type StepMetrics, sharedPrograms, Trainer } from "../../src/rl/trainer.ts";
+import { useBackend } from "../helpers/backend.ts";
+import { LetterTask } from "../helpers/letterTask.ts";
+
+const task = new LetterTask();
+const config = taskModel(task, { hiddenSize: 8, numLayers: 1, numHeads: 2 });
+let shared: SharedPrograms;
+beforeAll(async () => {
+  await useBackend();
+  shared = sharedPrograms(config, { rows: 8, scoreRows: 8 });
+});
+
+const train: Partial<TrainConfig> = {
+  steps: 3,
+  promptsPerStep: 2,
+  numGenerations: 4,
+  learningRate: 1e-2,
+  microBatchRows: 4,
+};
+
+function make(algorithm: Algorithm, changes: Partial<TrainConfig> = {}, seed = 1, on = task) {
+  return new Trainer({
+    task: on,
+    algorithm,
+    config: { ...train, ...changes },
+    seed,
+    params: initializeParameters(config, 3, { std: 0.3 }),
+    shared,
+    now: () => 0,
+  });
+}
+
+async function collect(trainer: Trainer): Promise<StepMetrics[]> {
+  const rows: StepMetrics[] = [];
+  for await (const row of trainer.steps()) rows.push(row);
+  return rows;
+}
+
+describe("steps", () => {
+  test("metrics are consistent with each other, and the ratio is 1 before the only update", async () => {
+    const trainer = make(nsr);
+    const rows = await collect(trainer);
+    expect(rows.map((row) => row.step)).toEqual([1, 2, 3]);
+    for (const row of rows) {
+      const total = Object.values(row.reasons).reduce((a, b) => a + b);
+      expect(total).toBe(8);
+      expect(row.reward).toBe((row.reasons.right ?? 0) / 8);
+      expect(row.kept_rows).toBe(8 - (row.reasons.right ?? 0));
+      expect(row.trained_rows).toBe(row.kept_rows);
+      expect(row.clip_ratio).toBe(0);
+      expect(row.loss).toBeCloseTo(1, 4); // -A rho, A = -1, token mean
+      expect(row.grad_norm).toBeGreaterThan(0);
+      expect(row.entropy).toBeGreaterThan(0);
+      expect(row.entropy).toBeLessThan(Math.log(config.vocabSize) + 1e-6);
+      expect(row["completions/mean_length"]).toBeLessThanOrEqual(task.maxCompletionLength);
+    }
+    expect(rows[2].num_tokens).toBeGreaterThan(rows[0].num_tokens);
+    expect(trainer.state).toMatchObject({ step: 3, updates: 3, skipped: 0 });
+    trainer.dispose();
+  });
+
+  test("a rollout with nothing to learn from takes no step, and says so", async () => {
+    const never = new LetterTask("never");
+    const trainer = make(psr, {}, 1, never);
+    const hash = await trainer.weightsSha256();
+    const rows = await collect(trainer);
+    expect(trainer.state).toMatchObject({ step: 3, updates: 0, skipped: 3 });
+    expect(await trainer.weightsSha256()).toBe(hash);
+    expect(rows[0]).toMatchObject({ loss: null, grad_norm: null, kept_rows: 0, reward: 0 });
+    expect(rows[0].warnings.join()).toMatch(/every reward is 0.*nothing for PSR to learn from/s);
+    trainer.dispose();
+  });
+
+  test("several mini-batches: several updates of one rollout", async () => {
+    const trainer = make(nsr, { steps: 1, miniBatches: { kind: "count", count: 2, rows: undefined } });
+    await collect(trainer);
+    expect(trainer.state.updates).toBe(2);
+    trainer.dispose();
+  });
+
+  test("an abort ends the run with its reason", async () => {
+    const trainer = make(nsr);
+    const controller = new AbortController();
+    controller.abort(new Error("enough"));
+    await expect(trainer.step(controller.signal)).rejects.toThrow("enough");
+    expect(trainer.state.step).toBe(0);
+    trainer.dispose();
+  });
+});
+
+describe("the same run again", () => {
+  test("same seed, same weights and metrics; going on from a checkpoint ends in the same bits; another seed differs", async () => {
+    const first = make(nsr);
+    const rows = await collect(first);
+    const hash = await first.weightsSha256();
+    first.dispose();
+
+    const second = make(nsr);
+    await second.step();
+    const bytes = await second.checkpoint({ note: "half way" });
+    second.dispose();
+    const third = make(nsr, {}, 1);
+    const saved = decodeCheckpoint(bytes);
+    expect(saved.metadata.get("note")).toBe("half way");
+    third.restore(saved);
+    expect(third.state).toMatchObject({ step: 1, updates: 1 });
+    const rest = await collect(third);
+    expect(rest).toEqual(rows.slice(1));
+    expect(await third.weightsSha256()).toBe(hash);
+    third.dispose();
+
+    const other = make(nsr, {}, 2);
+    await collect(other);
+    expect(await other.weightsSha256()).not.toBe(hash);
+    other.dispose();
+  });
+
+  test("a checkpoint of weights alone is refused", async () => {
+    const trainer = make(nsr);
+    const bytes = await trainer.checkpoint();
+    const { optimizer: _, ...bare } = decodeCheckpoint(bytes);
+    expect(() => trainer.restore({ ...bare, optimizer: null })).toThrow(/optimizer moments and a step count/);
+    trainer.dispose();
+  });
+});
+
+describe("configuration", () => {
+  test.each([
+    [{ learningRate: Number.NaN }, /train: learningRate: a number in \[0, 10\] expected, got NaN/],
+    [{ promptsPerStep: 0 }, /promptsPerStep/],
+    [{ temprature: 1 }, /Did you mean "temperature"/],
+    [{ miniBatches: { kind: "rows" } }, /miniBatches.rows: a number expected, got none/],
+    [{ maxGradNorm: 0 }, /maxGradNorm/],
+  ])("refuses %j", (bad, message) => expect(() => trainConfig(bad as never)).toThrow(message));
+
+  test("a model with fewer tokens than the task is refused", () => {
+    const small = {
+      ...shared,
+      model: { ...shared.model, config: { ...config, vocabSize: 3 } },
+    } as SharedPrograms;
+    expect(
+      () =>
+        new Trainer({
+          task,
+          algorithm: nsr,
+          config: train,
+          seed: 1,
+          params: initializeParameters(config, 3),
+          shared: small,
+        }),
+    ).toThrow(/at least the tokenizer's/);
+  });
+});

@@ -1,0 +1,376 @@
+/** Wrong use of the engine: named errors with a remedy, before any GPU call or at the next await; nothing hangs. */
+
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { grad } from "../../src/tensor/autodiff.ts";
+import { assign, compile, u32 } from "../../src/tensor/compile.ts";
+import { FlatTensors, flatLayout, tensor } from "../../src/tensor/create.ts";
+import { init } from "../../src/tensor/init.ts";
+import { ops } from "../../src/tensor/ops/index.ts";
+import { AdamW } from "../../src/tensor/optim.ts";
+import { scope, type Tensor } from "../../src/tensor/tensor.ts";
+import type { WebGpuBackend, WebGpuOptions } from "../../src/tensor/webgpu.ts";
+
+let b: WebGpuBackend;
+const start = async (options: WebGpuOptions = {}): Promise<WebGpuBackend> => {
+  b?.destroy();
+  b = await init({ tier: "T0", ...options });
+  return b;
+};
+beforeEach(async () => {
+  if (!b || b.device.failure) await start();
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const shape = (...dims: number[]): Tensor =>
+  tensor(
+    Float32Array.from({ length: dims.reduce((x, y) => x * y, 1) }, (_, i) => i),
+    { shape: dims },
+  );
+
+describe("refused before any GPU call", () => {
+  test("shapes and dtypes that do not fit, with their names", () => {
+    const [x, y] = [shape(2, 3), shape(4, 5)];
+    const before = b.counters();
+    expect(() => ops.add(x, y)).toThrow(
+      expect.objectContaining({
+        name: "ShapeError",
+        message: expect.stringMatching(/add.*\[2, 3\].*\[4, 5\]/),
+      }),
+    );
+    expect(() => ops.matmul(x, y)).toThrow(
+      expect.objectContaining({ name: "ShapeError", message: expect.stringMatching(/^matmul: inner dims/) }),
+    );
+    expect(() => ops.exp(tensor([1], { dtype: "u32" }))).toThrow(
+      expect.objectContaining({ name: "DTypeError" }),
+    );
+    expect(() => compile(() => ops.matmul(x, y))()).toThrow(expect.objectContaining({ name: "ShapeError" }));
+    expect(b.counters()).toEqual(before);
+  });
+
+  test("disposed tensors: as operand, as argument, to read and to write", async () => {
+    const x = shape(3);
+    const f = compile((t: Tensor) => ops.add(t, 1), { label: "plus" });
+    f(x).dispose();
+    x.dispose();
+    const gone = {
+      name: "TensorError",
+      message: expect.stringMatching(/live tensor was expected, got a disposed one/),
+    };
+    expect(() => ops.add(x, 1)).toThrow(expect.objectContaining(gone));
+    expect(() => f(x)).toThrow(
+      expect.objectContaining({ ...gone, message: expect.stringMatching(/^plus:/) }),
+    );
+    expect(() => x.write([1, 2, 3])).toThrow(expect.objectContaining(gone));
+    await expect(x.data()).rejects.toMatchObject(gone);
+    expect(() => x.dispose()).not.toThrow();
+  });
+
+  test("a captured tensor disposed between trace and run", () => {
+    const weight = shape(3);
+    const f = compile((t: Tensor) => ops.mul(t, weight), { label: "scaled" });
+    const x = shape(3);
+    f(x).dispose();
+    weight.dispose();
+    expect(() => f(x)).toThrow(/^scaled: a live tensor was expected, got a disposed one f32\[3\]/);
+  });
+
+  test("numbers that are none", () => {
+    const f = compile((t: Tensor, o: { lr: number }) => ops.mul(t, o.lr), { label: "step" });
+    expect(() => f(shape(2), { lr: Number.NaN })).toThrow(
+      /step: a number was expected for argument 1 \(lr\), got NaN/,
+    );
+    expect(() => u32(-1)).toThrow(/u32: an integer in \[0, 2\^32\)/);
+    expect(() => u32(1.5)).toThrow(expect.objectContaining({ name: "TensorError" }));
+    const params = new FlatTensors(flatLayout([{ name: "w", shape: [3] }]), "p");
+    const optimizer = new AdamW(params);
+    for (const bad of [{ lr: Number.NaN }, { lr: 1, step: 0 }, { lr: 1, beta2: 1 }]) {
+      expect(() => optimizer.step({ step: 1, ...bad })).toThrow(
+        expect.objectContaining({ name: "ConfigError" }),
+      );
+    }
+    optimizer.dispose();
+    params.dispose();
+  });
+
+  test("a state passed twice, whole or as a part of the same memory", () => {
+    const f = compile((s: Tensor, t: Tensor) => assign(s, ops.add(s, ops.sum(t))), {
+      state: [0],
+      label: "twice",
+    });
+    const x = shape(64);
+    expect(() => f(x, x)).toThrow(/^twice: a state was expected once among the arguments/);
+    const flat = new FlatTensors(
+      flatLayout([
+        { name: "a", shape: [64] },
+        { name: "b", shape: [64] },
+      ]),
+      "p",
+    );
+    expect(() => f(flat.flat[0], flat.get("b"))).toThrow(expect.objectContaining({ name: "TensorError" }));
+    expect(() => f(flat.get("b"), flat.flat[0])).toThrow(expect.objectContaining({ name: "TensorError" }));
+    flat.dispose();
+  });
+
+  test("assign of another shape, of another dtype, to no state, outside compile", () => {
+    const wrong = compile((s: Tensor) => assign(s, ops.sum(s)), { state: [0] });
+    expect(() => wrong(shape(3))).toThrow(/assign: f32\[3\] was expected, got f32\[\]/);
+    const type = compile((s: Tensor) => assign(s, ops.cast(s, "i32")), { state: [0] });
+    expect(() => type(shape(3))).toThrow(/assign: f32\[3\] was expected, got i32\[3\]/);
+    const none = compile((s: Tensor) => assign(s, ops.add(s, 1)));
+    expect(() => none(shape(3))).toThrow(/assign: a tensor declared as state was expected/);
+    expect(() => assign(shape(3), shape(3))).toThrow(/assign: an open trace was expected/);
+  });
+
+  test("traced tensors that escaped", async () => {
+    let escaped: Tensor | undefined;
+    compile((t: Tensor) => {
+      escaped = ops.add(t, 1);
+      return escaped;
+    })(shape(2));
+    const gone = escaped as Tensor;
+    expect(() => ops.add(gone, 1)).toThrow(/escaped/);
+    expect(() => compile((t: Tensor) => ops.add(t, gone))(shape(2))).toThrow(/escaped/);
+    expect(() => compile((t: Tensor) => ops.add(t, 1), { label: "f" })(gone)).toThrow(
+      /^f: a concrete tensor was expected, got f32\[2\] that escaped/,
+    );
+    await expect(gone.data()).rejects.toThrow(/traced/);
+    expect(() => gone.write([1, 2])).toThrow(expect.objectContaining({ name: "TensorError" }));
+  });
+
+  test("asynchronous functions, and what they do later fails quietly", async () => {
+    const f = compile(async (t: Tensor) => {
+      await Promise.resolve();
+      return ops.add(t, 1);
+    });
+    expect(() => f(shape(2))).toThrow(/a synchronous function was expected, got a promise/);
+    expect(() =>
+      scope(async () => {
+        await Promise.resolve();
+        throw new Error("later");
+      }),
+    ).toThrow(/synchronous/);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+
+  test("a gradient of what is no scalar", () => {
+    expect(() => grad((x: Tensor) => ops.mul(x, x))(shape(3))).toThrow(
+      /grad: a scalar f32 result was expected/,
+    );
+  });
+
+  test("tensors of another backend, after init()", async () => {
+    const old = shape(3);
+    const weight = shape(3);
+    const f = compile((t: Tensor) => ops.mul(t, weight), { label: "f" });
+    f(old).dispose();
+    const first = b;
+    const second = await init({ tier: "T0" });
+    const other = {
+      name: "TensorError",
+      message: expect.stringMatching(/tensor of the current device was expected, got/),
+    };
+    expect(() => ops.add(old, 1)).toThrow(expect.objectContaining(other));
+    expect(() => f(old)).toThrow(expect.objectContaining(other));
+    expect(() => f(shape(3))).toThrow(expect.objectContaining(other));
+    await init({ device: "reference" });
+    expect(() => ops.add(old, 1)).toThrow(expect.objectContaining(other));
+    // The old device still answers for its own.
+    expect(Array.from(await old.data())).toEqual([0, 1, 2]);
+    first.destroy();
+    second.destroy();
+    await start();
+  });
+});
+
+describe("the memory budget", () => {
+  test("is kept before anything is allocated, and the error lists the largest", async () => {
+    await start({ memoryBudget: 20_000 });
+    const x = shape(64, 64);
+    const f = compile((t: Tensor) => ops.matmul(ops.matmul(t, t), ops.matmul(ops.exp(t), t)), {
+      label: "big",
+    });
+    const before = { ...b.memory(), ...b.counters() };
+    const create = vi.spyOn(b.device.gpu, "createBuffer");
+    expect(() => f(x)).toThrow(
+      expect.objectContaining({
+        name: "MemoryBudgetError",
+        message: expect.stringMatching(
+          /at most 20000 bytes .* got \d+\. .*Largest: 0\.0 MiB big\/matmul.*\[64,64\]/,
+        ),
+      }),
+    );
+    expect(create).not.toHaveBeenCalled();
+    expect(b.memory()).toEqual({ liveBytes: before.liveBytes, allocatedBytes: before.allocatedBytes });
+    expect(f.programs).toBe(0);
+    await start();
+  });
+});
+
+describe("failures of the GPU", () => {
+  /** Makes the adapter refuse the kernels whose label matches. */
+  function breakKernels(label: RegExp): void {
+    const { gpu } = b.device;
+    const original = gpu.createShaderModule.bind(gpu);
+    vi.spyOn(gpu, "createShaderModule").mockImplementation((d) =>
+      original(
+        label.test(d.label ?? "") ? { ...d, code: `${d.code}\nfn oops() -> u32 { return nothing; }` } : d,
+      ),
+    );
+  }
+
+  test("a kernel that does not compile rejects the next await and every read of what it should have made", async () => {
+    breakKernels(/^bad\//);
+    const x = shape(3);
+    const bad = compile((t: Tensor) => ops.cos(t), { label: "bad" });
+    const y = bad(x);
+    const z = ops.add(y, 1);
+    const shader = {
+      name: "ShaderError",
+      message: expect.stringMatching(/^bad\/map:cos: a kernel that compiles/),
+    };
+    await expect(b.sync()).rejects.toMatchObject(shader);
+    await expect(y.data()).rejects.toMatchObject(shader);
+    await expect(z.data()).rejects.toMatchObject(shader);
+    await expect(bad.ready()).rejects.toMatchObject(shader);
+    // The device and everything else work on.
+    expect(b.device.failure).toBeNull();
+    expect(Array.from(await ops.add(x, 1).data())).toEqual([1, 2, 3]);
+    y.write([1, 2, 3]);
+    expect(Array.from(await y.data())).toEqual([1, 2, 3]);
+  });
+
+  test("every pending await on a failed program rejects", async () => {
+    breakKernels(/^pending\//);
+    const y = compile((t: Tensor) => ops.sin(t), { label: "pending" })(shape(3));
+    const results = await Promise.allSettled([y.data(), y.data(), y.data()]);
+    expect(results.map((r) => (r.status === "rejected" ? r.reason.name : "fulfilled"))).toEqual(
+      Array(3).fill("ShaderError"),
+    );
+  });
+
+  test("an uncaptured error rejects the next await by name", async () => {
+    await start();
+    const x = shape(3);
+    b.device.gpu.createBuffer({ label: "naysay.bad", size: 16, usage: 0xffff });
+    await expect(
+      (async () => {
+        for (let i = 0; i < 50; i++) await b.sync();
+      })(),
+    ).rejects.toMatchObject({ name: "DeviceError", message: expect.stringContaining("naysay") });
+    await expect(x.data()).rejects.toMatchObject({ name: "DeviceError" });
+    await start();
+  });
+
+  test("a device lost in the middle of training rejects all that waits; a fresh one works", async () => {
+    await start();
+    const params = new FlatTensors(flatLayout([{ name: "w", shape: [64] }]), "p");
+    const optimizer = new AdamW(params);
+    const loss = compile((w: Tensor) => ops.sum(ops.square(ops.sub(w, 1))), { label: "loss" });
+    const step = (i: number): Promise<ArrayLike<number>> => {
+      const norm = optimizer.step({ lr: 0.1, step: i });
+      return norm.data();
+    };
+    await step(1);
+    const waiting = [step(2), loss(params.get("w")).data(), b.sync(), params.get("w").data()];
+    b.device.gpu.destroy();
+    const after = [step(3), b.sync(), params.get("w").data()];
+    const results = await Promise.allSettled([...waiting, ...after]);
+    expect(results.map((r) => (r.status === "rejected" ? r.reason.name : "fulfilled"))).toEqual(
+      Array(7).fill("DeviceLostError"),
+    );
+    const old = params.get("w");
+    await start();
+    await expect(old.data()).rejects.toMatchObject({ name: "DeviceLostError" });
+    expect(() => loss(old)).toThrow(expect.objectContaining({ name: "TensorError" }));
+    expect(await loss(shape(64)).item()).toBeGreaterThan(0);
+    // Releasing what the lost device held is harmless.
+    optimizer.dispose();
+    params.dispose();
+  });
+
+  test("a device lost while pipelines compile rejects too", async () => {
+    await start();
+    const y = compile((t: Tensor) => ops.sum(ops.tanh(ops.mul(t, 3))), { label: "cold" })(shape(65, 7));
+    const waiting = [y.data(), b.sync()];
+    b.device.gpu.destroy();
+    const results = await Promise.allSettled(waiting);
+    expect(results.map((r) => (r.status === "rejected" ? r.reason.name : "fulfilled"))).toEqual(
+      Array(2).fill("DeviceLostError"),
+    );
+    await start();
+  });
+
+  test("a program disposed with runs under way finishes them", async () => {
+    const f = compile((t: Tensor) => ops.matmul(ops.matmul(t, t), t), { label: "leaving" });
+    const y = f(shape(2, 2));
+    f.dispose();
+    expect(Array.from(await y.data())).toEqual([6, 11, 22, 39]);
+    expect(Array.from(await f(shape(2, 2)).data())).toEqual([6, 11, 22, 39]);
+    f.dispose();
+  });
+});
+
+describe("scopes and bytes", () => {
+  test("scope keeps what is returned or kept, and releases the rest, also where it throws", () => {
+    const before = b.memory().liveBytes;
+    let inside: Tensor | undefined;
+    let saved: Tensor | undefined;
+    const out = scope((keep) => {
+      inside = shape(100);
+      saved = keep(shape(10));
+      return { a: [shape(20)], n: 3 };
+    });
+    expect([inside?.disposed, saved?.disposed, out.a[0].disposed]).toEqual([true, false, false]);
+    expect(b.memory().liveBytes).toBe(before + 48 + 80);
+    expect(() =>
+      scope((keep) => {
+        keep(shape(100));
+        throw new Error("stop");
+      }),
+    ).toThrow("stop");
+    expect(b.memory().liveBytes).toBe(before + 48 + 80);
+    saved?.dispose();
+    out.a[0].dispose();
+    expect(b.memory().liveBytes).toBe(before);
+  });
+
+  test("what an inner scope returns belongs to the outer one", () => {
+    let inner: Tensor | undefined;
+    scope(() => {
+      inner = scope(() => shape(4));
+      expect(inner.disposed).toBe(false);
+    });
+    expect(inner?.disposed).toBe(true);
+  });
+
+  test("using releases at the end of its block, also where it throws", () => {
+    const before = b.memory().liveBytes;
+    expect(() => {
+      using x = shape(100);
+      expect(b.memory().liveBytes).toBe(before + 400);
+      x.write([1]);
+    }).toThrow();
+    expect(b.memory().liveBytes).toBe(before);
+  });
+
+  test("released memory is used again: allocated bytes stay", async () => {
+    const f = compile((t: Tensor) => ops.add(t, 1));
+    const x = shape(1000);
+    await f(x).data();
+    const keep = b.memory();
+    for (let i = 0; i < 20; i++) {
+      using y = f(x);
+      expect((await y.data())[999]).toBe(1000);
+    }
+    // The first result is not released: one buffer more than before, whatever the number of runs.
+    expect(b.memory().liveBytes).toBe(keep.liveBytes);
+    expect(b.memory().allocatedBytes - keep.allocatedBytes).toBeLessThanOrEqual(8192);
+    const size = b.memory().allocatedBytes;
+    for (let i = 0; i < 20; i++) f(x).dispose();
+    await b.sync();
+    expect(b.memory().allocatedBytes).toBe(size);
+    x.dispose();
+  });
+});
