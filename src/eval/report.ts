@@ -150,7 +150,7 @@ export function renderReport(summary: Summary, rows: readonly MetricsRow[]): str
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>naysay · ${escapeHtml(summary.preset)}</title><style>${css()}</style></head><body>
 <h1>naysay · ${escapeHtml(summary.preset)}</h1>
-<p>Pass@k on held-out prompts, unbiased${withIntervals ? `; ${level} % intervals by paired bootstrap over prompts` : ""}.</p>
+<p>Pass@k on held-out prompts, unbiased${withIntervals ? `; ${level} % intervals of each arm by bootstrap over prompts` : ""}.</p>
 <dl>${facts.map(([name, value]) => `<dt>${name}</dt><dd><code>${escapeHtml(value)}</code></dd>`).join("\n")}</dl>
 ${table(arms)}
 <section class="wide"><h2>Pass@k</h2>${lineChart({ title: "Pass@k by k", xLabel: "k (samples per prompt)", yLabel: "Pass@k", series: passSeries(arms), logX: true, percent: true, yMax: 1, width: 560, height: 330 })}</section>

@@ -75,7 +75,10 @@ export type MiniBatches =
   | { readonly kind: "whole" }
   /** Mini-batches of this many rows, the last one shorter. */
   | { readonly kind: "rows"; readonly rows: number }
-  /** This many mini-batches, as even as they come: the same number of updates for every algorithm. */
+  /**
+   * This many mini-batches, as even as they come, where there are as many rows: the same number of updates for every
+   * algorithm, but for mini-batches that hold no row with a weight.
+   */
   | { readonly kind: "count"; readonly count: number };
 
 /** Rows and token weights of one optimizer step. */
@@ -90,18 +93,19 @@ export interface UpdatePlan {
 
 /** Splits rows into mini-batches, in order. */
 export function splitRows(rows: readonly number[], how: MiniBatches): number[][] {
-  if (rows.length === 0) return [];
-  const size =
-    how.kind === "whole"
-      ? rows.length
-      : how.kind === "rows"
-        ? how.rows
-        : Math.ceil(rows.length / Math.min(how.count, rows.length));
-  if (!(Number.isInteger(size) && size >= 1)) {
+  const asked = how.kind === "whole" ? 1 : how.kind === "rows" ? how.rows : how.count;
+  if (!(Number.isInteger(asked) && asked >= 1)) {
     throw new ConfigError(
-      `miniBatches: a whole number of rows or batches of at least 1 expected, got ${size}. Check the configuration.`,
+      `miniBatches: a whole number of rows or batches of at least 1 expected, got ${asked}. Check the configuration.`,
     );
   }
+  if (rows.length === 0) return [];
+  if (how.kind === "count") {
+    const count = Math.min(asked, rows.length);
+    const edge = (i: number): number => Math.floor((i * rows.length) / count);
+    return Array.from({ length: count }, (_, i) => rows.slice(edge(i), edge(i + 1)));
+  }
+  const size = how.kind === "whole" ? rows.length : asked;
   return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) =>
     rows.slice(i * size, (i + 1) * size),
   );

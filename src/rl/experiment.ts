@@ -77,15 +77,16 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
   const now = options.now ?? clock;
   const started = now();
   const task = makeTask(config.task);
+  const shipped = options.loadBase && config.base ? await options.loadBase(config.base) : null;
   const folder = await RunFolder.open(files, out, {
     preset: options.preset,
     seed: options.seed,
     config: { ...config, arms: undefined },
-    base: options.loadBase && config.base ? config.base : "pretrained",
+    base: shipped ? await sha256(shipped) : "pretrained",
     adapter: options.adapter,
   });
   const progress = new Progress(config, options.onProgress, now);
-  const base = await findBase(options, task, folder, progress);
+  const base = shipped ? decodeCheckpoint(shipped) : await ownBase(options, task, folder, progress);
   if (base.config.vocabSize !== task.tokenizer.vocabSize) {
     throw new ConfigError(
       `experiment: a base of the task's ${task.tokenizer.vocabSize} tokens expected, got ${base.config.vocabSize}. Use --from-scratch after changing the task.`,
@@ -125,14 +126,19 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
   return summary;
 }
 
-async function findBase(
+async function sha256(bytes: Uint8Array): Promise<string> {
+  const digest = await globalThis.crypto.subtle.digest("SHA-256", new Uint8Array(bytes));
+  return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
+}
+
+/** The base of a run from scratch: pretrained once, then read from the run's folder. */
+async function ownBase(
   options: ExperimentOptions,
   task: Task,
   folder: RunFolder,
   progress: Progress,
 ): Promise<DecodedCheckpoint> {
-  const { config, loadBase, files } = options;
-  if (loadBase && config.base) return decodeCheckpoint(await loadBase(config.base));
+  const { config, files } = options;
   const path = folder.path("checkpoints/pretrained.safetensors");
   if (await files.exists(path)) return decodeCheckpoint(await files.readFile(path));
   const { bytes } = await makeBase({

@@ -10,7 +10,7 @@ import { valueAndGrad } from "../tensor/autodiff.ts";
 import { type Compiled, compile } from "../tensor/compile.ts";
 import { type FlatTensors, tensor } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
-import { AdamW, type AdamWStep, accumulate } from "../tensor/optim.ts";
+import { AdamW, type AdamWStep, accumulate, checkAdamWStep } from "../tensor/optim.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LossForm } from "./algorithms.ts";
 import { maskedAdvantageLoss } from "./loss.ts";
@@ -124,6 +124,7 @@ export class Learner {
   async update(given: LearnRows, step: Omit<AdamWStep, "step">): Promise<UpdateResult | null> {
     const { batch, rows, weights } = given;
     if (rows.length === 0) return null;
+    checkAdamWStep({ ...step, step: this.updates + 1 });
     const width = batch.completionLength;
     const numbers: Numbers = {
       temperature: given.temperature ?? 1,

@@ -110,8 +110,12 @@ export class RunFolder {
   async keepMetrics(arm: string, upTo: number): Promise<void> {
     const rows = await this.metrics();
     const kept = rows.filter((row) => row.arm !== arm || row.update <= upTo);
-    if (kept.length === rows.length) return;
-    await this.write("metrics.jsonl", kept.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const text = kept.map((row) => `${JSON.stringify(row)}\n`).join("");
+    const path = this.path("metrics.jsonl");
+    if (!(await this.files.exists(path))) return;
+    // Also where no row goes: a last line that was cut short would swallow the next.
+    if (new TextDecoder().decode(await this.files.readFile(path)) === text) return;
+    await this.write("metrics.jsonl", text);
   }
 
   private save(): Promise<void> {

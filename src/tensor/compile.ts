@@ -99,12 +99,29 @@ function requireHere(label: string, t: Tensor): void {
   }
 }
 
+/** Text that differs wherever static options do: JSON would take Infinity, NaN and -0 for other values. */
+function staticKey(label: string, arg: unknown): string {
+  const text = JSON.stringify(arg, (key, x) => {
+    if (typeof x === "number" && (!Number.isFinite(x) || Object.is(x, -0))) {
+      return `#${Object.is(x, -0) ? "-0" : x}`;
+    }
+    if (x === undefined) return "#undefined";
+    if (typeof x === "function" || typeof x === "symbol") {
+      throw new TensorError(
+        `${label}: plain data was expected as a static option, got a ${typeof x}${key && ` at ${key}`}. Close over it instead.`,
+      );
+    }
+    return x;
+  });
+  return String(text);
+}
+
 function flatten(label: string, args: readonly unknown[], options: CompileOptions): Leaves {
   const leaves: Leaves = { signature: "", tensors: [], scalars: [] };
   const parts: string[] = [];
   args.forEach((arg, position) => {
     if (options.static?.includes(position)) {
-      parts.push(`s:${JSON.stringify(arg)}`);
+      parts.push(`s:${staticKey(label, arg)}`);
       return;
     }
     const state = options.state?.includes(position) ?? false;
@@ -234,10 +251,11 @@ function inlined<A extends readonly unknown[]>(trace: Trace, args: A, options: C
 }
 
 /** A state is written in place: nothing else among the arguments may name a part of its memory. */
-function checkStates(label: string, leaves: Leaves): void {
+function checkStates(label: string, leaves: Leaves, captures: readonly Tensor[]): void {
   if (!leaves.tensors.some((t) => t.state)) return;
   const parts = new Map<object, { from: number; to: number; state: boolean }[]>();
-  for (const { tensor, state } of leaves.tensors) {
+  const closedOver = captures.filter((t) => !t.disposed).map((tensor) => ({ tensor, state: false }));
+  for (const { tensor, state } of [...leaves.tensors, ...closedOver]) {
     const { root, offset, bytes } = tensor.storage;
     const part = { from: offset, to: offset + bytes, state };
     const list = parts.get(root);
@@ -280,7 +298,6 @@ export function compile<A extends readonly unknown[], R>(
       owner = b;
     }
     const leaves = flatten(label, args, options);
-    checkStates(label, leaves);
     let program = programs.get(leaves.signature);
     if (!program) {
       const { graph, captures, result } = span("trace", label, () =>
@@ -290,6 +307,7 @@ export function compile<A extends readonly unknown[], R>(
       program = { executable, captures, result, outputs: graph.outputs };
       programs.set(leaves.signature, program);
     }
+    checkStates(label, leaves, program.captures);
     return unpack(program, program.executable.run(runArgs(label, args, options, program.captures))) as R;
   };
   const info: CompiledInfo = {

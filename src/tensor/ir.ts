@@ -148,7 +148,7 @@ export function printGraph(graph: Graph): string {
 
 /**
  * A key equal for two graphs exactly when they are the same but for node ids: what the program cache asks.
- * Nodes with `meta` are never equal to others.
+ * `meta` has no part in it: what it says (a backward function) has been traced by then.
  */
 export function graphKey(graph: Graph): string {
   const names = new Map<Value, string>();
@@ -160,9 +160,8 @@ export function graphKey(graph: Graph): string {
     count++;
     const types = node.results.map((r) => `${r.dtype}${show(r.shape)}`).join(";");
     const which = node.op === "input" ? `#${inputIndex.get(node.results[0])}` : "";
-    const unique = node.meta === undefined ? "" : `!${node.id}`;
     parts.push(
-      `${node.op}${which}${unique}(${node.inputs.map((v) => names.get(v)).join(",")})${JSON.stringify(node.attrs)}:${types}`,
+      `${node.op}${which}(${node.inputs.map((v) => names.get(v)).join(",")})${JSON.stringify(node.attrs)}:${types}`,
     );
   }
   parts.push(`out:${graph.outputs.map((v) => names.get(v)).join(",")}`);

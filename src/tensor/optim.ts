@@ -142,24 +142,7 @@ export class AdamW {
       maxGradNorm,
       gradScale = 1,
     } = given;
-    check("lr", lr, Number.isFinite(lr) && lr >= 0, "a finite number of at least 0");
-    check("step", step, Number.isInteger(step) && step >= 1, "an integer of at least 1");
-    check("beta1", beta1, beta1 >= 0 && beta1 < 1, "a number in [0, 1)");
-    check("beta2", beta2, beta2 >= 0 && beta2 < 1, "a number in [0, 1)");
-    check("eps", eps, eps > 0 && eps < 1, "a number in (0, 1)");
-    check(
-      "weightDecay",
-      weightDecay,
-      weightDecay >= 0 && Number.isFinite(weightDecay),
-      "a finite number of at least 0",
-    );
-    check("maxGradNorm", maxGradNorm, maxGradNorm === undefined || maxGradNorm > 0, "a number above 0");
-    check(
-      "gradScale",
-      gradScale,
-      gradScale >= 0 && Number.isFinite(gradScale),
-      "a finite number of at least 0",
-    );
+    checkAdamWStep(given);
     const { params: p, grads: g, m, v } = this;
     return this.program(p.flat, g.flat, m.flat, v.flat, this.decayed, {
       decay: lr * weightDecay,
@@ -192,4 +175,27 @@ export class AdamW {
 
 function check(name: string, value: unknown, good: boolean, expected: string): void {
   if (!good) throw new ConfigError(`adamw: ${name}: ${expected} expected, got ${value}. Check the schedule.`);
+}
+
+/** Throws `ConfigError` for a step that `AdamW.step` would refuse: to be asked before any gradient is computed. */
+export function checkAdamWStep(given: AdamWStep): void {
+  const {
+    lr,
+    step,
+    beta1 = 0.9,
+    beta2 = 0.999,
+    eps = 1e-8,
+    weightDecay = 0.01,
+    maxGradNorm,
+    gradScale = 1,
+  } = given;
+  const natural = (x: number): boolean => x >= 0 && Number.isFinite(x);
+  check("lr", lr, natural(lr), "a finite number of at least 0");
+  check("step", step, Number.isInteger(step) && step >= 1, "an integer of at least 1");
+  check("beta1", beta1, beta1 >= 0 && beta1 < 1, "a number in [0, 1)");
+  check("beta2", beta2, beta2 >= 0 && beta2 < 1, "a number in [0, 1)");
+  check("eps", eps, eps > 0 && eps < 1, "a number in (0, 1)");
+  check("weightDecay", weightDecay, natural(weightDecay), "a finite number of at least 0");
+  check("maxGradNorm", maxGradNorm, maxGradNorm === undefined || maxGradNorm > 0, "a number above 0");
+  check("gradScale", gradScale, natural(gradScale), "a finite number of at least 0");
 }

@@ -5,7 +5,7 @@ import type { ExperimentChanges } from "../../src/rl/presets.ts";
 export const SHORT_QUICK: ExperimentChanges = {
   train: { steps: 10, promptsPerStep: 4, numGenerations: 4, microBatchRows: 16 },
   evaluation: { prompts: 4, samples: 8, entropySamples: 2 },
-  arms: ["base", "nsr", "grpo"],
+  arms: ["base", "psr", "nsr", "w-reinforce:0.1", "grpo"],
   rows: 16,
   scoreRows: 16,
 };

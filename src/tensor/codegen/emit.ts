@@ -286,10 +286,15 @@ export class Emitter {
     );
   }
 
-  /** Stores the value at its own index, or at `address` where given. */
-  store(v: Value, index: readonly Affine[], width: Width, address?: Affine): void {
-    const x = this.value(v, index, width);
-    this.storeName(v, x, address ?? linearize(index, v.shape), width);
+  /**
+   * Stores values at their own index. All are computed before the first is stored: one of them may take over the
+   * memory that another still reads.
+   */
+  store(values: readonly Value[], indexOf: (v: Value) => readonly Affine[], width: Width): void {
+    const names = values.map((v) => this.value(v, indexOf(v), width));
+    values.forEach((v, i) => {
+      this.storeName(v, names[i], linearize(indexOf(v), v.shape), width);
+    });
   }
 
   storeName(v: Value, x: string, at: Affine, width: Width): void {

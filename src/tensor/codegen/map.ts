@@ -24,7 +24,7 @@ export function mapKernel(group: Group, ctx: LowerContext): Kernel {
       emit(e) {
         const u = variable("unit", units);
         const at = width === 4 ? plus(scale(u, 4), LANE) : u;
-        for (const v of outputs) e.store(v, delinearize(at, v.shape), width);
+        e.store(outputs, (v) => delinearize(at, v.shape), width);
       },
     },
     ctx,

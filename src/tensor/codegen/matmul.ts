@@ -116,7 +116,7 @@ function matmulBody(group: Group, node: Node, layout: Layout, ctx: LowerContext)
         for (let q = 0; q < quads; q++) {
           const position = linearize([zn, tile.row(j), tile.columns(q)], [batches, m, n]);
           e.know(out, delinearize(position, out.shape), width, acc[j][q]);
-          for (const v of outputs) e.store(v, delinearize(position, v.shape), width);
+          e.store(outputs, (v) => delinearize(position, v.shape), width);
         }
       }
     },

@@ -89,11 +89,11 @@ function rowText(group: Group, ctx: LowerContext): Kernel {
         if (wide.length > 0) {
           loop(shape, k, (c, width) => {
             const at = plus(scale(r, space.length), c);
-            for (const v of wide) e.store(v, delinearize(at, v.shape), width);
+            e.store(wide, (v) => delinearize(at, v.shape), width);
           });
         }
         const writeNarrow = (): void => {
-          for (const v of narrow) e.store(v, delinearize(r, v.shape), resultWidth);
+          e.store(narrow, (v) => delinearize(r, v.shape), resultWidth);
         };
         if (narrow.length > 0 && lanes === 64) k.block("if (lane == 0u)", writeNarrow);
         else writeNarrow();

@@ -1,6 +1,7 @@
 /** Replaces ops that are defined in terms of others by those others, and marks out what must be stored as it is. */
-import { type Graph, Node, rewrite, roots, topoOrder, type Value } from "../ir.ts";
+import { type Graph, Node, rewrite, roots, type StateUpdate, topoOrder, type Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
+import { follow } from "./access.ts";
 import { build } from "./rewriting.ts";
 
 /** Ops with an `expand` lowering become what they stand for. */
@@ -26,6 +27,39 @@ function copyOf(v: Value): Value {
   return new Node("copy", [v], {}, [v]).results[0];
 }
 
+/** updateAt nodes that write a state in place, from the state outwards; empty where the new value is no such chain. */
+export function patchChain(u: StateUpdate): Node[] {
+  const chain: Node[] = [];
+  let v = u.value;
+  while (v.node.op === "updateAt" && v.node.attrs.zero !== true) {
+    chain.unshift(v.node);
+    v = v.node.inputs[0];
+  }
+  return v === u.input ? chain : [];
+}
+
+/** Every value that lives, at some time, in the memory of a state that is patched in place. */
+export function patchedValues(u: StateUpdate, chain: readonly Node[]): Set<Value> {
+  return new Set([u.input, ...chain.flatMap((n) => n.results)]);
+}
+
+/** A patch that is a window of the memory it is written to has to be read before: it gets memory of its own. */
+function separatePatches(graph: Graph): Graph {
+  const aliased = new Map<Node, Set<Value>>();
+  for (const u of graph.updates) {
+    const chain = patchChain(u);
+    for (const n of chain) aliased.set(n, patchedValues(u, chain));
+  }
+  return rewrite(graph, (n, inputs) => {
+    const memory = aliased.get(n);
+    if (!memory) return null;
+    const apart = n.inputs.map((v, i) =>
+      i > 0 && memory.has(follow(v, null).value) ? copyOf(inputs[i]) : inputs[i],
+    );
+    return new Node(n.op, apart, n.attrs, n.results, n.meta).results;
+  });
+}
+
 /**
  * Puts a `copy` wherever a value has to exist in memory of its own but is movement, a constant, an input, or
  * asked for twice: results, new values of states, operands of hand-built kernels.
@@ -39,13 +73,15 @@ export function materialize(graph: Graph): Graph {
     }
     return copyOf(v);
   };
-  const inner = rewrite(graph, (n, inputs) => {
+  const inner = rewrite(separatePatches(graph), (n, inputs) => {
     if (opByName(n.op).lowering.kind !== "template") return null;
     const solid = inputs.map((v) =>
       isComputed(v) || (v.node.op === "input" && !v.node.attrs.scalar) ? v : copyOf(v),
     );
     return new Node(n.op, solid, n.attrs, n.results, n.meta).results;
   });
+  // What a chain of patches overwrites on its way cannot be a result as well.
+  for (const u of inner.updates) for (const n of patchChain(u).slice(0, -1)) taken.add(n.results[0]);
   return {
     inputs: inner.inputs,
     // States first: they may be updated in place, and a result that is the same value gets a copy.

@@ -40,8 +40,8 @@ export const MAX_BINDINGS = 8;
 export interface FuseOptions {
   /** Leave every computed node on its own. */
   off?: boolean;
-  /** Nodes that write a window of a state in place. */
-  patches?: ReadonlySet<Node>;
+  /** Nodes that write a window of a state in place, each with the values that live in the memory it writes. */
+  patches?: ReadonlyMap<Node, ReadonlySet<Value>>;
   /** New values of states that will take over the memory of the old: one binding for both where a kernel has both. */
   inPlace?: ReadonlyMap<Value, Value>;
 }
@@ -65,12 +65,14 @@ class Fuser {
   private readonly users = new Map<Value, Set<Node>>();
   private readonly required: Set<Value>;
   private readonly inPlace: ReadonlyMap<Value, Value>;
+  private readonly patches: ReadonlyMap<Node, ReadonlySet<Value>>;
   private readonly readCache = new Map<Node, readonly Value[]>();
   readonly order: Node[];
 
   constructor(graph: Graph, options: FuseOptions) {
     this.required = mustStore(graph);
     this.inPlace = options.inPlace ?? new Map();
+    this.patches = options.patches ?? new Map();
     this.order = topoOrder(graph).filter((n) => {
       if (n.op === "input") return false;
       const { kind } = opByName(n.op).lowering;
@@ -84,7 +86,7 @@ class Fuser {
       }
     }
     for (const n of this.order) {
-      this.groupOf.set(n, this.single(n, options.patches));
+      this.groupOf.set(n, this.single(n));
       if (!options.off) this.join(n);
     }
     if (!options.off) for (const n of [...this.order].reverse()) this.leaveToReaders(n);
@@ -106,10 +108,10 @@ class Fuser {
     return v.node.op !== "input" && opByName(v.node.op).lowering.kind === "source";
   }
 
-  private single(n: Node, patches?: ReadonlySet<Node>): Group {
+  private single(n: Node): Group {
     const { kind } = opByName(n.op).lowering;
     const base = { nodes: [n], narrow: new Set<Node>(), inline: false, space: null as RowSpace | null };
-    if (patches?.has(n)) return { ...base, kind: "patch", elements: numel(n.inputs[1].shape) };
+    if (this.patches.has(n)) return { ...base, kind: "patch", elements: numel(n.inputs[1].shape) };
     if (kind === "template") return { ...base, kind: "template", elements: numel(n.results[0].shape) };
     if (kind === "matmul") return { ...base, kind: "matmul", elements: numel(n.results[0].shape) };
     if (kind === "reduce") {
@@ -266,7 +268,7 @@ class Fuser {
     if (!this.readsOf(n).every((v) => !members.has(v.node) || this.isStoredBut(v, without, n))) return;
     const alone: Group = { ...this.single(n), nodes: [n] };
     const readers = [...new Set([...users].map((u) => this.groupOf.get(u) as Group))];
-    if (!this.mayInline(alone, readers, weightOf(n), this.readsOf(n).length)) return;
+    if (!this.mayInline(alone, readers, weightOf(n), new Set(this.readsOf(n)))) return;
     if (readers.some((r) => this.bindings(r) + this.readsOf(n).length - 1 > MAX_BINDINGS)) return;
     g.nodes = g.nodes.filter((m) => m !== n);
     this.groupOf.set(n, alone);
@@ -308,7 +310,7 @@ class Fuser {
     for (const g of groups) {
       const to = [...(readers.get(g) ?? [])];
       const mine = reads.get(g) as Set<Value>;
-      if (off || !this.mayInline(g, to, weight.get(g) as number, mine.size)) continue;
+      if (off || !this.mayInline(g, to, weight.get(g) as number, mine)) continue;
       const after = to.map((t) => {
         const set = new Set(reads.get(t));
         for (const n of g.nodes) for (const r of n.results) set.delete(r);
@@ -333,7 +335,13 @@ class Fuser {
     return reads;
   }
 
-  private mayInline(g: Group, readers: readonly Group[], weight: number, reads: number): boolean {
+  private mayInline(g: Group, readers: readonly Group[], weight: number, from: ReadonlySet<Value>): boolean {
+    const reads = from.size;
+    // What reads the memory that a patch is written to must be done before the first element is.
+    for (const r of readers) {
+      const memory = r.kind === "patch" ? this.patches.get(r.nodes[0]) : undefined;
+      if (memory && [...from].some((v) => memory.has(v))) return false;
+    }
     if (g.kind !== "map" || readers.length === 0) return false;
     if (g.nodes.some((n) => n.results.some((r) => this.required.has(r)))) return false;
     if (readers.some((r) => r.kind === "template")) return false;

@@ -4,7 +4,7 @@ import { type JoinLanes, joinFor } from "../codegen/joinLanes.ts";
 import type { Kernel, LowerContext } from "../codegen/kernel.ts";
 import { mapKernel, patchKernel } from "../codegen/map.ts";
 import { matmulKernel } from "../codegen/matmul.ts";
-import { rowKernel } from "../codegen/row.ts";
+import { rowKernel, SINGLE_THREAD_LENGTH } from "../codegen/row.ts";
 import { templateKernel } from "../codegen/template.ts";
 import { TensorError } from "../errors.ts";
 import { flags } from "../flags.ts";
@@ -13,7 +13,7 @@ import { numel } from "../shape.ts";
 import type { Tier } from "../tiers.ts";
 import { accesses, follow, linearOf } from "./access.ts";
 import { cse } from "./cse.ts";
-import { expand, materialize } from "./expand.ts";
+import { expand, materialize, patchChain, patchedValues } from "./expand.ts";
 import { type Fused, fuse, type Group, MAX_BINDINGS, orderGroups } from "./fuse.ts";
 import { type MemoryPlan, planMemory } from "./memory.ts";
 import { simplify } from "./simplify.ts";
@@ -62,22 +62,15 @@ export function optimize(graph: Graph, options: Pick<CompilerOptions, "label" | 
   return show("materialize", materialize(g));
 }
 
-/** updateAt nodes that write a state in place, from the state outwards. */
-function patchChain(u: StateUpdate): Node[] {
-  const chain: Node[] = [];
-  let v = u.value;
-  while (v.node.op === "updateAt" && v.node.attrs.zero !== true) {
-    chain.unshift(v.node);
-    v = v.node.inputs[0];
-  }
-  return v === u.input ? chain : [];
-}
-
 /** Whether a group reads `state` only at the element at which it stores `value`. */
 function readsAtOwnIndex(g: Group, fused: Fused, state: Value, value: Value): boolean {
   const stored = fused.reads.get(g) as ReadonlySet<Value>;
   if (!stored.has(state)) return true;
   if (g.kind === "template" || g.kind === "patch") return false;
+  // The lanes of a workgroup write a wide row at their own pace: a result of the row may not replace what they still read.
+  const shared =
+    g.kind === "row" && (g.space?.length ?? 0) > SINGLE_THREAD_LENGTH && g.narrow.has(value.node);
+  if (shared && (fused.outputs.get(g) as readonly Value[]).some((v) => !g.narrow.has(v.node))) return false;
   const inner = variable("c", g.space?.length ?? 1);
   const want = linearOf(g.space, g.elements, g.narrow.has(value.node)).key;
   const visit = (n: Node, index: readonly Affine[] | null): boolean => {
@@ -178,8 +171,12 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
   const off = new Set([...options.passesOff, ...flags().passesOff]);
   const graph = optimize(traced, options);
   const patches = new Map<StateUpdate, Node[]>();
-  for (const u of graph.updates) patches.set(u, patchChain(u));
-  const patchNodes = new Set([...patches.values()].flat());
+  const patchNodes = new Map<Node, ReadonlySet<Value>>();
+  for (const u of graph.updates) {
+    const chain = patchChain(u);
+    patches.set(u, chain);
+    for (const n of chain) patchNodes.set(n, patchedValues(u, chain));
+  }
   const attempt = (expected: ReadonlyMap<Value, Value>) => {
     const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected });
     const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));

@@ -51,12 +51,12 @@ function visit(node: Node, inputs: Value[]): readonly Value[] | null {
       }
       break;
     case "add":
-      // x + 0 = x but for -0 + 0; both read as 0 by everything downstream.
-      if (constantOf(b) === 0) return [a];
-      if (constantOf(a) === 0) return [b];
+      // Only -0 leaves every bit as it was: -0 + 0 is 0.
+      if (Object.is(constantOf(b), -0)) return [a];
+      if (Object.is(constantOf(a), -0)) return [b];
       break;
     case "sub":
-      if (constantOf(b) === 0) return [a];
+      if (Object.is(constantOf(b), 0)) return [a];
       break;
     case "mul":
       if (constantOf(b) === 1) return [a];

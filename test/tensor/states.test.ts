@@ -1,0 +1,120 @@
+/** States updated in place, where something else still reads the old value: the order that the graph means holds. */
+import { expect, test } from "vitest";
+import { assign, compile, u32 } from "../../src/tensor/compile.ts";
+import { tensor, zeros } from "../../src/tensor/create.ts";
+import { init } from "../../src/tensor/init.ts";
+import { ops } from "../../src/tensor/ops/index.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+import { useBackend } from "../helpers/backend.ts";
+
+type Run = () => Promise<number[][]>;
+
+/** Runs the same on the reference and on the device; both must agree exactly (the numbers are small integers). */
+async function agree(run: Run): Promise<void> {
+  await init({ device: "reference" });
+  const want = await run();
+  await useBackend();
+  expect(await run()).toEqual(want);
+}
+
+const list = async (...tensors: Tensor[]): Promise<number[][]> =>
+  Promise.all(tensors.map(async (t) => Array.from(await t.data())));
+
+const range = (n: number, step = 1): number[] => Array.from({ length: n }, (_, i) => ((i * step) % 17) - 5);
+
+test("map: another result of the kernel reads the old value", () =>
+  agree(async () => {
+    const s = tensor([1, 2, 3, 4]);
+    const f = compile(
+      (state: Tensor, x: Tensor) => {
+        const v = ops.mul(x, 2);
+        const y = ops.add(v, state);
+        assign(state, v);
+        return y;
+      },
+      { state: [0] },
+    );
+    return list(f(s, tensor([10, 20, 30, 40])), s);
+  }));
+
+test("matmul: the epilogue of another result reads the old value", () =>
+  agree(async () => {
+    const s = tensor(range(16), { shape: [4, 4] });
+    const f = compile(
+      (state: Tensor, a: Tensor, b: Tensor) => {
+        const v = ops.matmul(a, b);
+        const y = ops.add(v, state);
+        assign(state, v);
+        return y;
+      },
+      { state: [0] },
+    );
+    return list(f(s, tensor(range(16, 3), { shape: [4, 4] }), tensor(range(16, 5), { shape: [4, 4] })), s);
+  }));
+
+test.each([16, 4096])("row program of %i: a result of the row replaces what the row reads", (length) =>
+  agree(async () => {
+    const s = tensor(range(8));
+    const f = compile(
+      (state: Tensor, x: Tensor) => {
+        const y = ops.mul(x, ops.reshape(state, [8, 1]));
+        assign(state, ops.sum(y, -1));
+        return y;
+      },
+      { state: [0] },
+    );
+    return list(f(s, tensor(range(8 * length, 7), { shape: [8, length] })), s);
+  }),
+);
+
+test.each([
+  ["itself", (w: Tensor): Tensor => w],
+  ["computed from itself", (w: Tensor): Tensor => ops.mul(w, 2)],
+])("a window shifted within its state: %s", (_name, make) =>
+  agree(async () => {
+    const s = tensor(range(512));
+    const f = compile(
+      (state: Tensor) => {
+        assign(state, ops.updateAt(state, make(ops.slice(state, [0], [511])), ops.full([], 1, "u32"), 0));
+      },
+      { state: [0] },
+    );
+    f(s);
+    f(s);
+    return list(s);
+  }),
+);
+
+test("a chain of patches whose middle is a result, and another state's new value", () =>
+  agree(async () => {
+    const s = zeros([4]);
+    const t = tensor([5, 5, 5, 5]);
+    const f = compile(
+      (a: Tensor, b: Tensor, i: ReturnType<typeof u32>, j: ReturnType<typeof u32>) => {
+        const patch = tensor7();
+        const middle = ops.updateAt(a, patch, i as unknown as Tensor, 0);
+        assign(a, ops.updateAt(middle, patch, j as unknown as Tensor, 0));
+        assign(b, middle);
+        return middle;
+      },
+      { state: [0, 1] },
+    );
+    return list(f(s, t, u32(0), u32(2)), s, t);
+  }));
+
+const tensor7 = (): Tensor => ops.full([1], 7);
+
+test("two states swap their values", () =>
+  agree(async () => {
+    const [s, t] = [tensor([1, 2, 3]), tensor([4, 5, 6])];
+    const f = compile(
+      (a: Tensor, b: Tensor) => {
+        const old = ops.mul(a, 1);
+        assign(a, b);
+        assign(b, old);
+      },
+      { state: [0, 1] },
+    );
+    f(s, t);
+    return list(s, t);
+  }));
