@@ -27,9 +27,9 @@ describe("mistakes", () => {
   });
 
   test("help of both", async () => {
-    expect((await naysay(["experiment", "--help"])).stdout).toMatch(
-      /--from-scratch[\s\S]*--updates <integer>/,
-    );
+    const { stdout } = await naysay(["experiment", "--help"]);
+    expect(stdout).toMatch(/--updates <integer>/);
+    expect(stdout).toMatch(/--from-scratch/);
     expect((await naysay(["pretrain", "--help"])).stdout).toMatch(/--steps <integer>/);
   });
 });

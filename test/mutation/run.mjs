@@ -61,8 +61,8 @@ const chosen = MUTATIONS.filter(({ name }) => words.length === 0 || words.some((
 const rows = [];
 try {
   for (const m of chosen) faulty(m);
-  for (const test of new Set(chosen.flatMap((m) => m.tests).map((t) => JSON.stringify(t)))) {
-    if (!passes(JSON.parse(test))) throw new Error(`${test} fails without any fault; mend that first`);
+  for (const file of new Set(chosen.flatMap((m) => m.tests).map(fileOf))) {
+    if (!passes(file)) throw new Error(`${file} fails without any fault; mend that first`);
   }
   for (const m of chosen) {
     writeFileSync(join(copy, m.file), faulty(m));
