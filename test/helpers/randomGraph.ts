@@ -11,7 +11,7 @@ import { Rng, Stream } from "../../src/tensor/random.ts";
 import { sameShape } from "../../src/tensor/shape.ts";
 import { Tensor } from "../../src/tensor/tensor.ts";
 import { Trace, withTrace } from "../../src/tensor/trace.ts";
-import { type Dish, MENU } from "./randomGraphMenu.ts";
+import { type Dish, MENU, updateState } from "./randomGraphMenu.ts";
 
 export interface RandomGraph {
   readonly seed: number;
@@ -208,12 +208,15 @@ export function randomGraph(seed: number, options: GraphOptions): RandomGraph {
         trace.declareState(value);
         s.stateOrigin = value;
         gen.states.push(s);
+        // The handle follows assignments; this one names the old value for ever, read before or after.
+        gen.pool.push(Tensor.traced(trace, value));
       }
     }
     for (let calls = 3 + rng.int(options.calls - 2); calls > 0; calls--) {
       const made = pick(gen).make(gen);
       for (const t of made ?? []) gen.add(t);
     }
+    if (gen.states.length > 0) for (let i = rng.int(4); i > 0; i--) updateState(gen);
     const outputs = chooseOutputs(gen);
     const graph: Graph = { inputs: trace.inputs, outputs, updates: trace.updates() };
     const all = [...outputs, ...graph.updates.map((u) => u.value)];

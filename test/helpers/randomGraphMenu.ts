@@ -403,12 +403,36 @@ function recomputed(gen: Gen): Tensor[] | null {
   return [checkpoint((t: Tensor) => ops.tanh(ops.mul(ops.sigmoid(t), y)))(x)];
 }
 
-function stateUpdate(gen: Gen): Tensor[] | null {
+/** A function of a state at other elements than its own: it may not be written over while it is read. */
+function mixed(gen: Gen, s: Tensor): Tensor {
+  const axis = gen.rng.int(s.shape.length);
+  const d = s.shape[axis];
+  const cut = gen.rng.int(d);
+  const at = (v: number): number[] => s.shape.map((_, i) => (i === axis ? v : 0));
+  const end = s.shape.map((n, i) => (i === axis ? cut : n));
+  switch (gen.rng.int(5)) {
+    case 0:
+      return ops.take(s, gen.indices([s.shape[0]], s.shape[0]));
+    case 1:
+      return ops.sub(s, ops.mean(s, axis, true));
+    case 2:
+      return s.shape.length === 2 && s.shape[0] === s.shape[1] ? ops.transpose(s) : ops.mul(s, ops.mean(s));
+    case 3:
+      return ops.reshape(ops.permute(s, gen.rng.shuffle(s.shape.map((_, i) => i))), s.shape);
+    default:
+      return ops.concat([ops.slice(s, at(cut), s.shape), ops.slice(s, at(0), end)], axis);
+  }
+}
+
+/** Gives a state a new value: a step, a swap, a patch, any value that fits. Declines where the graph has none. */
+export function updateState(gen: Gen): Tensor[] | null {
   if (gen.states.length === 0) return null;
   const s = gen.oneOf(gen.states);
   const now = (t: Tensor): Tensor => Tensor.traced(gen.trace, gen.trace.valueOf(t));
   const like = (t: Tensor): boolean => t.dtype === s.dtype && sameShape(t.shape, s.shape);
-  switch (gen.rng.int(4)) {
+  const bounded = (t: Tensor): Tensor => (s.dtype === "f32" ? ops.mul(t, 0.5) : ops.rem(t, 64));
+  const some = s.shape.length > 0 && s.size > 0;
+  switch (gen.rng.int(6)) {
     case 0: {
       const other = gen.states.find((t) => t !== s && like(t));
       if (!other) return null;
@@ -418,7 +442,7 @@ function stateUpdate(gen: Gen): Tensor[] | null {
       return [];
     }
     case 1: {
-      if (s.shape.length === 0 || s.size === 0) return null;
+      if (!some) return null;
       const axis = gen.rng.int(s.shape.length);
       const shape = s.shape.map((d, i) => (i === axis ? 1 + gen.rng.int(d) : d));
       const patch =
@@ -427,7 +451,12 @@ function stateUpdate(gen: Gen): Tensor[] | null {
       return [];
     }
     case 2:
-      assign(s, ops.add(ops.mul(s, s.dtype === "f32" ? 0.5 : 1), s.dtype === "f32" ? 0.25 : 1));
+      assign(s, ops.add(bounded(s), 1));
+      return [];
+    case 3:
+    case 4:
+      if (!some || s.dtype !== "f32") return null;
+      assign(s, bounded(mixed(gen, now(s))));
       return [];
     default: {
       const value = gen.find((t) => like(t) && t !== s);
@@ -456,5 +485,5 @@ export const MENU: readonly Dish[] = [
   { name: "hostNumber", weight: 2, make: hostNumber },
   { name: "gradients", weight: 8, make: gradients },
   { name: "recomputed", weight: 2, make: recomputed },
-  { name: "stateUpdate", weight: 8, make: stateUpdate },
+  { name: "updateState", weight: 8, make: updateState },
 ];

@@ -213,7 +213,7 @@ export const MUTATIONS = [
     file: pass("pipeline"),
     find: "const ends = copies.map((c) => c.value).filter(temporary);",
     replace: "const ends: Value[] = []; void copies;",
-    tests: [GRAPHS],
+    tests: [MEMORY],
   },
   // States in place
   {

@@ -92,6 +92,29 @@ test("random expressions keep their value and their bounds", () => {
   }
 });
 
+test("quotients and remainders of sums of multiples, at every point", () => {
+  const rng = new Rng(seed, Stream.test, 5);
+  const coefs = [1, 2, 3, 4, 6, 8, 12];
+  for (let i = 0; i < 1500; i++) {
+    const extents = { a: 1 + rng.int(5), b: 1 + rng.int(5), c: 1 + rng.int(3) };
+    let e = constantIndex(rng.int(4));
+    for (const [name, n] of Object.entries(extents))
+      e = plus(e, scale(variable(name, n), coefs[rng.int(coefs.length)]));
+    const by = [2, 3, 4, 6, 8, 12][rng.int(6)];
+    const [quotient, remainder] = [div(e, by), mod(e, by)];
+    for (let a = 0; a < extents.a; a++) {
+      for (let b = 0; b < extents.b; b++) {
+        for (let c = 0; c < extents.c; c++) {
+          const x = evaluate(e, { a, b, c });
+          const at = `${e.key} by ${by} at ${[a, b, c]}; ${repeat}`;
+          expect(evaluate(quotient, { a, b, c }), at).toBe(Math.floor(x / by));
+          expect(evaluate(remainder, { a, b, c }), at).toBe(x % by);
+        }
+      }
+    }
+  }
+});
+
 test("substitution is evaluation with another value", () => {
   const rng = new Rng(seed, Stream.test, 2);
   for (let i = 0; i < 2000; i++) {

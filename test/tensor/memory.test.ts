@@ -4,7 +4,10 @@ import { expect, test } from "vitest";
 import { MemoryBudgetError } from "../../src/tensor/errors.ts";
 import { Node, type Value } from "../../src/tensor/ir.ts";
 import { ALIGN, type MemoryPlan, planMemory, type Step } from "../../src/tensor/passes/memory.ts";
+import { type Lowered, lowerGraph } from "../../src/tensor/passes/pipeline.ts";
 import { Rng, Stream } from "../../src/tensor/random.ts";
+import { numel } from "../../src/tensor/shape.ts";
+import { randomGraph } from "../helpers/randomGraph.ts";
 import { repeat, seed } from "../helpers/seed.ts";
 
 const LIMIT = 128 << 20;
@@ -27,7 +30,7 @@ function verify(steps: readonly Step[], plan: MemoryPlan): void {
     if (!p) throw new Error("a value has no place");
     if (p.offset % ALIGN !== 0) throw new Error(`offset ${p.offset} is not aligned`);
     if (p.offset + p.bytes > plan.arenas[p.arena]) throw new Error("a value sticks out of its arena");
-    if (p.bytes < 4 * v.shape[0]) throw new Error("a value has too few bytes");
+    if (p.bytes < 4 * numel(v.shape)) throw new Error("a value has too few bytes");
   }
   for (let i = 0; i < all.length; i++) {
     for (let j = i + 1; j < all.length; j++) {
@@ -47,7 +50,7 @@ function verify(steps: readonly Step[], plan: MemoryPlan): void {
       if (read.has(plan.places.get(v)?.arena)) throw new Error(`step ${i} reads and writes one arena`);
     }
   });
-  expect(plan.totalBytes).toBe(plan.arenas.reduce((a, b) => a + b, 0));
+  if (plan.totalBytes !== plan.arenas.reduce((a, b) => a + b, 0)) throw new Error("a wrong total");
 }
 
 test("random programs", () => {
@@ -128,4 +131,36 @@ test("beyond the budget, or one buffer's limit, the error lists the largest valu
   const steps = [{ label: "big", reads: [], writes: [value(1 << 20)] }];
   expect(() => planMemory(steps, LIMIT, 1 << 20)).toThrow(MemoryBudgetError);
   expect(() => planMemory(steps, 1 << 20, 2 ** 40)).toThrow(/one buffer.*4\.0 MiB big/s);
+});
+
+test("plans of lowered random graphs hold for what their kernels bind", () => {
+  const options = { label: "plan", passesOff: [], bindingLimit: LIMIT, budget: 2 ** 40, maxGroups: 65535 };
+  let copied = 0;
+  for (let i = 0; i < 600; i++) {
+    const r = randomGraph((seed + i) >>> 0, { sizes: [2, 3, 4, 8, 30], elements: 4096, calls: 25 });
+    let lowered: Lowered;
+    try {
+      lowered = lowerGraph(r.graph, { ...options, tier: "T0" });
+    } catch (error) {
+      // A patch of a state whose old value is still needed: refused by design.
+      if ((error as Error).message.startsWith("updateAt: an update of a state")) continue;
+      throw error;
+    }
+    const { kernels, memory, copies } = lowered;
+    const planned = (v: Value): boolean => memory.places.has(v);
+    const steps = kernels.map((k) => ({
+      label: k.label,
+      reads: k.bindings.filter((b) => !b.write && planned(b.value)).map((b) => b.value),
+      writes: k.bindings.filter((b) => b.write && planned(b.value)).map((b) => b.value),
+    }));
+    // States are copied over after the last kernel.
+    const last = { label: "copies", reads: copies.map((c) => c.value).filter(planned), writes: [] };
+    copied += last.reads.length;
+    try {
+      verify([...steps, last], memory);
+    } catch (error) {
+      throw new Error(`graph ${r.seed}: ${(error as Error).message}`);
+    }
+  }
+  expect(copied).toBeGreaterThan(10);
 });

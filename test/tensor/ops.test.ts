@@ -204,6 +204,8 @@ test("tiers above T0", async () => {
     const prepared = new Map([...own, ...last].map((c) => [c, prepareForward(bench, c)]));
     await bench.ready();
     await checkAll(bench, [...prepared.keys()], prepared);
+    // A kernel that its first check refused would have been replaced by T0's, and its results right.
+    expect([...bench.backend.pipelines.fallbacks]).toEqual([]);
     bench.backend.destroy();
     const names = [...new Set(own.map((c) => c.op.name))].join(", ") || "none";
     console.log(

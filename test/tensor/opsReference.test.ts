@@ -101,6 +101,22 @@ test.each(differentiable.map((op) => [op.name, op] as const))(
   },
 );
 
+test("nothing flows to an input that a case leaves out of its gradients", () => {
+  let left = 0;
+  for (const c of allCases()) {
+    const checked = gradInputs(c);
+    const every = { ...c.test, gradInputs: undefined };
+    if (!c.test.gradInputs) continue;
+    const built = gradGraph({ op: c.op, test: every });
+    gradInputs({ op: c.op, test: every }).forEach((which, k) => {
+      if (checked.includes(which)) return;
+      left++;
+      expect(built.outputs[k], `${c.name}, input ${which}`).toBe(-1);
+    });
+  }
+  expect(left).toBeGreaterThan(0);
+});
+
 /** Ops whose derivative is 0 everywhere: scaling it changes nothing. */
 const FLAT = ["sign"];
 

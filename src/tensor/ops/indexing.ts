@@ -198,6 +198,8 @@ const sliceAtOp: OpDef = {
       inputs: [{ shape: [3, 8, 4] }, { shape: [], dtype: "u32", range: [0, 9] }],
       attrs: { axis: 1, size: 2 },
     },
+    // A start beyond the end.
+    { inputs: [{ shape: [9] }, { shape: [], dtype: "u32", range: [7, 99] }], attrs: { axis: 0, size: 3 } },
     { inputs: [{ shape: [0, 3] }, { shape: [], dtype: "u32" }], attrs: { axis: 1, size: 2 } },
     { inputs: [{ shape: [4] }, { shape: [], dtype: "u32" }], attrs: { axis: 0, size: 0 } },
     { inputs: [{ shape: [1] }, { shape: [], dtype: "u32" }], attrs: { axis: 0, size: 1 } },
@@ -276,6 +278,11 @@ const updateAtOp: OpDef = {
     {
       inputs: [{ shape: [3, 8] }, { shape: [3, 4] }, { shape: [], dtype: "u32", range: [0, 4] }],
       attrs: { axis: 1, zero: true },
+    },
+    // A start beyond the end.
+    {
+      inputs: [{ shape: [9] }, { shape: [3] }, { shape: [], dtype: "u32", range: [7, 99] }],
+      attrs: { axis: 0, zero: false },
     },
     {
       inputs: [{ shape: [5] }, { shape: [0] }, { shape: [], dtype: "u32", range: [0, 6] }],
