@@ -439,7 +439,7 @@ export function updateState(gen: Gen): Tensor[] | null {
       const [a, b] = [now(s), now(other)];
       assign(s, b);
       assign(other, a);
-      return [];
+      break;
     }
     case 1: {
       if (!some) return null;
@@ -448,22 +448,26 @@ export function updateState(gen: Gen): Tensor[] | null {
       const patch =
         gen.find((t) => t.dtype === s.dtype && sameShape(t.shape, shape)) ?? gen.input(shape, s.dtype);
       assign(s, ops.updateAt(s, patch, gen.indices([], s.shape[axis]), axis));
-      return [];
+      break;
     }
     case 2:
       assign(s, ops.add(bounded(s), 1));
-      return [];
+      break;
     case 3:
     case 4:
       if (!some || s.dtype !== "f32") return null;
       assign(s, bounded(mixed(gen, now(s))));
-      return [];
+      break;
     default: {
       const value = gen.find((t) => like(t) && t !== s);
       if (value) assign(s, now(value));
-      return [];
     }
   }
+  // Whoever reads the new value reads the state's memory.
+  const rows = some && s.dtype === "f32" && gen.chance(25);
+  return rows
+    ? [now(s), ops.scatterAdd(ops.reshape(now(s), [-1, 1]), gen.indices([s.size], 3), 3)]
+    : [now(s)];
 }
 
 export const MENU: readonly Dish[] = [

@@ -12,7 +12,7 @@ const ops = (...names) => ({
   only: "forward:",
   env: { NAYSAY_OPS: [...names, "neg"].join() },
 });
-const TIERS = { file: "test/tensor/ops.test.ts", only: "tiers above T0", env: { NAYSAY_OPS: "sum,max" } };
+const TIERS = { file: "test/tensor/ops.test.ts", only: "tiers above T0", env: { NAYSAY_OPS: "sum,max,min" } };
 const GRAPHS = "test/tensor/randomGraphs.test.ts";
 const REFLECTION = "test/tensor/reflection.node.test.ts";
 const AUTODIFF = "test/tensor/autodiff.test.ts";
