@@ -21,9 +21,9 @@ import type { FlatTensors } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { Progress, type ProgressEvent } from "./experimentProgress.ts";
-import { makeBase } from "./makeBase.ts";
+import { makeBase, taskModel } from "./makeBase.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
-import { RunFolder } from "./runFolder.ts";
+import { canonical, RunFolder } from "./runFolder.ts";
 import type { Problem, Task } from "./task.ts";
 import { makeTask } from "./taskTable.ts";
 import { clock, maskedMean, type SharedPrograms, sharedPrograms, Trainer } from "./trainer.ts";
@@ -90,6 +90,12 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
   if (base.config.vocabSize !== task.tokenizer.vocabSize) {
     throw new ConfigError(
       `experiment: a base of the task's ${task.tokenizer.vocabSize} tokens expected, got ${base.config.vocabSize}. Use --from-scratch after changing the task.`,
+    );
+  }
+  const wanted = taskModel(task, config.model);
+  if (canonical(wanted) !== canonical(base.config)) {
+    throw new ConfigError(
+      "experiment: a base with the configured model's sizes expected, got one of other sizes. Use --from-scratch after changing the model.",
     );
   }
   const shared = sharedPrograms(base.config, config);
