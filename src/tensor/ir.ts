@@ -123,19 +123,6 @@ export function rewrite(
   };
 }
 
-/** Readers of each value within the graph (outputs and updates are not readers). */
-export function usersOf(nodes: readonly Node[]): Map<Value, Node[]> {
-  const users = new Map<Value, Node[]>();
-  for (const node of nodes) {
-    for (const v of node.inputs) {
-      const list = users.get(v);
-      if (list) list.push(node);
-      else users.set(v, [node]);
-    }
-  }
-  return users;
-}
-
 /** The graph as text, a line a node (DEBUG=4). */
 export function printGraph(graph: Graph): string {
   const lines = topoOrder(graph).map((n) => {

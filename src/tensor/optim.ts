@@ -132,17 +132,7 @@ export class AdamW {
    * before clipping, a scalar tensor that the caller owns. Throws `ConfigError` for values out of range.
    */
   step(given: AdamWStep): Tensor {
-    const {
-      lr,
-      step,
-      beta1 = 0.9,
-      beta2 = 0.999,
-      eps = 1e-8,
-      weightDecay = 0.01,
-      maxGradNorm,
-      gradScale = 1,
-    } = given;
-    checkAdamWStep(given);
+    const { lr, step, beta1, beta2, eps, weightDecay, maxGradNorm, gradScale } = checkAdamWStep(given);
     const { params: p, grads: g, m, v } = this;
     return this.program(p.flat, g.flat, m.flat, v.flat, this.decayed, {
       decay: lr * weightDecay,
@@ -177,8 +167,8 @@ function check(name: string, value: unknown, good: boolean, expected: string): v
   if (!good) throw new ConfigError(`adamw: ${name}: ${expected} expected, got ${value}. Check the schedule.`);
 }
 
-/** Throws `ConfigError` for a step that `AdamW.step` would refuse: to be asked before any gradient is computed. */
-export function checkAdamWStep(given: AdamWStep): void {
+/** The step with its defaults. Throws `ConfigError` for numbers out of range: to be asked before any gradient is computed. */
+export function checkAdamWStep(given: AdamWStep) {
   const {
     lr,
     step,
@@ -198,4 +188,5 @@ export function checkAdamWStep(given: AdamWStep): void {
   check("weightDecay", weightDecay, natural(weightDecay), "a finite number of at least 0");
   check("maxGradNorm", maxGradNorm, maxGradNorm === undefined || maxGradNorm > 0, "a number above 0");
   check("gradScale", gradScale, natural(gradScale), "a finite number of at least 0");
+  return { lr, step, beta1, beta2, eps, weightDecay, maxGradNorm, gradScale };
 }

@@ -93,8 +93,8 @@ describe("1,000 replayed training steps", () => {
   test("allocate nothing, build nothing, and take no longer at the end than at the start", async () => {
     const before = b.memory().liveBytes;
     let ratio = Number.POSITIVE_INFINITY;
-    // Ten times at most, since other test files share the two cores (ratios of 9.6, 3.4 and 0.89 came in a row): with other work on two cores the step time jumps between levels (1, 3 and 4 ms were seen,
-    // up and down over 3,000 steps). A trend would fail each time; getting faster is no fault.
+    // Ten times at most: other test files share the two cores, and the step time jumps between levels with them (1, 3 and
+    // 4 ms up and down over 3,000 steps; ratios of 3.4, 9.6 and 0.89 in a row). A trend would fail each time.
     for (let attempt = 0; attempt < 10 && ratio > 1.15; attempt++) {
       const { losses, times, marks } = await train();
       expect(losses.at(-1)).toBeLessThan(losses[0]);
