@@ -13,7 +13,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   // Evaluation knows no task; an experiment trains and evaluates.
   rl: ["eval", "model", "tensor", "shaders"],
   eval: ["model", "tensor", "shaders"],
-  cli: ["rl", "eval", "model", "tensor", "shaders"],
+  check: ["model", "tensor", "shaders"],
+  cli: ["check", "rl", "eval", "model", "tensor", "shaders"],
   "": ["rl", "eval", "model", "tensor", "shaders"],
 };
 
