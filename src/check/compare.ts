@@ -83,3 +83,21 @@ export function gradientAccept(op: OpDef, cotangents: readonly NDArray[]): Accep
 export function describeDifference(name: string, d: Difference): string {
   return `${name}: element ${d.at} is ${d.got}, wanted ${d.want} (${d.worst.toPrecision(3)} times what is accepted)`;
 }
+
+function words(x: ArrayLike<number>): ArrayLike<number> {
+  return x instanceof Float32Array ? new Uint32Array(x.buffer, x.byteOffset, x.length) : x;
+}
+
+/** The first element whose bits differ, as text; null where all are equal. Both hold results of one call. */
+export function differentWord(
+  a: readonly ArrayLike<number>[],
+  b: readonly ArrayLike<number>[],
+): string | null {
+  for (let r = 0; r < a.length; r++) {
+    const [x, y] = [words(a[r]), words(b[r])];
+    for (let i = 0; i < x.length; i++)
+      if (x[i] !== y[i])
+        return `${a[r][i]} and ${b[r][i]} in element ${i}${a.length > 1 ? ` of result ${r}` : ""}`;
+  }
+  return null;
+}
