@@ -28,6 +28,12 @@ const COMMANDS: readonly Command[] = [
     load: () => import("./doctor.ts"),
   },
   {
+    name: "check",
+    summary: "check every op and whole programs on this adapter; a report for an issue",
+    gpu: "needed",
+    load: () => import("./check.ts"),
+  },
+  {
     name: "ops",
     summary: "list the ops with signature, derivative, lowering and what their tests cover",
     gpu: "no",
