@@ -20,7 +20,9 @@ export async function run(argv: readonly string[]): Promise<number> {
     console.log(`naysay doctor\n${argHelp(FLAGS)}`);
     return 0;
   }
+  const deno = (process.versions as { deno?: string }).deno;
   const host = {
+    ...(deno === undefined ? {} : { deno }),
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
     packages: Object.fromEntries(PACKAGES.map((name) => [name, packageVersion(name)])),

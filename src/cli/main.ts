@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { NaysayError } from "../tensor/errors.ts";
 import { FLAG_TABLE } from "../tensor/flags.ts";
 import { didYouMean } from "../tensor/suggest.ts";
-import { ADAPTER_CHOICES, planLaunch, relaunch } from "./launch.ts";
+import { ADAPTER_CHOICES, goOn, planLaunch } from "./launch.ts";
 
 /** What a command's module exports: takes the words after the command, gives the exit code. */
 interface CommandModule {
@@ -79,7 +79,8 @@ async function main(argv: readonly string[]): Promise<number> {
       throw error;
     });
     if (plan?.line) console.error(plan.line);
-    if (plan && Object.keys(plan.env).length > 0) return relaunch(plan.env);
+    const code = plan && (await goOn(plan.env));
+    if (code !== null) return code;
   }
   const { run } = await command.load();
   return run(rest);
