@@ -16,8 +16,6 @@ export interface Prepared {
   readonly graph: Graph;
   readonly inputs: readonly NDArray[];
   readonly executable: Executable;
-  /** Resolves when this one can run. */
-  readonly ready: Promise<void>;
   args: (Storage | number)[];
   results: Storage[];
 }
@@ -41,7 +39,7 @@ export class Bench {
     // Reported to whoever awaits it; where something failed before, nobody does.
     ready.catch(() => {});
     this.building.push(ready);
-    return { name, graph, inputs, executable, ready, args: [], results: [] };
+    return { name, graph, inputs, executable, args: [], results: [] };
   }
 
   /** Resolves when everything prepared so far can run. */

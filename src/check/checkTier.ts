@@ -117,7 +117,7 @@ export class TierRun {
       const { prepared, call, gradient } = trial;
       try {
         if (prepared instanceof Error) throw prepared;
-        await this.ask(checked, call.name, () => prepared.ready);
+        await this.ask(checked, call.name, () => prepared.executable.ready());
         this.noteVariants(checked, prepared, call);
         this.bench.run(prepared);
         running.push(trial);

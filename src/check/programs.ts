@@ -106,7 +106,14 @@ async function trainingStep(name: string, options: ModelOptions, seed: number): 
       });
       return [value, adamwUpdate(p, g, m, v, decayed, numbers)];
     };
-    const numbers = adamwNumbers({ lr: 0.05, step: 2, eps: 1e-2, maxGradNorm: 1, weightDecay: 0.1 });
+    const numbers = adamwNumbers({
+      lr: 0.05,
+      step: 2,
+      beta2: 0.9,
+      eps: 1e-2,
+      maxGradNorm: 1,
+      weightDecay: 0.1,
+    });
     return {
       fn,
       args: [
