@@ -80,7 +80,10 @@ function tierLine(report: CheckReport, t: TierReport): string {
   if (beside.done > 0) {
     const equal = all.reduce((n, c) => n + c.besideT0.equalBits, 0);
     const own = all.reduce((n, c) => n + c.ownKernels, 0);
-    parts.push(`${of(beside)} agree with T0, ${equal} bit for bit`, `${own} with kernels that T0 lacks`);
+    parts.push(
+      `${of(beside)} agree with T0, ${equal} bit for bit`,
+      own === 0 ? "T0's kernels throughout" : `${own} calls with kernels that T0 lacks`,
+    );
   }
   parts.push(nearest(all));
   const stray = all.reduce((n, c) => n + c.strayWrites.length, 0);
