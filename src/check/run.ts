@@ -14,9 +14,9 @@ import { forwardCall, gradientCall } from "./calls.ts";
 import { allCases, gradInputs } from "./cases.ts";
 import { type Kept, TierRun, type Unit, type UnitCall } from "./checkTier.ts";
 import { WHOLE_PROGRAMS } from "./programs.ts";
-import { type CheckReport, failuresOf, type TierReport, totals } from "./report.ts";
+import { type CheckReport, type TierReport, totals } from "./report.ts";
 import { runtimeName, VERSION } from "./version.ts";
-import { SilentDevice, Waiting } from "./waiting.ts";
+import { Waiting } from "./waiting.ts";
 
 export interface CheckOptions {
   /** Highest tier to check. Default: the flag NAYSAY_TIER, else the highest that the adapter reaches. */
@@ -70,28 +70,27 @@ export async function runCheck(options: CheckOptions = {}): Promise<CheckReport>
   const reports: TierReport[] = [];
   let ended: string | null = null;
   let done = 0;
-  let failures = 0;
   for (const tier of tiers) {
     const started = performance.now();
     const report: TierReport = { tier, ops: [], programs: [], fallbacks: [], seconds: 0 };
     reports.push(report);
     let backend: WebGpuBackend | null = null;
-    let last = "its start";
+    let where = "at its start";
     try {
       backend = await waiting.until(`the start of ${tier}`, makeBackend(tier));
       const run = new TierRun(backend, waiting, kept);
       for await (const { unit, checked } of run.check(units)) {
-        last = unit.name;
+        where = `after ${unit.name}`;
         (unit.kind === "op" ? report.ops : report.programs).push(checked);
         report.fallbacks = run.fallbacks();
         done++;
-        failures += failuresOf(checked);
+        const { failures } = totals(reports, null);
         onProgress?.({ tier, name: unit.name, done, total: units.length * tiers.length, failures });
       }
     } catch (error) {
       if (waiting.aborted) throw signal?.reason;
       if (!isEnd(error)) throw error;
-      ended = `${tier}, after ${last}: ${error.message}`;
+      ended = `${tier}, ${where}: ${error.message}`;
     } finally {
       backend?.destroy();
       report.seconds = (performance.now() - started) / 1000;
@@ -114,7 +113,7 @@ export async function runCheck(options: CheckOptions = {}): Promise<CheckReport>
 
 /** What a report ends with; anything else is a fault of the check itself. */
 function isEnd(error: unknown): error is Error {
-  return error instanceof DeviceLostError || error instanceof SilentDevice || error instanceof DeviceError;
+  return error instanceof DeviceLostError || error instanceof DeviceError;
 }
 
 async function makeTierBackend(tier: Tier): Promise<WebGpuBackend> {

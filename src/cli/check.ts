@@ -2,6 +2,7 @@
 
 import { writeFile } from "node:fs/promises";
 import { formatCheck } from "../check/format.ts";
+import { WHOLE_PROGRAMS } from "../check/programs.ts";
 import { type CheckOptions, runCheck } from "../check/run.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { TIERS, type Tier } from "../tensor/tiers.ts";
@@ -22,7 +23,9 @@ const FLAGS = {
 export async function run(argv: readonly string[], more: CheckOptions = {}): Promise<number> {
   const args = readArgs(argv, FLAGS);
   if (args.help) {
+    const programs = WHOLE_PROGRAMS.map(({ name, does }) => `  ${name.padEnd(15)} ${does}`).join("\n");
     console.log(`naysay check: does naysay compute right on this adapter?\n${argHelp(FLAGS)}`);
+    console.log(`Ops are those of \`naysay ops\`. Whole programs:\n${programs}`);
     return 0;
   }
   const status = new StatusLine(process.stderr);
