@@ -99,11 +99,12 @@ function tierLine(report: CheckReport, t: TierReport): string {
 /** The largest error among what passed or failed with a number, in parts of what is accepted, and whose it is. */
 function nearest(all: readonly Checked[]): string {
   let worst = 0;
-  let whose = "none";
+  let whose = "";
   for (const c of all) {
     const own = Math.max(c.forward.worst, c.gradients.worst);
     if (own > worst) [worst, whose] = [own, c.name];
   }
+  if (worst === 0) return "no error";
   return `largest error ${worst.toPrecision(2)} of what is accepted (${whose})`;
 }
 

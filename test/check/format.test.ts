@@ -117,6 +117,7 @@ test("failures: each op once, with its first, on one line; a long message is cut
     count(c.gradients, 2, `op${i}: wrong`);
     return c;
   });
+  expect(formatCheck(report([tier("T0", [checked("add", 0)])]))).toContain("; no error; 1.3 s");
   const long = formatCheck(report([tier("T0", many)]));
   expect(long.match(/^### /gm)?.length).toBe(20);
   expect(long).toContain("And 30 more");
