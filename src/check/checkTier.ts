@@ -123,11 +123,7 @@ export class TierRun {
         running.push(trial);
       } catch (error) {
         this.rethrowEnd(error);
-        count(
-          gradient ? checked.gradients : checked.forward,
-          Infinity,
-          `${call.name}: ${(error as Error).message}`,
-        );
+        count(gradient ? checked.gradients : checked.forward, Infinity, saying(call, error));
       }
     }
     const read = async (trial: Trial): Promise<void> => {
@@ -136,11 +132,7 @@ export class TierRun {
         trial.got = await this.read(checked, prepared as Prepared);
       } catch (error) {
         this.rethrowEnd(error);
-        count(
-          gradient ? checked.gradients : checked.forward,
-          Infinity,
-          `${call.name}: ${(error as Error).message}`,
-        );
+        count(gradient ? checked.gradients : checked.forward, Infinity, saying(call, error));
       }
     };
     await Promise.all(running.map(read));
@@ -179,7 +171,7 @@ export class TierRun {
       count(checked.repeated, text ? Infinity : 0, text);
     } catch (error) {
       this.rethrowEnd(error);
-      count(checked.repeated, Infinity, `${call.name}, the second time: ${(error as Error).message}`);
+      count(checked.repeated, Infinity, `the second time: ${saying(call, error)}`);
     }
   }
 
@@ -221,4 +213,10 @@ export class TierRun {
       return this.waiting.until(what, question());
     }
   }
+}
+
+/** An error's message with the call's name in front, where it is not there already. */
+function saying(call: Call, error: unknown): string {
+  const { message } = error as Error;
+  return message.startsWith(call.name) ? message : `${call.name}: ${message}`;
 }

@@ -1,7 +1,14 @@
 /** A check's report as text that fits in an issue: who computed, a line a tier, what failed and how to repeat it, a verdict. */
 
 import { tierAtLeast } from "../tensor/tiers.ts";
-import { type Checked, type CheckReport, type Count, failuresOf, type TierReport } from "./report.ts";
+import {
+  type Checked,
+  type CheckReport,
+  type Count,
+  type Fallback,
+  failuresOf,
+  type TierReport,
+} from "./report.ts";
 
 /** Most characters of one message: compilers can be long-winded. */
 const MESSAGE = 1200;
@@ -10,7 +17,7 @@ const TOLD = 20;
 
 /** The report as Markdown that also reads as plain text. */
 export function formatCheck(report: CheckReport): string {
-  const failed = report.tiers.flatMap((t) => tierFailures(report, t));
+  const failed = sections(report);
   const told = failed.slice(0, TOLD);
   const more = failed.length > TOLD ? [`And ${failed.length - TOLD} more: \`--json\` has them all.`, ""] : [];
   return [
@@ -105,22 +112,54 @@ function nearest(all: readonly Checked[]): string {
     if (own > worst) [worst, whose] = [own, c.name];
   }
   if (worst === 0) return "no error";
-  return `largest error ${worst.toPrecision(2)} of what is accepted (${whose})`;
+  return `largest error ${worst < 10 ? worst.toPrecision(2) : worst.toFixed(0)} times what is accepted (${whose})`;
 }
 
-/** The lines of each op or whole program of a tier that has findings. */
-function tierFailures(report: CheckReport, t: TierReport): string[][] {
-  const fallbacks = t.fallbacks.map((f) => [
-    `### ${t.tier} ${f.name ?? f.variant}`,
+/** What failed: a section for each op or whole program, one for all tiers on which it fails in the same way. */
+function sections(report: CheckReport): string[][] {
+  const found = new Map<string, { name: string; lines: string[]; tiers: string[] }>();
+  for (const t of report.tiers) {
+    for (const { name, lines } of tierFailures(t)) {
+      const key = [name, ...lines].join("\n");
+      const known = found.get(key);
+      if (known) known.tiers.push(t.tier);
+      else found.set(key, { name, lines, tiers: [t.tier] });
+    }
+  }
+  return [...found.values()].map(({ name, lines, tiers }) => [
+    `### ${name} on ${listed(tiers)}`,
     "",
-    `- the kernel ${f.variant} is wrong here and was replaced by T0's, so results stay right: ${short(f.why)}`,
-    ...(f.call ? [`- first used by ${f.call}`] : []),
-    repeat(report, t.tier, f.name),
+    ...lines,
+    `- to repeat: \`npx naysay check --tier ${tiers[0]} --ops ${name} --seed ${report.seed}\``,
   ]);
-  const wrong = [...t.ops, ...t.programs]
-    .filter((c) => failuresOf(c) > 0)
-    .map((c) => [`### ${t.tier} ${c.name}`, "", ...findings(c), repeat(report, t.tier, c.name)]);
-  return [...fallbacks, ...wrong];
+}
+
+function tierFailures(t: TierReport): { name: string; lines: string[] }[] {
+  const replaced = new Map<string, Fallback[]>();
+  for (const f of t.fallbacks) {
+    const name = f.name ?? f.variant.split("/")[1];
+    replaced.set(name, [...(replaced.get(name) ?? []), f]);
+  }
+  const names = new Set([
+    ...replaced.keys(),
+    ...[...t.ops, ...t.programs].filter((c) => failuresOf(c) > 0).map((c) => c.name),
+  ]);
+  return [...names].map((name) => {
+    const checked = [...t.ops, ...t.programs].find((c) => c.name === name);
+    return {
+      name,
+      lines: [...replacements(replaced.get(name) ?? []), ...(checked ? findings(checked) : [])],
+    };
+  });
+}
+
+function replacements(list: readonly Fallback[]): string[] {
+  if (list.length === 0) return [];
+  const [{ why, call }] = list;
+  return [
+    `- kernels that are wrong here and were replaced by T0's, so that results stay right: ${list.map((f) => f.variant).join(", ")}; the first` +
+      `${call ? `, in ${call}` : ""}: ${short(why)}`,
+  ];
 }
 
 function findings(c: Checked): string[] {
@@ -142,20 +181,20 @@ function findings(c: Checked): string[] {
   ];
 }
 
-function repeat({ seed }: CheckReport, tier: string, name: string | null): string {
-  const ops = name === null ? "" : ` --ops ${name}`;
-  return `- to repeat: \`npx naysay check --tier ${tier}${ops} --seed ${seed}\``;
-}
-
 /** On one line, and not too long. */
 function short(text: string): string {
   const line = text.replaceAll(/\s+/g, " ").trim();
   return line.length > MESSAGE ? `${line.slice(0, MESSAGE)} ...` : line;
 }
 
+/** `T0`, `T0 and T1`, `T0, T1 and T2`. */
+function listed(tiers: readonly string[]): string {
+  return tiers.length > 1 ? `${tiers.slice(0, -1).join(", ")} and ${tiers.at(-1)}` : tiers[0];
+}
+
 function verdict(r: CheckReport): string {
   const tiers = r.tiers.map(({ tier }) => tier);
-  const where = tiers.length > 1 ? `${tiers.slice(0, -1).join(", ")} and ${tiers.at(-1)}` : tiers[0];
+  const where = listed(tiers);
   const n = (count: number): string => count.toLocaleString("en-US");
   if (r.ended !== null)
     return `FAILED: the check ended early. ${r.ended} Until then ${n(r.checks)} checks, ${n(r.failures - 1)} other failures.`;

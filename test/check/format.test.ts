@@ -84,8 +84,8 @@ Results and gradients of every op against float64, every call twice, higher tier
 - limits: 10 storage buffers, 32 KiB of workgroup memory, 256 invocations, bindings of 128 MiB, buffers of 256 MiB
 - seed 1; 2.5 s
 
-- T0: 700 of 700 forward, 0 of 0 gradients; 700 of 700 repeat bit for bit; largest error 0.25 of what is accepted (add); 1.3 s
-- T1: 700 of 700 forward, 0 of 0 gradients; 700 of 700 repeat bit for bit; 700 of 700 agree with T0, 699 bit for bit; T0's kernels throughout; largest error 0.25 of what is accepted (add); 1.3 s
+- T0: 700 of 700 forward, 0 of 0 gradients; 700 of 700 repeat bit for bit; largest error 0.25 times what is accepted (add); 1.3 s
+- T1: 700 of 700 forward, 0 of 0 gradients; 700 of 700 repeat bit for bit; 700 of 700 agree with T0, 699 bit for bit; T0's kernels throughout; largest error 0.25 times what is accepted (add); 1.3 s
 
 PASSED: all 3,500 checks on T0 and T1.`);
 });
@@ -103,14 +103,31 @@ test("failures: each op once, with its first, on one line; a long message is cut
   expect(text).toContain("- T0: 3 of 5 forward");
   expect(text).toContain("2 errors of WebGPU");
   expect(text).toContain(
-    "### T0 exp\n\n- results: 2 of 4 failed, the first: exp(f32[3]){}: element 0 is 1, wanted 2 (3.00 times",
+    "### exp on T0\n\n- results: 2 of 4 failed, the first: exp(f32[3]){}: element 0 is 1, wanted 2 (3.00 times",
   );
   expect(text.match(/- error of WebGPU: device: out/g)?.length).toBe(1);
   expect(text).toContain("- to repeat: `npx naysay check --tier T0 --ops exp --seed 77`");
-  expect(text).not.toContain("### T0 add");
+  expect(text).not.toContain("### add");
   expect(text).not.toContain("not the first");
   expect(text.length).toBeLessThan(3000);
   expect(text.endsWith("FAILED: 4 failures, 8 checks on T0.")).toBe(true);
+
+  // The same on another tier is told once; what differs is told beside it.
+  const other = checked("exp", 4);
+  const twice = formatCheck(report([tier("T0", [bad]), tier("T1", [bad]), tier("T2", [other])]));
+  expect(twice.match(/^### .*/gm)).toEqual(["### exp on T0 and T1"]);
+  const fallbacks = ["join/sum/f32/4", "join/sum/f32/1"].map((variant) => ({
+    variant,
+    why: `${variant}: the bits of T0 were expected`,
+    call: "sum(f32[3,400])",
+    name: "sum",
+  }));
+  const replaced = formatCheck(report([{ ...tier("T2", [checked("sum", 1)]), fallbacks }]));
+  expect(replaced.match(/^### .*/gm)).toEqual(["### sum on T2"]);
+  expect(replaced).toContain(
+    "join/sum/f32/4, join/sum/f32/1; the first, in sum(f32[3,400]): join/sum/f32/4: the bits",
+  );
+  expect(replaced).toMatch(/; 2 kernels replaced by T0's; .*\nFAILED: 2 failures/s);
 
   const many = Array.from({ length: 50 }, (_, i) => {
     const c = checked(`op${i}`, 0);

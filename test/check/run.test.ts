@@ -118,7 +118,7 @@ describe("what is wrong is told with op, call and seed, and the rest goes on", (
     expect(report.failures).toBe(forward.failed);
     expect(found(report, "add").forward.failed).toBe(0);
     const text = formatCheck(report);
-    expect(text).toContain("### T0 abs");
+    expect(text).toContain("### abs on T0");
     expect(text).toContain(forward.first);
     expect(text).toContain("npx naysay check --tier T0 --ops abs --seed 9");
     expect(text).toMatch(/\nFAILED: \d+ failures/);
@@ -170,7 +170,7 @@ describe("what is wrong is told with op, call and seed, and the rest goes on", (
       expect(first.why).toContain("the bits of T0 were expected, got others");
       expect(report.failures).toBe(report.tiers[2].fallbacks.length);
       const text = formatCheck(report);
-      expect(text).toContain("### T2 sum");
+      expect(text).toContain("### sum on T2");
       expect(text).toContain(first.call);
       expect(text).toContain("npx naysay check --tier T2 --ops sum --seed 9");
       expect(said).toHaveBeenCalled();
