@@ -24,10 +24,10 @@ export {
   psr,
   wReinforce,
 } from "./algorithms.ts";
-export { type ExperimentOptions, runExperiment } from "./experiment.ts";
+export { type ExperimentObserver, type ExperimentOptions, runExperiment } from "./experiment.ts";
 export type { ProgressEvent } from "./experimentProgress.ts";
 export { Learner, type LearnRows, type UpdateResult } from "./learner.ts";
-export { type LossInputs, type LossResult, maskedAdvantageLoss } from "./loss.ts";
+export { type LossInputs, type LossResult, maskedAdvantageLoss, pushOf } from "./loss.ts";
 export { type BaseOptions, makeBase, taskModel } from "./makeBase.ts";
 export {
   armAlgorithm,
@@ -45,7 +45,9 @@ export { makeTask } from "./taskTable.ts";
 export { type TrainConfig, trainConfig } from "./trainConfig.ts";
 export {
   type SharedPrograms,
+  type StepDetails,
   type StepMetrics,
+  type StepObserver,
   sharedPrograms,
   Trainer,
   type TrainerOptions,

@@ -11,6 +11,7 @@
  *
  * Source: arXiv 1707.06347, equation 7; arXiv 2506.01347, equations 7 and 8.
  */
+import { exp } from "../tensor/math.ts";
 import { ops } from "../tensor/ops/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { TensorLike } from "../tensor/trace.ts";
@@ -50,4 +51,15 @@ export function maskedAdvantageLoss(form: LossForm, inputs: LossInputs): LossRes
     0,
   );
   return { loss: ops.neg(ops.sum(ops.mul(weights, used))), clipped: ops.sum(ops.stopGradient(cut)) };
+}
+
+/**
+ * Push of the loss on a drawn token's own logit, minus its gradient there at the old policy: w (1 - pi), and
+ * w pi (1 - pi) under the form `pi`; for showing. `weight` w = A / Z, `logProb` log pi in nats.
+ *
+ * Source: arXiv 2506.01347, equations 7 and 8.
+ */
+export function pushOf(form: LossForm, weight: number, logProb: number): number {
+  const p = exp(logProb);
+  return form === "pi" ? weight * p * (1 - p) : weight * (1 - p);
 }

@@ -21,7 +21,7 @@ import { Transformer } from "../model/transformer.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
-import { type MiniBatches, meanAndStd, planUpdates } from "./advantages.ts";
+import { type MiniBatches, meanAndStd, planUpdates, type UpdatePlan } from "./advantages.ts";
 import type { Algorithm } from "./algorithms.ts";
 import { Learner } from "./learner.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
@@ -84,6 +84,27 @@ export interface SharedPrograms {
   scorer: Scorer;
 }
 
+/** A step as it happens, for whoever wants to look: rows in rollout order. */
+export interface StepDetails {
+  step: number;
+  algorithm: Algorithm;
+  task: Task;
+  model: Transformer;
+  rollout: Rollout;
+  /** [rows, maxCompletionLength], nats, before the update at the rollout's temperature; meaningless in the padding. */
+  oldLogProbs: ArrayLike<number>;
+  /** [rows]: the weight w = A / Z of each token of a row in its update; 0 where a row took no part. */
+  rowWeights: Float64Array;
+  /** The policy's parameters as they are now; they belong to the trainer. */
+  params: FlatTensors;
+}
+
+/** What is called, and awaited, in the middle of a step. It may read the parameters and must not write them. */
+export interface StepObserver {
+  beforeUpdate?(details: StepDetails): Promise<void> | void;
+  afterUpdate?(details: StepDetails): Promise<void> | void;
+}
+
 export interface TrainerOptions {
   task: Task;
   algorithm: Algorithm;
@@ -92,6 +113,7 @@ export interface TrainerOptions {
   /** The trainer owns them from here on. */
   params: FlatTensors;
   shared: SharedPrograms;
+  observer?: StepObserver;
   /** Seconds; for metrics only. */
   now?(): number;
 }
@@ -109,6 +131,7 @@ export class Trainer {
   private readonly seed: Seed;
   private readonly shared: SharedPrograms;
   private readonly learner: Learner;
+  private readonly observer: StepObserver;
   private readonly now: () => number;
   private progress: TrainerState = { step: 0, updates: 0, skipped: 0, numTokens: 0 };
 
@@ -119,6 +142,7 @@ export class Trainer {
     this.seed = seedWords(options.seed);
     this.params = options.params;
     this.shared = options.shared;
+    this.observer = options.observer ?? {};
     this.now = options.now ?? clock;
     const { vocabSize } = options.shared.model.config;
     if (vocabSize < options.task.tokenizer.vocabSize) {
@@ -206,7 +230,7 @@ export class Trainer {
     step: number,
     signal: AbortSignal | undefined,
   ) {
-    const { config, algorithm } = this;
+    const { config, algorithm, observer } = this;
     const { numGenerations, temperature, weightDecay, beta1, beta2, eps, maxGradNorm } = config;
     const count = rollout.rewards.length;
     const split = config.miniBatches.kind !== "whole";
@@ -221,6 +245,17 @@ export class Trainer {
         ? new Rng(this.seed, Stream.shuffle, step).shuffle(Array.from({ length: count }, (_, i) => i))
         : undefined,
     });
+    const details: StepDetails = {
+      step,
+      algorithm,
+      task: this.task,
+      model: this.shared.model,
+      rollout,
+      oldLogProbs,
+      rowWeights: rowWeights(plans, count),
+      params: this.params,
+    };
+    await observer.beforeUpdate?.(details);
     const warm = config.warmupSteps > 0 ? Math.min(1, step / config.warmupSteps) : 1;
     const lr = config.learningRate * warm;
     const sums = { loss: 0, gradNorm: 0, clipped: 0, tokens: 0, kept: 0, trained: 0 };
@@ -246,6 +281,7 @@ export class Trainer {
       sums.kept += plan.counted;
       sums.trained += plan.rows.length;
     }
+    await observer.afterUpdate?.(details);
     const n = plans.length;
     return {
       updates: n,
@@ -331,6 +367,17 @@ export function maskedMean(values: ArrayLike<number>, mask: ArrayLike<number>): 
     count++;
   }
   return count === 0 ? 0 : sum / count;
+}
+
+/** Token weight of each of `count` rows over a rollout's plans; a row is in one plan at most. */
+function rowWeights(plans: readonly UpdatePlan[], count: number): Float64Array {
+  const weights = new Float64Array(count);
+  for (const plan of plans) {
+    plan.rows.forEach((row, i) => {
+      weights[row] = plan.weights[i];
+    });
+  }
+  return weights;
 }
 
 function rolloutMetrics(rollout: Rollout) {

@@ -13,6 +13,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   // Evaluation knows no task; an experiment trains and evaluates.
   rl: ["eval", "model", "tensor", "shaders"],
   eval: ["model", "tensor", "shaders"],
+  worker: ["rl", "eval", "model", "tensor", "shaders"],
   cli: ["rl", "eval", "model", "tensor", "shaders"],
   "": ["rl", "eval", "model", "tensor", "shaders"],
 };
