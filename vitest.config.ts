@@ -64,7 +64,7 @@ export default defineConfig(async () => {
           test: {
             ...shared,
             name: "chromium",
-            include: ["test/{tensor,model,rl,eval,worker}/**/*.test.ts", "test/**/*.browser.test.ts"],
+            include: ["test/{tensor,model,rl,eval,check,worker}/**/*.test.ts", "test/**/*.browser.test.ts"],
             exclude: ["test/**/*.node.test.ts"],
             env: flagVariables(),
             setupFiles: ["test/helpers/browserFlags.ts"],

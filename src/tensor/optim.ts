@@ -69,7 +69,8 @@ type Numbers = Readonly<
 type Segments = readonly Tensor[];
 type Program = Compiled<[Segments, Segments, Segments, Segments, Segments, Numbers], Tensor>;
 
-function update(
+/** One update of flat segments, which are states of the open trace. Returns the norm of the scaled gradient. */
+export function adamwUpdate(
   p: Segments,
   g: Segments,
   m: Segments,
@@ -124,7 +125,7 @@ export class AdamW {
       if (decays(part.name, part.shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
     }
     this.decayed = masks.map((mask) => tensor(mask));
-    this.program = compile(update, { state: [0, 1, 2, 3], label: "adamw" }) as unknown as Program;
+    this.program = compile(adamwUpdate, { state: [0, 1, 2, 3], label: "adamw" }) as unknown as Program;
   }
 
   /**
@@ -132,20 +133,8 @@ export class AdamW {
    * before clipping, a scalar tensor that the caller owns. Throws `ConfigError` for values out of range.
    */
   step(given: AdamWStep): Tensor {
-    const { lr, step, beta1, beta2, eps, weightDecay, maxGradNorm, gradScale } = checkAdamWStep(given);
     const { params: p, grads: g, m, v } = this;
-    return this.program(p.flat, g.flat, m.flat, v.flat, this.decayed, {
-      decay: lr * weightDecay,
-      rate: lr / (1 - pow(beta1, step)),
-      b1: beta1,
-      c1: 1 - beta1,
-      b2: beta2,
-      c2: 1 - beta2,
-      correction: 1 / Math.sqrt(1 - pow(beta2, step)),
-      eps,
-      maxNorm: Math.min(maxGradNorm ?? UNCLIPPED, UNCLIPPED),
-      scale: gradScale,
-    });
+    return this.program(p.flat, g.flat, m.flat, v.flat, this.decayed, adamwNumbers(given));
   }
 
   /** Programs built so far. */
@@ -165,6 +154,23 @@ export class AdamW {
 
 function check(name: string, value: unknown, good: boolean, expected: string): void {
   if (!good) throw new ConfigError(`adamw: ${name}: ${expected} expected, got ${value}. Check the schedule.`);
+}
+
+/** What `adamwUpdate` takes of a step. Throws `ConfigError` for values out of range. */
+export function adamwNumbers(given: AdamWStep): Numbers {
+  const { lr, step, beta1, beta2, eps, weightDecay, maxGradNorm, gradScale } = checkAdamWStep(given);
+  return {
+    decay: lr * weightDecay,
+    rate: lr / (1 - pow(beta1, step)),
+    b1: beta1,
+    c1: 1 - beta1,
+    b2: beta2,
+    c2: 1 - beta2,
+    correction: 1 / Math.sqrt(1 - pow(beta2, step)),
+    eps,
+    maxNorm: Math.min(maxGradNorm ?? UNCLIPPED, UNCLIPPED),
+    scale: gradScale,
+  };
 }
 
 /** The step with its defaults. Throws `ConfigError` for numbers out of range: to be asked before any gradient is computed. */
