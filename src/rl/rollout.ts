@@ -12,6 +12,8 @@ export interface Rollout {
   readonly rewards: number[];
   /** Tokens of each completion, EOS included. */
   readonly lengths: number[];
+  /** [rows]: 1 where a completion ended with EOS. */
+  readonly finished: Uint8Array;
   /** Rows cut at maxCompletionLength. */
   readonly clipped: number;
   /** Completion tokens of all rows. */
@@ -77,6 +79,7 @@ export async function rollOut(
     numGenerations: options.numGenerations,
     rewards,
     lengths,
+    finished: generated.finished,
     clipped,
     tokens,
     reasons,
