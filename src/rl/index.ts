@@ -68,8 +68,9 @@ export {
 } from "./presets.ts";
 export { type PretrainConfig, type PretrainStep, pretrain, pretrainConfig } from "./pretrain.ts";
 export { completionOf, type Rollout, type RolloutOptions, rollOut } from "./rollout.ts";
-export type { Problem, Split, Task, Trace, Verdict } from "./task.ts";
-export { Countdown, type CountdownConfig, type CountdownProblem, countdownModes } from "./tasks/countdown.ts";
+export type { AnyTask, Problem, Split, Task, Trace, Verdict } from "./task.ts";
+export { Countdown, type CountdownConfig, type CountdownProblem } from "./tasks/countdown.ts";
+export { type CountdownMode, countdownModes } from "./tasks/countdownForms.ts";
 export { makeTask } from "./taskTable.ts";
 export { type TrainConfig, trainConfig } from "./trainConfig.ts";
 export {
