@@ -2,7 +2,7 @@
  * A verifier's word on a completion, whatever the verifier does: it may answer later, throw, or never answer. A failure is
  * reward 0 under a reason of its own, so a run goes on and its reasons tell how often it happened.
  */
-import type { Task, Verdict } from "./task.ts";
+import type { AnyTask, Verdict } from "./task.ts";
 
 /** Reasons that are not the verifier's own. */
 export const FAILED = "verifierFailed";
@@ -29,7 +29,7 @@ function failed(error: unknown): Judged {
 
 /** Judges a completion; waits `timeoutMs` at most for a verifier that answers later. Never rejects. */
 export function judge(
-  task: Pick<Task, "verify">,
+  task: Pick<AnyTask, "verify">,
   prompt: readonly number[],
   completion: readonly number[],
   timeoutMs: number,
@@ -40,7 +40,7 @@ export function judge(
   } catch (error) {
     return failed(error);
   }
-  if (!(answer instanceof Promise)) return judged(answer);
+  if (!("then" in answer)) return judged(answer);
   let timer: ReturnType<typeof setTimeout>;
   const late = new Promise<Judged>((resolve) => {
     timer = setTimeout(

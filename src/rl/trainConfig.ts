@@ -50,6 +50,8 @@ export const trainRules = object({
   cutFirst: withDefault(boolean(), true),
   /** How often a rollout is gone over. */
   epochs: withDefault(integer({ min: 1, max: 1000 }), 1),
+  /** Most milliseconds to wait for a verifier that answers later. */
+  verifierTimeout: withDefault(number({ above: 0, max: 3.6e6 }), 10_000),
   /** Rows of a gradient program. */
   microBatchRows: withDefault(count, 64),
 });

@@ -36,7 +36,7 @@ import type { Algorithm } from "./algorithm.ts";
 import { Learner } from "./learner.ts";
 import { klOf } from "./loss.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
-import type { Task } from "./task.ts";
+import type { AnyTask } from "./task.ts";
 import { type TrainConfig, trainConfig } from "./trainConfig.ts";
 import { ValueHead } from "./valueHead.ts";
 
@@ -77,6 +77,8 @@ export interface StepMetrics {
   learning_rate: number;
   /** How often each reason of the verifier came. */
   reasons: Record<string, number>;
+  /** Completions of this step on which the verifier itself failed: they count as wrong. */
+  verifier_failures: number;
   /** What a user should hear: a step that cannot learn and why. */
   warnings: string[];
   step_time: number;
@@ -106,7 +108,7 @@ export interface SharedPrograms {
 export interface StepDetails {
   step: number;
   algorithm: Algorithm;
-  task: Task;
+  task: AnyTask;
   model: Transformer;
   rollout: Rollout;
   /** [rows, maxCompletionLength], nats, before the update at the rollout's temperature; meaningless in the padding. */
@@ -124,7 +126,7 @@ export interface StepObserver {
 }
 
 export interface TrainerOptions {
-  task: Task;
+  task: AnyTask;
   algorithm: Algorithm;
   config: Partial<TrainConfig>;
   seed: number | bigint | string | Seed;
@@ -145,7 +147,7 @@ export class Trainer {
   readonly algorithm: Algorithm;
   readonly config: TrainConfig;
   readonly params: FlatTensors;
-  private readonly task: Task;
+  private readonly task: AnyTask;
   private readonly seed: Seed;
   private readonly shared: SharedPrograms;
   private readonly learner: Learner;
@@ -211,6 +213,7 @@ export class Trainer {
       topP: config.topP,
       seed: this.seed,
       rollout: step,
+      verifierTimeout: config.verifierTimeout,
       signal,
     });
     const rolloutTime = this.now() - started;
@@ -241,7 +244,8 @@ export class Trainer {
       ...(entropyCoefficient === undefined ? {} : { entropy_coefficient: entropyCoefficient }),
       learning_rate: learned.learningRate,
       reasons: rollout.reasons,
-      warnings: warningsOf(rollout, learned.updates, this.algorithm),
+      verifier_failures: rollout.failures,
+      warnings: warningsOf(rollout, learned, this.algorithm),
       step_time: this.now() - started,
       rollout_time: rolloutTime,
     };
@@ -324,7 +328,12 @@ export class Trainer {
     return facts;
   }
 
-  private async learn(rollout: Rollout, scores: Scores, step: number, signal: AbortSignal | undefined) {
+  private async learn(
+    rollout: Rollout,
+    scores: Scores,
+    step: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Learned> {
     const { config, algorithm, observer } = this;
     const { numGenerations, temperature, weightDecay, beta1, beta2, eps, maxGradNorm } = config;
     const count = rollout.rewards.length;
@@ -476,6 +485,17 @@ function checkAlgorithm({ name, kl, advantage }: Algorithm): void {
   }
 }
 
+/** What the updates of a step did; `null` where there was none. */
+interface Learned {
+  updates: number;
+  kept: number;
+  trained: number;
+  loss: number | null;
+  gradNorm: number | null;
+  clipRatio: number | null;
+  learningRate: number;
+}
+
 /** A rollout under the policy before the update. */
 interface Scores {
   /** [rows, maxCompletionLength] at the rollout's temperature, nats. */
@@ -557,9 +577,22 @@ function rolloutMetrics(rollout: Rollout) {
   };
 }
 
-function warningsOf(rollout: Rollout, updates: number, algorithm: Algorithm): string[] {
-  const { rewards, clipped } = rollout;
+function warningsOf(rollout: Rollout, learned: Learned, algorithm: Algorithm): string[] {
+  const { rewards, clipped, failures, failure } = rollout;
+  const { updates, gradNorm, loss } = learned;
   const found: string[] = [];
+  if (failures > 0)
+    found.push(
+      `the verifier failed on ${failures} of ${rewards.length} completions, which count as wrong: ${failure}`,
+    );
+  if (updates > 0 && !(Number.isFinite(loss) && Number.isFinite(gradNorm)))
+    found.push(
+      "loss or gradient is not finite: lower learningRate, set maxGradNorm, or run with NAN=1 to find the op",
+    );
+  else if (updates > 0 && gradNorm === 0)
+    found.push(
+      "the gradient is 0: every advantage is 0 or every token is clipped; change the task or the algorithm",
+    );
   if (clipped === rewards.length)
     found.push("every completion was cut before EOS: raise maxCompletionLength or pretrain longer");
   if (rewards.every((r) => r === rewards[0]))
