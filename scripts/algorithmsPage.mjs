@@ -19,7 +19,7 @@ const EQUATIONS = {
   reinforce: "A = r; A log pi",
   rloo: "A_i = r_i - mean of the other rows of the prompt; A log pi, mean over rows",
   grpo: "A_i = (r_i - mean)/(std + 1e-4) within the prompt; min(A rho, A clip(rho)), mean over tokens; no KL",
-  "grpo-kl": "as GRPO, mean over rows of the mean over tokens, + 0.04 k3(pi || ref)",
+  "grpo-kl": "as GRPO, mean over rows of the mean over tokens, + 0.04 k3(pi, ref)",
   "dr-grpo": "A_i = r_i - mean; min(A rho, A clip(rho)); Z = rows x maxCompletionLength",
   dapo: "as GRPO, clip 0.2 below and 0.28 above, prompts whose rewards are all equal left out",
   ppo: "r_t = -0.001 k1_t, + r at the end; A = GAE(1, 1), whitened; min(A rho, A clip(rho)) and 0.5 (V - R)^2 / 2",

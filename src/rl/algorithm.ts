@@ -77,7 +77,7 @@ export interface EntropyTerm {
   readonly coefficient: number;
   /**
    * Adapts: after each step the coefficient rises by `rate` where the policy's entropy is below the target (nats), falls by
-   * it where above, and stays within [0, coefficient * 100]. Source: arXiv 2505.22312, section 3 (Skywork-OR1).
+   * it where above, and stays within [0, coefficient * 100]. Source: arXiv 2505.22312 (Skywork-OR1).
    */
   readonly target?: number;
   readonly rate?: number;
@@ -95,7 +95,7 @@ export interface Algorithm {
   /** Clipping range 1 - clipLow to 1 + clipHigh of the ratio; null: not clipped. */
   readonly clipLow: number | null;
   readonly clipHigh: number | null;
-  /** Dual clip: least multiple of a negative advantage, above 1. Source: arXiv 1912.09729, equation 7. */
+  /** Dual clip: least multiple of a negative advantage, above 1. Source: arXiv 1912.09729 */
   readonly dualClip?: number | null;
   readonly kl?: KlTerm | null;
   readonly entropy?: EntropyTerm | null;
