@@ -73,7 +73,7 @@ function checkK(k: number, g: number): void {
 
 /**
  * R = 1 - C(Nneg,k)/C(N,k), s = sqrt(R (1 - R)); right: (1 - R)/s; wrong: (1 - R - C(Nneg-1,k-1)/C(N-1,k-1))/s.
- * Source: arXiv 2508.10751
+ * Source: arXiv 2508.10751.
  */
 function passTrainingAdvantages(rewards: readonly number[], k: number): number[] {
   const n = rewards.length;
@@ -86,7 +86,7 @@ function passTrainingAdvantages(rewards: readonly number[], k: number): number[]
   return rewards.map((r) => (r > 0 ? allWrong : allWrong - stillWrong) / s);
 }
 
-/** right: k/n; wrong: (k/n)(1 - C(n-1-c,k-1)/C(n-1,k-1)). Source: arXiv 2505.15201 */
+/** right: k/n; wrong: (k/n)(1 - C(n-1-c,k-1)/C(n-1,k-1)). Source: arXiv 2505.15201. */
 function pkpoAdvantages(rewards: readonly number[], k: number): number[] {
   const n = rewards.length;
   checkK(k, n);
@@ -96,7 +96,7 @@ function pkpoAdvantages(rewards: readonly number[], k: number): number[] {
 
 /**
  * Rewards cut by likelihood: r (1 - beta rank/G), rank 1 for the row of least log-probability and G for the likeliest.
- * Source: arXiv 2506.02355
+ * Source: arXiv 2506.02355.
  */
 export function unlikelyRewards(
   rewards: readonly number[],
@@ -302,7 +302,7 @@ export interface TokenReturns {
  *     delta_t = r_t + gamma V_{t+1} - V_t,   A_t = delta_t + gamma lambda A_{t+1},   R_t = A_t + V_t
  *
  * `rewards` and `values` are [rows, width]. Whitening takes mean and variance over all tokens of the rollout.
- * Source: arXiv 1506.02438
+ * Source: arXiv 1506.02438.
  */
 export function tokenAdvantages(
   rewards: Float64Array,

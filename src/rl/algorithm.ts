@@ -95,7 +95,7 @@ export interface Algorithm {
   /** Clipping range 1 - clipLow to 1 + clipHigh of the ratio; null: not clipped. */
   readonly clipLow: number | null;
   readonly clipHigh: number | null;
-  /** Dual clip: least multiple of a negative advantage, above 1. Source: arXiv 1912.09729 */
+  /** Dual clip: least multiple of a negative advantage, above 1. Source: arXiv 1912.09729. */
   readonly dualClip?: number | null;
   readonly kl?: KlTerm | null;
   readonly entropy?: EntropyTerm | null;

@@ -70,7 +70,7 @@ export function warmReinforce(lambda = 0.1, steps = 10): Algorithm {
 /** REINFORCE: the reward weighs every token. Source: Williams 1992. */
 export const reinforce: Algorithm = { ...LOG, name: "REINFORCE", advantage: { kind: "reward" } };
 
-/** REINFORCE leave-one-out: less the mean of the others. Source: arXiv 2402.14740 */
+/** REINFORCE leave-one-out: less the mean of the others. Source: arXiv 2402.14740. */
 export const rloo: Algorithm = {
   ...LOG,
   name: "RLOO",
@@ -78,14 +78,14 @@ export const rloo: Algorithm = {
   advantage: { kind: "group", baseline: "others", scale: "none", eps: 0 },
 };
 
-/** Group-relative policy optimization without a KL term. Source: arXiv 2402.03300 */
+/** Group-relative policy optimization without a KL term. Source: arXiv 2402.03300. */
 export const grpo: Algorithm = {
   ...COMMON,
   name: "GRPO",
   advantage: { kind: "group", scale: "std", eps: 1e-4 },
 };
 
-/** GRPO with its k3 term and its mean over sequences. Source: arXiv 2402.03300 */
+/** GRPO with its k3 term and its mean over sequences. Source: arXiv 2402.03300. */
 export const grpoKl: Algorithm = {
   ...grpo,
   name: "GRPO KL",
@@ -93,7 +93,7 @@ export const grpoKl: Algorithm = {
   kl: { estimator: "k3", where: "loss", coefficient: 0.04 },
 };
 
-/** GRPO done right: no deviation, constant length. Source: arXiv 2503.20783 */
+/** GRPO done right: no deviation, constant length. Source: arXiv 2503.20783. */
 export const drGrpo: Algorithm = {
   ...COMMON,
   name: "Dr. GRPO",
@@ -101,7 +101,7 @@ export const drGrpo: Algorithm = {
   aggregation: "constant",
 };
 
-/** Decoupled clip, token mean, no group without variance. Source: arXiv 2503.14476 */
+/** Decoupled clip, token mean, no group without variance. Source: arXiv 2503.14476. */
 export const dapo: Algorithm = {
   ...grpo,
   name: "DAPO",
@@ -125,19 +125,19 @@ export const maxRl: Algorithm = {
   advantage: { kind: "group", scale: "mean", eps: 1e-6 },
 };
 
-/** Pass@k training: the group's Pass@k as its reward. Source: arXiv 2508.10751 */
+/** Pass@k training: the group's Pass@k as its reward. Source: arXiv 2508.10751. */
 export function passKTraining(k = 4): Algorithm {
   checkNumber("passKTraining", "k", k, 1, "Use 2 to numGenerations.");
   return { ...COMMON, name: `Pass@${k} training`, advantage: { kind: "passAtK", k, form: "training" } };
 }
 
-/** Pass@k policy optimization. Source: arXiv 2505.15201 */
+/** Pass@k policy optimization. Source: arXiv 2505.15201. */
 export function pkpo(k = 4): Algorithm {
   checkNumber("pkpo", "k", k, 1, "Use 2 to numGenerations.");
   return { ...COMMON, name: `PKPO ${k}`, advantage: { kind: "passAtK", k, form: "pkpo" } };
 }
 
-/** Asymmetric REINFORCE: a baseline below the mean by `shift`. Source: arXiv 2506.20520 */
+/** Asymmetric REINFORCE: a baseline below the mean by `shift`. Source: arXiv 2506.20520. */
 export function asymRe(shift = 0.1): Algorithm {
   checkNumber("asymRe", "shift", shift, 0, "The paper uses 0.1.");
   return {
@@ -147,7 +147,7 @@ export function asymRe(shift = 0.1): Algorithm {
   };
 }
 
-/** Tapered off-policy REINFORCE: wrong answers weigh as much as they are still likely. Source: arXiv 2503.14286 */
+/** Tapered off-policy REINFORCE: wrong answers weigh as much as they are still likely. Source: arXiv 2503.14286. */
 export const topr: Algorithm = {
   ...COMMON,
   name: "TOPR",
@@ -158,7 +158,7 @@ export const topr: Algorithm = {
   clipHigh: 0,
 };
 
-/** GRPO that learns from groups of wrong answers: one imagined right sample more. Source: arXiv 2509.18851 */
+/** GRPO that learns from groups of wrong answers: one imagined right sample more. Source: arXiv 2509.18851. */
 export const ngrpo: Algorithm = {
   ...grpo,
   name: "NGRPO",
@@ -167,16 +167,16 @@ export const ngrpo: Algorithm = {
   clipHigh: 0.24,
 };
 
-/** GRPO on rewards that fall with likelihood. Source: arXiv 2506.02355 */
+/** GRPO on rewards that fall with likelihood. Source: arXiv 2506.02355. */
 export function unlikeliness(beta = 0.25): Algorithm {
   checkNumber("unlikeliness", "beta", beta, 0, "The paper uses 0.25.");
   return { ...grpo, name: `Unlikeliness ${beta}`, unlikeliness: beta };
 }
 
-/** Clipped importance weights, none of them without a gradient. Source: arXiv 2506.13585 */
+/** Clipped importance weights, none of them without a gradient. Source: arXiv 2506.13585. */
 export const cispo: Algorithm = { ...grpo, name: "CISPO", form: "clippedLog", clipLow: 1, clipHigh: 0.2 };
 
-/** Group sequence policy optimization: ratio and clip of whole sequences. Source: arXiv 2507.18071 */
+/** Group sequence policy optimization: ratio and clip of whole sequences. Source: arXiv 2507.18071. */
 export const gspo: Algorithm = {
   ...grpo,
   name: "GSPO",
