@@ -3,12 +3,14 @@
  * it gets worse. The reward is measured on the same problems with the same random numbers before and after, and the
  * differences of three seeds are paired problem by problem.
  */
+
 import { beforeAll, describe, expect, test } from "vitest";
 import { bootstrapMean } from "../../src/eval/bootstrap.ts";
 import { passCurve } from "../../src/eval/estimators.ts";
 import { evaluate } from "../../src/eval/harness.ts";
 import { type DecodedCheckpoint, decodeCheckpoint, parametersFrom } from "../../src/model/checkpoint.ts";
-import { type Algorithm, flipped, nsr } from "../../src/rl/algorithms.ts";
+import type { Algorithm } from "../../src/rl/algorithm.ts";
+import { flipped, nsr } from "../../src/rl/algorithms.ts";
 import { experimentConfig } from "../../src/rl/presets.ts";
 import type { Problem, Task } from "../../src/rl/task.ts";
 import { makeTask } from "../../src/rl/taskTable.ts";
