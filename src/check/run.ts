@@ -8,6 +8,7 @@ import { ConfigError, DeviceError, DeviceLostError } from "../tensor/errors.ts";
 import { flags } from "../tensor/flags.ts";
 import { didYouMean } from "../tensor/suggest.ts";
 import { parseTier, TIERS, type Tier, tierAtLeast } from "../tensor/tiers.ts";
+import { VERSION } from "../tensor/version.ts";
 import { WebGpuBackend } from "../tensor/webgpu.ts";
 import { adapterFacts } from "./adapterFacts.ts";
 import { forwardCall, gradientCall } from "./calls.ts";
@@ -15,7 +16,7 @@ import { allCases, gradInputs } from "./cases.ts";
 import { type Kept, TierRun, type Unit, type UnitCall } from "./checkTier.ts";
 import { WHOLE_PROGRAMS } from "./programs.ts";
 import { type CheckReport, type TierReport, totals } from "./report.ts";
-import { runtimeName, VERSION } from "./version.ts";
+import { runtimeName } from "./runtime.ts";
 import { Waiting } from "./waiting.ts";
 
 export interface CheckOptions {

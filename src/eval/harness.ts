@@ -28,6 +28,8 @@ export interface EvaluateOptions
   promptsPerCall?: number;
   /** Whether a completion (EOS included) answers prompt number `prompt`. */
   isRight(prompt: number, completion: Uint32Array, sample: number): boolean;
+  /** Awaited before each call: a pause. */
+  gate?(): Promise<void> | void;
   /** Called after each call with the share that is done. */
   onProgress?(done: number): void;
 }
@@ -46,7 +48,7 @@ export async function evaluate(
   prompts: readonly ArrayLike<number>[],
   options: EvaluateOptions,
 ): Promise<Evaluation> {
-  const { samples, isRight, onProgress, samplesPerCall, promptsPerCall, ...request } = options;
+  const { samples, isRight, gate, onProgress, samplesPerCall, promptsPerCall, ...request } = options;
   if (!(Number.isInteger(samples) && samples >= 1) || prompts.length === 0) {
     throw new EstimatorError(
       `evaluate: at least one prompt and one sample expected, got ${prompts.length} and ${samples}. Check the configuration.`,
@@ -59,6 +61,8 @@ export async function evaluate(
   for (let first = 0; first < prompts.length; first += wide) {
     const some = prompts.slice(first, first + wide);
     for (let from = 0; from < samples; from += step) {
+      await gate?.();
+      request.signal?.throwIfAborted();
       const count = Math.min(step, samples - from);
       const g = await generator.generate(params, some, {
         ...request,

@@ -174,10 +174,13 @@ export function memoryFiles(): Files {
   };
 }
 
-let chosen: Promise<Files> | undefined;
+/** Whether files outlive the page. */
+export type StorageKind = "persistent" | "memory";
+
+let chosen: Promise<{ files: Files; kind: StorageKind }> | undefined;
 
 /** The private file system if this page may write there (some modes offer it and refuse), else memory. */
-async function choose(): Promise<Files> {
+async function choose(): Promise<{ files: Files; kind: StorageKind }> {
   try {
     const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("naysay", {
       create: true,
@@ -185,15 +188,21 @@ async function choose(): Promise<Files> {
     const probe = await root.getFileHandle(".probe", { create: true });
     await (await probe.createWritable()).close();
     await root.removeEntry(".probe");
-    return opfsFiles(root);
+    return { files: opfsFiles(root), kind: "persistent" };
   } catch {
-    return memoryFiles();
+    return { files: memoryFiles(), kind: "memory" };
   }
 }
 
-function files(): Promise<Files> {
+async function files(): Promise<Files> {
   chosen ??= choose();
-  return chosen;
+  return (await chosen).files;
+}
+
+/** Where files go here. */
+export async function storageKind(): Promise<StorageKind> {
+  chosen ??= choose();
+  return (await chosen).kind;
 }
 
 export const writeFileAtomic: Files["writeFileAtomic"] = async (...args) =>

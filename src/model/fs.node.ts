@@ -90,3 +90,8 @@ export const list: Files["list"] = (path) =>
 
 export const remove: Files["remove"] = (path) =>
   attempt("remove", path, () => fs.rm(path, { recursive: true, force: true }));
+
+/** Where files go here: on disk. */
+export async function storageKind(): Promise<"persistent" | "memory"> {
+  return "persistent";
+}

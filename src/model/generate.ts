@@ -172,11 +172,15 @@ export class Generator {
             const state = this.stateFor(rows, promptLength, width);
             try {
               this.begin(state, prefilled, ids, draw);
-              await this.decodeAll(state, params, ids, draw, width, request.signal);
+              const row = first * numGenerations + from;
+              const drawn = await this.decodeAll(state, params, ids, draw, request, { row, rows: used });
               const [t, l] = await Promise.all([state.tokens.data(), state.logProbs.data()]);
-              const at = (first * numGenerations + from) * width;
-              tokens.set(t.subarray(0, used * width), at);
-              logProbs.set(l.subarray(0, used * width), at);
+              for (let r = 0; r < used; r++) {
+                const at = (row + r) * width;
+                tokens.set(t.subarray(r * width, r * width + drawn), at);
+                tokens.fill(padTokenId, at + drawn, at + width);
+                logProbs.set(l.subarray(r * width, r * width + drawn), at);
+              }
             } finally {
               disposeAll(ids);
             }
@@ -201,20 +205,37 @@ export class Generator {
     this.decode.dispose();
   }
 
+  /** Draws the tokens after the first; returns how many there are, fewer than asked for where a stream saw every row end. */
   private async decodeAll(
     state: RowState,
     params: Parameters,
     ids: RowIds,
     draw: Draw,
-    length: number,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+    request: GenerateRequest,
+    used: { row: number; rows: number },
+  ): Promise<number> {
+    const { maxCompletionLength: length, onTokens, streamEvery, signal } = request;
+    let sent = 0;
+    /** Hands on what has come since the last time; whether every row has ended. */
+    const send = async (to: number): Promise<boolean> => {
+      const [all, finished] = await Promise.all([state.tokens.data(), state.finished.data()]);
+      const tokens = new Uint32Array(used.rows * (to - sent));
+      for (let r = 0; r < used.rows; r++) {
+        tokens.set(all.subarray(r * length + sent, r * length + to), r * (to - sent));
+      }
+      onTokens?.({ ...used, from: sent, to, tokens });
+      sent = to;
+      return finished.subarray(0, used.rows).every((f) => f === 1);
+    };
     for (let step = 1; step < length; step++) {
+      if (onTokens && step - sent >= streamEvery && (await send(step))) return step;
       // Now and then the device catches up: an abort can arrive, and no queue grows without end.
       if (step % STEPS_AHEAD === 0) await backend().sync();
       signal?.throwIfAborted();
       this.decode(state, params, ids, draw, u32(step));
     }
+    if (onTokens) await send(length);
+    return length;
   }
 
   private prefillChunk(params: Parameters, packed: TokenRows): Prefilled {

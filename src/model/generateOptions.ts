@@ -4,6 +4,18 @@ import type { Seed } from "../tensor/random.ts";
 import { didYouMean } from "../tensor/suggest.ts";
 import type { ModelConfig } from "./config.ts";
 
+/** Tokens that came since the chunk before, for some of the rows. */
+export interface GeneratedChunk {
+  /** First of these rows. */
+  row: number;
+  rows: number;
+  /** Position of the chunk's first token in the completions, and of the one after its last. */
+  from: number;
+  to: number;
+  /** [rows, to - from]; padTokenId after the end of a row. */
+  tokens: Uint32Array;
+}
+
 export interface GenerateOptions {
   /** Most tokens of a completion, EOS included. */
   maxCompletionLength: number;
@@ -34,6 +46,10 @@ export interface GenerateOptions {
    * come together and prompt plus completion exceed 64 columns (longer sums have another order for another length).
    */
   promptLength?: number;
+  /** Called with tokens as they come, in order; reading them back costs a wait for the device. Changes no token. */
+  onTokens?(chunk: GeneratedChunk): void;
+  /** Tokens of a row between two calls of `onTokens`. Default 8. */
+  streamEvery?: number;
   /** Checked between steps. */
   signal?: AbortSignal;
 }
@@ -52,6 +68,8 @@ const KNOWN: readonly (keyof GenerateOptions)[] = [
   "promptIds",
   "firstSample",
   "promptLength",
+  "onTokens",
+  "streamEvery",
   "signal",
 ];
 
@@ -63,7 +81,8 @@ type Defaults =
   | "padTokenId"
   | "rollout"
   | "promptIds"
-  | "firstSample";
+  | "firstSample"
+  | "streamEvery";
 export type GenerateRequest = GenerateOptions & Required<Pick<GenerateOptions, Defaults>>;
 
 function refuse(what: string, remedy: string): never {
@@ -100,6 +119,7 @@ export function checkRequest(
     rollout: options.rollout ?? 0,
     promptIds: options.promptIds ?? prompts.map((_, i) => i),
     firstSample: options.firstSample ?? 0,
+    streamEvery: options.streamEvery ?? 8,
   };
   const { temperature, topP, maxCompletionLength, promptLength } = request;
   wordOf("rows", rows, 1);
@@ -108,6 +128,7 @@ export function checkRequest(
   wordOf("topK", request.topK);
   wordOf("rollout", request.rollout);
   wordOf("firstSample", request.firstSample);
+  wordOf("streamEvery", request.streamEvery, 1);
   if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
     refuse(
       `temperature: a number of at least 0 expected, got ${temperature}`,

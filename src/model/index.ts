@@ -22,9 +22,10 @@ export {
   modelConfig,
   toHuggingFace,
 } from "./config.ts";
+export { Distributions } from "./distributions.ts";
 export type { Files } from "./files.ts";
 export { type Generated, Generator, type GeneratorOptions } from "./generate.ts";
-export type { GenerateOptions } from "./generateOptions.ts";
+export type { GeneratedChunk, GenerateOptions } from "./generateOptions.ts";
 export {
   allocateParameters,
   countParameters,

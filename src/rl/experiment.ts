@@ -23,10 +23,17 @@ import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { Progress, type ProgressEvent } from "./experimentProgress.ts";
 import { makeBase, taskModel } from "./makeBase.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
-import { canonical, RunFolder } from "./runFolder.ts";
+import { type ArmRecord, canonical, RunFolder } from "./runFolder.ts";
 import type { Problem, Task } from "./task.ts";
 import { makeTask } from "./taskTable.ts";
-import { clock, maskedMean, type SharedPrograms, sharedPrograms, Trainer } from "./trainer.ts";
+import {
+  clock,
+  maskedMean,
+  type SharedPrograms,
+  type StepDetails,
+  sharedPrograms,
+  Trainer,
+} from "./trainer.ts";
 
 export interface ExperimentOptions {
   config: ExperimentConfig;
@@ -43,9 +50,22 @@ export interface ExperimentOptions {
   /** Bytes of the base checkpoint that the configuration names; without it the base is pretrained here. */
   loadBase?: (name: string) => Promise<Uint8Array>;
   onProgress?(event: ProgressEvent): void;
+  observer?: ExperimentObserver;
   signal?: AbortSignal;
   /** Seconds; for times in results only. */
   now?(): number;
+}
+
+/** A look at an experiment while it runs. Each call is awaited; none may change what is computed. */
+export interface ExperimentObserver {
+  /** Before each training step and each call of the evaluation: a pause is a promise that is not resolved yet. */
+  gate?(arm: string): Promise<void> | void;
+  beforeUpdate?(arm: string, details: StepDetails): Promise<void> | void;
+  afterUpdate?(arm: string, details: StepDetails): Promise<void> | void;
+  /** After a step's metrics are written. */
+  metrics?(row: MetricsRow): Promise<void> | void;
+  /** After an arm is measured, or found measured in the run's folder. */
+  arm?(record: ArmRecord): Promise<void> | void;
 }
 
 /** What every arm of an experiment shares. */
@@ -60,6 +80,8 @@ interface Bench {
   folder: RunFolder;
   progress: Progress;
   now(): number;
+  /** Seconds of all sittings up to now. */
+  spent(): number;
 }
 
 /** Text as part of a file name. */
@@ -85,6 +107,8 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
     base: shipped ? await sha256(shipped) : "pretrained",
     adapter: options.adapter,
   });
+  const before = folder.seconds;
+  const spent = (): number => before + (now() - started);
   const progress = new Progress(config, options.onProgress, now);
   const base = shipped ? decodeCheckpoint(shipped) : await ownBase(options, task, folder, progress);
   if (base.config.vocabSize !== task.tokenizer.vocabSize) {
@@ -102,11 +126,13 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
   try {
     const heldOut = task.distinct(new Rng(options.seed, Stream.data), "heldOut", config.evaluation.prompts);
     const seed = seedWords(options.seed);
-    const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now };
+    const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now, spent };
     for (const arm of config.arms) {
       const name = armName(arm, config);
-      if (folder.arm(name)) {
+      const finished = folder.arm(name);
+      if (finished) {
         progress.skip(name);
+        await options.observer?.arm?.(finished);
         continue;
       }
       await runArm(bench, arm, name);
@@ -120,7 +146,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
     seed: options.seed,
     preset: options.preset,
     command: options.command,
-    seconds: now() - started,
+    seconds: spent(),
     arms: names.map((name) => (folder.arm(name) as { summary: ArmSummary }).summary),
     level: 0.95,
     config,
@@ -161,6 +187,7 @@ async function ownBase(
 
 async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
   const { config, base, folder, options } = bench;
+  const { observer } = options;
   const algorithm = armAlgorithm(arm, config);
   const file = `checkpoints/${slug(name)}.safetensors`;
   const metadata = { arm: name, preset: options.preset, seed: String(options.seed) };
@@ -182,18 +209,27 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
     seed: bench.seed,
     params: parametersFrom(base),
     shared: bench.shared,
+    observer: {
+      beforeUpdate: (details) => observer?.beforeUpdate?.(name, details),
+      afterUpdate: (details) => observer?.afterUpdate?.(name, details),
+    },
     now: bench.now,
   });
   try {
     const spent = await resume(bench, trainer, name);
-    for await (const metrics of trainer.steps(options.signal)) {
+    while (trainer.state.step < config.train.steps) {
+      await observer?.gate?.(name);
+      const metrics = await trainer.step(options.signal);
       spent.rollout += metrics.rollout_time;
       spent.train += metrics.step_time - metrics.rollout_time;
-      await folder.addMetrics({ arm: name, update: metrics.step, ...metrics });
+      const row: MetricsRow = { arm: name, update: metrics.step, ...metrics };
+      await folder.addMetrics(row);
       bench.progress.trained(name, metrics);
+      await observer?.metrics?.(row);
       const every = config.checkpointEvery;
       if (every > 0 && metrics.step % every === 0 && metrics.step < config.train.steps) {
         await folder.write(partialPath(name), await trainer.checkpoint(partialMetadata(metadata, spent)));
+        await folder.spend(bench.spent(), true);
       }
     }
     await folder.write(file, await trainer.checkpoint(metadata));
@@ -257,8 +293,11 @@ async function finishArm(
     evaluationSeconds: bench.now() - started,
     weightsSha256: await weightsSha256(params),
   };
-  await folder.finish(name, { summary, tallies });
+  const record: ArmRecord = { summary, tallies };
+  await folder.spend(bench.spent());
+  await folder.finish(name, record);
   bench.progress.finished(name, summary);
+  await options.observer?.arm?.(record);
   options.signal?.throwIfAborted();
 }
 
@@ -291,6 +330,7 @@ async function measure(
     eosTokenId: task.tokenizer.eos,
     padTokenId: task.tokenizer.pad,
     signal: options.signal,
+    gate: () => options.observer?.gate?.(name),
     isRight(prompt, completion, sample) {
       if (sample < entropySamples) drawn[prompt * entropySamples + sample] = completion.slice();
       return task.verify(prompts[prompt], Array.from(completion)).reward === 1;

@@ -8,7 +8,7 @@
  * Source: arXiv 1711.05101, algorithm 2, in PyTorch's order of operations (`torch.optim.AdamW`, `clip_grad_norm_`).
  */
 import { assign, type Compiled, compile } from "./compile.ts";
-import { FlatTensors, tensor } from "./create.ts";
+import { type FlatLayout, FlatTensors, tensor } from "./create.ts";
 import { ConfigError } from "./errors.ts";
 import { pow } from "./math.ts";
 import { ops } from "./ops/index.ts";
@@ -35,7 +35,7 @@ export interface AdamWStep {
 }
 
 /** A norm that clips nothing, and whose quotients stay finite. */
-const UNCLIPPED = 1e30;
+export const UNCLIPPED = 1e30;
 
 /** Elements that one row of the first stage of the norm sums. */
 const NORM_ROW = 1024;
@@ -101,6 +101,19 @@ export interface AdamWOptions {
   decays?: (name: string, shape: Shape) => boolean;
 }
 
+/** A segment of ones and zeros for each of the layout's: where weights decay, by default in parts of two axes or more. */
+export function decayMasks(
+  layout: FlatLayout,
+  decays: (name: string, shape: Shape) => boolean = (_, shape) => shape.length >= 2,
+): Tensor[] {
+  const masks = layout.segments.map((n) => new Float32Array(n));
+  for (const part of layout.parts) {
+    const count = part.shape.reduce((a, b) => a * b, 1);
+    if (decays(part.name, part.shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
+  }
+  return masks.map((mask) => tensor(mask));
+}
+
 /** AdamW for one set of flat parameters; owns their gradients and moments. */
 export class AdamW {
   readonly params: FlatTensors;
@@ -118,13 +131,7 @@ export class AdamW {
     this.grads = new FlatTensors(layout, "grads");
     this.m = new FlatTensors(layout, "m");
     this.v = new FlatTensors(layout, "v");
-    const decays = options.decays ?? ((_, shape) => shape.length >= 2);
-    const masks = layout.segments.map((n) => new Float32Array(n));
-    for (const part of layout.parts) {
-      const count = part.shape.reduce((a, b) => a * b, 1);
-      if (decays(part.name, part.shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
-    }
-    this.decayed = masks.map((mask) => tensor(mask));
+    this.decayed = decayMasks(layout, options.decays);
     this.program = compile(adamwUpdate, { state: [0, 1, 2, 3], label: "adamw" }) as unknown as Program;
   }
 

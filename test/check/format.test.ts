@@ -10,7 +10,7 @@ import {
   type TierReport,
   totals,
 } from "../../src/check/report.ts";
-import { runtimeName } from "../../src/check/version.ts";
+import { runtimeName } from "../../src/check/runtime.ts";
 
 function checked(name: string, calls: number): Checked {
   const c: Checked = {

@@ -4,9 +4,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test, vi } from "vitest";
-import { VERSION } from "../../src/check/version.ts";
 import { run } from "../../src/cli/check.ts";
 import { opByName } from "../../src/tensor/ops/table.ts";
+import { VERSION } from "../../src/tensor/version.ts";
 import { naysay } from "../helpers/command.ts";
 import { root } from "../helpers/sourceFiles.ts";
 

@@ -14,6 +14,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   rl: ["eval", "model", "tensor", "shaders"],
   eval: ["model", "tensor", "shaders"],
   check: ["model", "tensor", "shaders"],
+  worker: ["check", "rl", "eval", "model", "tensor", "shaders"],
   cli: ["check", "rl", "eval", "model", "tensor", "shaders"],
   "": ["rl", "eval", "model", "tensor", "shaders"],
 };

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { Countdown, countdownModes } from "../../../src/rl/tasks/countdown.ts";
+import { Countdown } from "../../../src/rl/tasks/countdown.ts";
+import { countdownModes } from "../../../src/rl/tasks/countdownForms.ts";
 import { ConfigError } from "../../../src/tensor/errors.ts";
 import { Rng, Stream } from "../../../src/tensor/random.ts";
 

@@ -1,5 +1,4 @@
-/** Version of the package: a page has no package.json to read. A test holds it to that file. */
-export const VERSION = "0.1.0";
+/** Who runs the check. */
 
 interface Host {
   Deno?: { version?: { deno?: string }; build?: { os?: string; arch?: string } };

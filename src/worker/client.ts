@@ -1,0 +1,189 @@
+/** The page's side: talks to a worker that serves naysay. Loads none of the engine. */
+import type { CheckProgress } from "../check/run.ts";
+import type { Summary } from "../eval/summary.ts";
+import { DeviceError } from "../tensor/errors.ts";
+import type {
+  CallName,
+  Calls,
+  CheckRequest,
+  CheckResult,
+  Completion,
+  DistributionRequest,
+  ExperimentControl,
+  ExperimentEvent,
+  ExperimentRequest,
+  GenerateRequest,
+  LearnRequest,
+  LearnResult,
+  PolicyInfo,
+  PolicyRequest,
+  StoredRun,
+  TokensEvent,
+  WorkerInfo,
+  WorkerOptions,
+} from "./protocol.ts";
+import { type Call, Caller, type CallOptions, type Port } from "./rpc.ts";
+
+export type { CallOptions, Port } from "./rpc.ts";
+
+/** An experiment under way: `for await` gives its events, `result` its summary. */
+export interface ExperimentRun extends AsyncIterable<ExperimentEvent> {
+  readonly result: Promise<Summary>;
+  /** Rests before the next step. */
+  pause(): void;
+  resume(): void;
+  /** One step, then rests. */
+  step(): void;
+}
+
+/** Tokens under way: `for await` gives them as they come, `result` the completions. */
+export interface Generation extends AsyncIterable<TokensEvent> {
+  readonly result: Promise<Completion[]>;
+}
+
+/**
+ * Opens the device of a worker that runs `serve()`, such as
+ *
+ *     new Worker(new URL("./worker.ts", import.meta.url), { type: "module" })   // worker.ts: serve();
+ *
+ * Throws `DeviceError` with this platform's remedy where there is no
+ * WebGPU, and where the worker's script cannot be loaded.
+ */
+export async function connect(worker: Worker | Port, options: WorkerOptions = {}): Promise<NaysayWorker> {
+  const caller = new Caller(worker as Port);
+  const failed = (event: Event): void => {
+    const said = (event as ErrorEvent).message || "its script could not be loaded";
+    caller.fail(
+      new DeviceError(
+        `worker: a running worker was expected, got: ${said}. Check the worker's URL and the console.`,
+      ),
+    );
+  };
+  (worker as Worker).addEventListener("error", failed);
+  const info = await caller.call<WorkerInfo, never>("open", options).result;
+  return new NaysayWorker(caller, worker, info);
+}
+
+export class NaysayWorker {
+  readonly info: WorkerInfo;
+  private readonly caller: Caller;
+  private readonly worker: Worker | Port;
+
+  /** Use `connect`. */
+  constructor(caller: Caller, worker: Worker | Port, info: WorkerInfo) {
+    this.caller = caller;
+    this.worker = worker;
+    this.info = info;
+  }
+
+  /** Trains and measures every arm of an experiment. Aborting keeps what is done; the same request goes on from there. */
+  experiment(request: ExperimentRequest, options: CallOptions<ExperimentEvent> = {}): ExperimentRun {
+    const call = this.call("experiment", request, options);
+    const tell = (word: ExperimentControl) => (): void => call.tell(word);
+    return {
+      result: call.result,
+      pause: tell("pause"),
+      resume: tell("resume"),
+      step: tell("step"),
+      [Symbol.asyncIterator]: () => call[Symbol.asyncIterator](),
+    };
+  }
+
+  /** Experiments in the worker's files, finished or not. */
+  runs(): Promise<StoredRun[]> {
+    return this.call("runs", null).result;
+  }
+
+  /** Opens a policy from a checkpoint's bytes. Throws `CheckpointError` for a damaged or foreign file. */
+  async policy(request: PolicyRequest): Promise<WorkerPolicy> {
+    const { policy, info } = await this.call("policyOpen", request).result;
+    return new WorkerPolicy(this, policy, info);
+  }
+
+  /** Checks naysay on this adapter, as `naysay check` does. */
+  check(request: CheckRequest = {}, options: CallOptions<CheckProgress> = {}): Promise<CheckResult> {
+    return this.call("check", request, options).result;
+  }
+
+  /** The bytes of a file of the worker, such as `runs/quick/report.html`. Throws `CheckpointError` where there is none. */
+  readFile(path: string): Promise<Uint8Array> {
+    return this.call("readFile", { path }).result;
+  }
+
+  async writeFile(path: string, bytes: Uint8Array): Promise<void> {
+    await this.call("writeFile", { path, bytes }).result;
+  }
+
+  listFiles(path: string): Promise<string[]> {
+    return this.call("listFiles", { path }).result;
+  }
+
+  /** Removes a file or folder of the worker. */
+  async removeFile(path: string): Promise<void> {
+    await this.call("removeFile", { path }).result;
+  }
+
+  /** Loses the device on purpose, as a driver's reset would: for tests of what comes after. */
+  async loseDevice(): Promise<void> {
+    await this.call("loseDevice", null).result;
+  }
+
+  /** Any call of the protocol by name. */
+  call<K extends CallName>(
+    name: K,
+    args: Calls[K]["args"],
+    options: CallOptions<Calls[K]["event"]> = {},
+  ): Call<Calls[K]["result"], Calls[K]["event"]> {
+    return this.caller.call(name, args, options);
+  }
+
+  /** Ends the worker; calls under way reject. */
+  close(): void {
+    this.caller.close();
+    if ("terminate" in this.worker) this.worker.terminate();
+  }
+}
+
+/** A policy in the worker. Calls are answered one after another; a lost device is replaced and no update is lost. */
+export class WorkerPolicy {
+  /** As the policy was opened. */
+  readonly info: PolicyInfo;
+  private readonly worker: NaysayWorker;
+  private readonly policy: number;
+
+  /** Use `NaysayWorker.policy`. */
+  constructor(worker: NaysayWorker, policy: number, info: PolicyInfo) {
+    this.worker = worker;
+    this.policy = policy;
+    this.info = info;
+  }
+
+  /** Samples completions, tokens as they come. */
+  generate(request: GenerateRequest, options: CallOptions<TokensEvent> = {}): Generation {
+    return this.worker.call("policyGenerate", { policy: this.policy, request }, options);
+  }
+
+  /** One update from judged completions; rejections alone are enough under `nsr`. */
+  learn(request: LearnRequest): Promise<LearnResult> {
+    return this.worker.call("policyLearn", { policy: this.policy, request }).result;
+  }
+
+  /** Probability of each token of the vocabulary [V] after `context`. */
+  distribution(request: DistributionRequest): Promise<Float32Array> {
+    return this.worker.call("policyDistribution", { policy: this.policy, request }).result;
+  }
+
+  /** A checkpoint's bytes: weights, moments, tokenizer. */
+  checkpoint(): Promise<Uint8Array> {
+    return this.worker.call("policyCheckpoint", { policy: this.policy }).result;
+  }
+
+  /** The policy as it is now. */
+  current(): Promise<PolicyInfo> {
+    return this.worker.call("policyInfo", { policy: this.policy }).result;
+  }
+
+  async close(): Promise<void> {
+    await this.worker.call("policyClose", { policy: this.policy }).result;
+  }
+}

@@ -1,0 +1,311 @@
+/**
+ * Policies in the worker, to be sampled from and to learn from what a user says of the samples. A copy of weights and
+ * moments is kept on the host after every update, so that a lost device costs nothing but time.
+ */
+import { decodeCheckpoint, encodeCheckpoint, parametersFrom, writeWeights } from "../model/checkpoint.ts";
+import { Distributions } from "../model/distributions.ts";
+import { Generator } from "../model/generate.ts";
+import { countParameters } from "../model/parameters.ts";
+import { Scorer } from "../model/scoring.ts";
+import { packRows } from "../model/sequences.ts";
+import { Tokenizer, type TokenizerJson } from "../model/tokenizer.ts";
+import { Transformer } from "../model/transformer.ts";
+import { planUpdates } from "../rl/advantages.ts";
+import { algorithmByName } from "../rl/algorithms.ts";
+import { Learner } from "../rl/learner.ts";
+import { completionOf } from "../rl/rollout.ts";
+import type { FlatTensors } from "../tensor/create.ts";
+import { CheckpointError, ConfigError } from "../tensor/errors.ts";
+import type { WebGpuBackend } from "../tensor/webgpu.ts";
+import { type DeviceKeeper, isLoss } from "./deviceKeeper.ts";
+import type {
+  Completion,
+  DistributionRequest,
+  GenerateRequest,
+  LearnRequest,
+  LearnResult,
+  PolicyInfo,
+  PolicyRequest,
+  TextOrTokens,
+  TokensEvent,
+} from "./protocol.ts";
+import type { CallContext } from "./rpc.ts";
+
+/** What lives on one device. */
+interface Resident {
+  backend: WebGpuBackend;
+  params: FlatTensors;
+  model: Transformer;
+  generator: Generator;
+  scorer: Scorer;
+  distributions: Distributions;
+  /** By form of the loss: each has a program of its own, and they share no moments but through `saved`. */
+  learner: Learner | null;
+}
+
+const TOKENIZER_KEY = "tokenizer";
+const UPDATES_KEY = "naysay.policy.updates";
+
+/** One policy. Calls are answered one after another. */
+export class Policy {
+  private readonly keeper: DeviceKeeper;
+  private readonly rows: number;
+  private readonly microBatchRows: number;
+  private readonly tokenizer: Tokenizer | null;
+  /** The last complete state: weights, moments, count of updates. */
+  private saved: Uint8Array;
+  private updates: number;
+  private resident: Resident | null = null;
+  private last: Promise<unknown> = Promise.resolve();
+
+  /** Checks the checkpoint; throws `CheckpointError`. Nothing is put on the device yet. */
+  constructor(keeper: DeviceKeeper, request: PolicyRequest) {
+    const decoded = decodeCheckpoint(request.checkpoint);
+    this.keeper = keeper;
+    this.rows = request.rows ?? 16;
+    this.microBatchRows = request.microBatchRows ?? 8;
+    this.saved = request.checkpoint;
+    this.updates = count(decoded.metadata.get(UPDATES_KEY));
+    this.tokenizer = tokenizerOf(request.tokenizer, decoded.metadata.get(TOKENIZER_KEY));
+    if (this.tokenizer && this.tokenizer.vocab.length > decoded.config.vocabSize) {
+      throw new ConfigError(
+        `policy: a tokenizer of at most vocabSize=${decoded.config.vocabSize} tokens expected, got ${this.tokenizer.vocab.length}. Use the tokenizer that belongs to the checkpoint.`,
+      );
+    }
+  }
+
+  info(): Promise<PolicyInfo> {
+    return this.inTurn(async ({ model }) => ({
+      config: model.config,
+      parameters: countParameters(model.config),
+      vocab: [...(this.tokenizer?.vocab ?? [])],
+      updates: this.updates,
+    }));
+  }
+
+  /** Samples completions; tokens go out as they come. */
+  generate(request: GenerateRequest, context: CallContext): Promise<Completion[]> {
+    const { prompts, streamEvery = 1, ...options } = request;
+    return this.inTurn(async ({ generator, params }) => {
+      const eosTokenId = this.tokenizer?.eos;
+      const padTokenId = this.tokenizer?.pad ?? 0;
+      const ended = new Set<number>();
+      const generated = await generator.generate(
+        params.tensors,
+        prompts.map((prompt) => this.tokens(prompt)),
+        {
+          ...options,
+          streamEvery,
+          eosTokenId,
+          padTokenId,
+          signal: context.signal,
+          onTokens: ({ row, rows, from, to, tokens }) => {
+            for (let r = 0; r < rows; r++) {
+              if (ended.has(row + r)) continue;
+              const mine = Array.from(tokens.subarray(r * (to - from), (r + 1) * (to - from)));
+              const end = eosTokenId === undefined ? -1 : mine.indexOf(eosTokenId);
+              if (end >= 0) ended.add(row + r);
+              const kept = end < 0 ? mine : mine.slice(0, end + 1);
+              const event: TokensEvent = { row: row + r, from, tokens: kept, text: this.text(kept) };
+              context.emit(event);
+            }
+          },
+        },
+      );
+      return Array.from({ length: generated.rows }, (_, row) => {
+        const tokens = Array.from(completionOf(generated, row));
+        const at = row * generated.maxCompletionLength;
+        return {
+          prompt: Math.floor(row / generated.numGenerations),
+          tokens,
+          text: this.text(tokens),
+          logProbs: Array.from(generated.logProbs.subarray(at, at + tokens.length)),
+          finished: generated.finished[row] === 1,
+        };
+      });
+    });
+  }
+
+  /** One update from judged completions. */
+  learn(request: LearnRequest): Promise<LearnResult> {
+    const algorithm = algorithmByName(request.algorithm ?? "nsr", request.changes);
+    const { examples, learningRate, numGenerations = 1, weightDecay = 0, maxGradNorm = 1 } = request;
+    for (const [i, { reward }] of examples.entries()) {
+      if (!(reward >= 0 && reward <= 1)) {
+        throw new ConfigError(
+          `policy.learn: examples[${i}].reward: a number in [0, 1] expected, got ${reward}. 1 is right, 0 is wrong.`,
+        );
+      }
+    }
+    return this.inTurn(async (resident) => {
+      const eos = this.tokenizer?.eos;
+      const prompts = examples.map(({ prompt }) => this.tokens(prompt));
+      const completions = examples.map(({ completion }) => {
+        const ids = this.tokens(completion, false);
+        return typeof completion === "string" && eos !== undefined && ids.at(-1) !== eos
+          ? [...ids, eos]
+          : ids;
+      });
+      const nothing: LearnResult = { updates: this.updates, learned: false, loss: null, gradNorm: null };
+      if (examples.length === 0) return nothing;
+      const batch = packRows(prompts, completions, { padTokenId: this.tokenizer?.pad });
+      const lengths = completions.map((c) => c.length);
+      const [plan] = planUpdates(
+        examples.map(({ reward }) => reward),
+        lengths,
+        {
+          algorithm,
+          numGenerations,
+          maxCompletionLength: batch.completionLength,
+          miniBatches: { kind: "whole" },
+          cutFirst: true,
+        },
+      );
+      if (!plan) return nothing;
+      const { logProbs } = await resident.scorer.score(resident.params.tensors, batch);
+      const learner = this.learnerFor(resident, algorithm.form);
+      const done = await learner.update(
+        {
+          batch,
+          rows: plan.rows,
+          weights: plan.weights,
+          divisors: plan.divisors,
+          oldLogProbs: logProbs,
+          clipLow: algorithm.clipLow,
+          clipHigh: algorithm.clipHigh,
+        },
+        { lr: learningRate, weightDecay, maxGradNorm: maxGradNorm ?? undefined },
+      );
+      this.updates = learner.updates;
+      this.saved = await this.encode(resident);
+      return {
+        updates: this.updates,
+        learned: true,
+        loss: done?.loss ?? null,
+        gradNorm: done?.gradNorm ?? null,
+      };
+    });
+  }
+
+  /** Probabilities of the next token, [V]. */
+  distribution({ context, temperature = 1 }: DistributionRequest): Promise<Float32Array> {
+    return this.inTurn(({ distributions, params }) =>
+      distributions.of(
+        params.tensors,
+        packRows([this.tokens(context)], [[]], { completionLength: 1 }),
+        temperature,
+      ),
+    );
+  }
+
+  /** Weights, moments and counters, to be opened again. */
+  checkpoint(): Promise<Uint8Array> {
+    // The caller's copy is moved away with the message.
+    return this.inTurn(async () => this.saved.slice());
+  }
+
+  close(): Promise<null> {
+    return this.inTurn(async (resident) => {
+      dispose(resident);
+      this.resident = null;
+      return null;
+    });
+  }
+
+  /** Runs `work` after what was asked for before, on a live device; once more on a fresh one where it was lost. */
+  private inTurn<T>(work: (resident: Resident) => Promise<T>): Promise<T> {
+    const attempt = async (): Promise<T> => {
+      try {
+        return await work(await this.live());
+      } catch (error) {
+        if (!isLoss(error) || !this.resident) throw error;
+        await this.keeper.renew(this.resident.backend);
+        return work(await this.live());
+      }
+    };
+    const mine = this.last.then(attempt, attempt);
+    this.last = mine.catch(() => {});
+    return mine;
+  }
+
+  private async live(): Promise<Resident> {
+    const backend = await this.keeper.current();
+    if (this.resident?.backend === backend) return this.resident;
+    const decoded = decodeCheckpoint(this.saved);
+    const model = new Transformer(decoded.config);
+    const params = parametersFrom(decoded);
+    this.resident = {
+      backend,
+      model,
+      params,
+      generator: new Generator(model, { rows: this.rows }),
+      scorer: new Scorer(model, this.microBatchRows),
+      distributions: new Distributions(model),
+      learner: null,
+    };
+    this.updates = count(decoded.metadata.get(UPDATES_KEY));
+    return this.resident;
+  }
+
+  private learnerFor(resident: Resident, form: Learner["form"]): Learner {
+    if (resident.learner?.form === form) return resident.learner;
+    resident.learner?.dispose();
+    const { model, params } = resident;
+    const learner = new Learner(model, params, { form, microBatchRows: this.microBatchRows });
+    const { optimizer } = decodeCheckpoint(this.saved);
+    if (optimizer && learner.moments) {
+      writeWeights(learner.moments.m, optimizer.m);
+      writeWeights(learner.moments.v, optimizer.v);
+    }
+    learner.updates = this.updates;
+    resident.learner = learner;
+    return learner;
+  }
+
+  private encode({ params, model, learner }: Resident): Promise<Uint8Array> {
+    const metadata: Record<string, string> = { [UPDATES_KEY]: String(this.updates) };
+    if (this.tokenizer) metadata[TOKENIZER_KEY] = JSON.stringify(this.tokenizer.toJSON());
+    const optimizer = learner?.moments ?? undefined;
+    return encodeCheckpoint({ config: model.config, params, optimizer, metadata });
+  }
+
+  /** Ids of a text or list; a prompt in text begins with BOS. */
+  private tokens(given: TextOrTokens, prompt = true): number[] {
+    if (typeof given !== "string") return Array.from(given);
+    if (!this.tokenizer) {
+      throw new ConfigError(
+        "policy: token ids expected, got text for a policy without a tokenizer. Pass `tokenizer` or ids.",
+      );
+    }
+    return [...(prompt ? [this.tokenizer.bos] : []), ...this.tokenizer.encode(given)];
+  }
+
+  private text(tokens: readonly number[]): string {
+    return this.tokenizer?.decode(tokens) ?? "";
+  }
+}
+
+function dispose({ params, model, generator, scorer, distributions, learner }: Resident): void {
+  for (const x of [learner, generator, scorer, distributions, params, model]) x?.dispose();
+}
+
+/** A count kept as text in metadata; 0 for none. */
+function count(text: string | undefined): number {
+  const n = Number(text ?? 0);
+  return Number.isSafeInteger(n) && n >= 0 ? n : 0;
+}
+
+function tokenizerOf(given: TokenizerJson | undefined, kept: string | undefined): Tokenizer | null {
+  if (given) return Tokenizer.fromJSON(given);
+  if (kept === undefined) return null;
+  try {
+    return Tokenizer.fromJSON(JSON.parse(kept));
+  } catch (cause) {
+    throw new CheckpointError(
+      "policy: a tokenizer in the metadata expected, got something else. Pass `tokenizer`.",
+      {
+        cause,
+      },
+    );
+  }
+}

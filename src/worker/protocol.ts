@@ -1,0 +1,256 @@
+/**
+ * What a page and its worker say to each other: plain data that structured cloning carries. This file holds types only,
+ * so a page that talks to a worker loads none of the engine.
+ */
+
+import type { CheckReport } from "../check/report.ts";
+import type { CheckOptions, CheckProgress } from "../check/run.ts";
+import type { Tally } from "../eval/estimators.ts";
+import type { AdapterSummary, ArmSummary, MetricsRow, Summary } from "../eval/summary.ts";
+import type { ModelConfig } from "../model/config.ts";
+import type { TokenizerJson } from "../model/tokenizer.ts";
+import type { AlgorithmChanges } from "../rl/algorithms.ts";
+import type { ProgressEvent } from "../rl/experimentProgress.ts";
+import type { ExperimentChanges, ExperimentConfig } from "../rl/presets.ts";
+import type { Tier } from "../tensor/tiers.ts";
+
+/** How the worker opens its device. */
+export interface WorkerOptions {
+  /** Forces a lower capability tier. Default: the adapter's own. */
+  tier?: Tier;
+}
+
+/** What the worker says once its device is open. */
+export interface WorkerInfo {
+  adapter: AdapterSummary;
+  /** naysay's version. */
+  version: string;
+  /** Whether files outlive the page: the origin's private file system, or memory where it may not be used. */
+  storage: "persistent" | "memory";
+}
+
+// ------------------------------------------------------------ experiments
+
+/** An experiment to run in the worker; the same fields as `naysay experiment`. */
+export interface ExperimentRequest {
+  /** Name of a preset: `quick`, `tiny`, `gpu`. */
+  preset: string;
+  /** Changes to the preset, as in the file of `--config`. */
+  changes?: ExperimentChanges;
+  seed: number;
+  /** Folder of the run in the worker's files. A folder that holds an unfinished run of the same request goes on. Default `runs/<preset>`. */
+  out?: string;
+  /** Bytes of the base checkpoint. Default: the base is pretrained in the worker. */
+  base?: Uint8Array;
+  /** Rows of each rollout that come back with pushes and distributions. Default 0. */
+  showRows?: number;
+  /** Whether to wait before the first step until `resume` or `step`. Default false. */
+  paused?: boolean;
+  /** What a user would type, for the record. */
+  command?: string;
+}
+
+/** One completion of a rollout, with what the update did to it. */
+export interface ShownRow {
+  prompt: string[];
+  /** Text of each token of the completion, EOS included: N of them. */
+  completion: string[];
+  /** Their ids. */
+  tokens: number[];
+  reward: number;
+  /** The verifier's word: `right`, or what is wrong. */
+  reason: string;
+  /** Weight w = A / Z of each token in the loss; 0 where the row took no part. */
+  weight: number;
+  /** [N] log-probabilities before the update, nats. */
+  logProbs: number[];
+  /**
+   * [N] push on each drawn token's own logit, minus the loss's gradient there, before the update: w (1 - pi), and
+   * w pi (1 - pi) under the form `pi`. Source: arXiv 2506.01347, equations 7 and 8.
+   */
+  push: number[];
+  /** [N, V] probabilities before and after the update, at temperature 1. */
+  before: Float32Array;
+  after: Float32Array;
+}
+
+/** A finished arm: its summary, and right answers by held-out prompt. */
+export interface FinishedArm {
+  summary: ArmSummary;
+  tallies: Tally[];
+}
+
+export type ExperimentEvent =
+  /** The request with every default filled in; `vocab` is token text by id. */
+  | {
+      kind: "started";
+      out: string;
+      config: ExperimentConfig;
+      arms: string[];
+      vocab: string[];
+      command: string;
+    }
+  /** Steps that an earlier run of the same folder had done. */
+  | { kind: "resumedFrom"; rows: MetricsRow[] }
+  | { kind: "progress"; progress: ProgressEvent }
+  | { kind: "metrics"; row: MetricsRow }
+  | { kind: "rollout"; arm: string; step: number; rows: ShownRow[] }
+  | { kind: "arm"; arm: FinishedArm }
+  | { kind: "paused" }
+  | { kind: "resumed" }
+  /** The device was lost; the run goes on from its last checkpoint when a fresh one is there. */
+  | { kind: "deviceLost"; message: string }
+  | { kind: "deviceRestored"; adapter: AdapterSummary };
+
+/** What can be told to a running experiment. */
+export type ExperimentControl = "pause" | "resume" | "step";
+
+/** An experiment in the worker's files. */
+export interface StoredRun {
+  out: string;
+  request: Omit<ExperimentRequest, "base" | "paused">;
+  /** Finished arms of all. */
+  done: number;
+  total: number;
+  /** Whether the run has its summary. */
+  finished: boolean;
+}
+
+// ------------------------------------------------------------ one policy
+
+/** A prompt or completion: token ids, or text where the policy has a tokenizer. */
+export type TextOrTokens = string | readonly number[];
+
+export interface PolicyRequest {
+  /** Bytes of a checkpoint. */
+  checkpoint: Uint8Array;
+  /** Default: the one in the checkpoint's metadata, where there is one. */
+  tokenizer?: TokenizerJson;
+  /** Rows that decode together. Default 16. */
+  rows?: number;
+  /** Rows of a gradient program. Default 8. */
+  microBatchRows?: number;
+}
+
+export interface PolicyInfo {
+  config: ModelConfig;
+  /** Number of parameters. */
+  parameters: number;
+  /** Token text by id; empty without a tokenizer. */
+  vocab: string[];
+  /** Optimizer updates so far. */
+  updates: number;
+}
+
+export interface GenerateRequest {
+  prompts: readonly TextOrTokens[];
+  /** Most tokens of a completion, EOS included. */
+  maxCompletionLength: number;
+  seed: number;
+  /** Samples of each prompt. Default 1. */
+  numGenerations?: number;
+  /** Default 1; 0 is greedy. */
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  /** Another number draws other samples. Default 0. */
+  rollout?: number;
+  /** Tokens between two events of the stream. Default 1. */
+  streamEvery?: number;
+}
+
+/** Tokens of one row as they come; after EOS none. */
+export interface TokensEvent {
+  row: number;
+  /** Position of the first of them in the completion. */
+  from: number;
+  tokens: number[];
+  text: string;
+}
+
+export interface Completion {
+  /** Index among the prompts. */
+  prompt: number;
+  /** EOS included where the row ended with it. */
+  tokens: number[];
+  text: string;
+  /** Nats, under the distribution drawn from. */
+  logProbs: number[];
+  /** Whether it ended with EOS. */
+  finished: boolean;
+}
+
+export interface LearnRequest {
+  /** What was sampled and how it was judged: 1 right, 0 wrong. Ids, EOS included, or text (then EOS is added). */
+  examples: readonly { prompt: TextOrTokens; completion: TextOrTokens; reward: number }[];
+  /** By name, as in arms: `nsr`, `psr`, `w-reinforce:0.1`, `grpo`. Default `nsr`. */
+  algorithm?: string;
+  changes?: AlgorithmChanges;
+  learningRate: number;
+  /** Samples of each prompt among the examples, for algorithms that compare within a group. Default 1. */
+  numGenerations?: number;
+  /** Default 0. */
+  weightDecay?: number;
+  /** Default 1; null: not clipped. */
+  maxGradNorm?: number | null;
+}
+
+export interface LearnResult {
+  /** Optimizer updates so far. */
+  updates: number;
+  /** Whether there was anything to learn from. */
+  learned: boolean;
+  loss: number | null;
+  /** Before clipping. */
+  gradNorm: number | null;
+}
+
+export interface DistributionRequest {
+  /** What comes before the token asked for, prompt and completion so far. */
+  context: TextOrTokens;
+  /** Default 1. */
+  temperature?: number;
+}
+
+// ------------------------------------------------------------ the adapter
+
+export type CheckRequest = Pick<CheckOptions, "tier" | "seed" | "ops">;
+
+export interface CheckResult {
+  report: CheckReport;
+  /** The report to paste into an issue. */
+  text: string;
+}
+
+// ------------------------------------------------------------ the table of calls
+
+/** Every call: its argument, its result and the events on the way. */
+export interface Calls {
+  open: { args: WorkerOptions; result: WorkerInfo; event: never };
+  experiment: { args: ExperimentRequest; result: Summary; event: ExperimentEvent };
+  runs: { args: null; result: StoredRun[]; event: never };
+  policyOpen: { args: PolicyRequest; result: { policy: number; info: PolicyInfo }; event: never };
+  policyInfo: { args: { policy: number }; result: PolicyInfo; event: never };
+  policyGenerate: {
+    args: { policy: number; request: GenerateRequest };
+    result: Completion[];
+    event: TokensEvent;
+  };
+  policyLearn: { args: { policy: number; request: LearnRequest }; result: LearnResult; event: never };
+  policyDistribution: {
+    args: { policy: number; request: DistributionRequest };
+    result: Float32Array;
+    event: never;
+  };
+  policyCheckpoint: { args: { policy: number }; result: Uint8Array; event: never };
+  policyClose: { args: { policy: number }; result: null; event: never };
+  check: { args: CheckRequest; result: CheckResult; event: CheckProgress };
+  readFile: { args: { path: string }; result: Uint8Array; event: never };
+  writeFile: { args: { path: string; bytes: Uint8Array }; result: null; event: never };
+  listFiles: { args: { path: string }; result: string[]; event: never };
+  removeFile: { args: { path: string }; result: null; event: never };
+  /** Loses the device on purpose: how recovery is tested. */
+  loseDevice: { args: null; result: null; event: never };
+}
+
+export type CallName = keyof Calls;
