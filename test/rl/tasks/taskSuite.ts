@@ -4,7 +4,7 @@
  */
 import { expect, test } from "vitest";
 import { Tokenizer } from "../../../src/model/tokenizer.ts";
-import type { Problem, Task } from "../../../src/rl/task.ts";
+import type { Problem, Task, Trace } from "../../../src/rl/task.ts";
 import { Rng, Stream } from "../../../src/tensor/random.ts";
 
 /** The task as the tests see it from outside: on words, never through the task's own code. */
@@ -184,15 +184,25 @@ export function taskSuite(name: string, options: SuiteOptions): void {
     const modes: Record<string, { came: number; expected: number }> = Object.fromEntries(
       options.modes.map((mode) => [mode, { came: 0, expected: 0 }]),
     );
+    /** The trace is right in its mode, or wrong in a known way. */
+    const honest = (each: Task, problem: Problem, { completion, correct, mode }: Trace): void => {
+      const { reason, valid } = each.verify(problem.prompt, completion);
+      expect(valid).toBe(true);
+      if (correct) expect([reason, each.modeOf!(problem, completion)]).toEqual(["right", mode]);
+      else expect(options.wrongReasons).toContain(reason);
+      expect(problem.modes).toContain(mode);
+    };
+    for (let i = 0; i < 300; i++) {
+      const problem = small.sample(rng, i % 2 === 0 ? "train" : "heldOut");
+      honest(small, problem, small.trace(rng, problem));
+    }
     let corrupted = 0;
     for (let i = 0; i < N; i++) {
       const problem = task.sample(rng, "train");
-      const { completion, correct, mode } = task.trace(rng, problem);
-      const { reason } = task.verify(problem.prompt, completion);
-      if (correct) expect([reason, task.modeOf!(problem, completion)]).toEqual(["right", mode]);
-      else expect(options.wrongReasons).toContain(reason);
-      if (!correct) corrupted++;
-      modes[mode].came++;
+      const trace = task.trace(rng, problem);
+      honest(task, problem, trace);
+      if (!trace.correct) corrupted++;
+      modes[trace.mode].came++;
       const weights = problem.modes.map((accepted) => options.weights[options.modes.indexOf(accepted)]);
       const total = weights.reduce((sum, weight) => sum + weight);
       for (const [j, accepted] of problem.modes.entries()) modes[accepted].expected += weights[j] / total;
