@@ -294,11 +294,11 @@ export class Countdown implements Task {
   }
 
   /** Every expression that `verify` takes, also in forms that no trace has: some tens (three numbers) or thousands. */
-  *answers(problem: Problem): Generator<readonly number[]> {
+  answers(problem: Problem): Iterable<readonly number[]> {
     const { numbers, target } = this.#read(problem.prompt);
-    for (const tokens of rightAnswers(numbers, target, this.maxCompletionLength - 1)) {
-      yield [...this.tokenizer.encode(tokens.join(" ")), this.tokenizer.eos];
-    }
+    const { tokenizer } = this;
+    const found = [...rightAnswers(numbers, target, this.maxCompletionLength - 1)];
+    return found.map((tokens) => [...tokenizer.encode(tokens.join(" ")), tokenizer.eos]);
   }
 
   /** The form of a right answer; null for a wrong one and for forms that are no mode. */

@@ -58,11 +58,14 @@ function refuseEmpty({ name, remedy }: SourceOptions, split: Split): never {
 export class ListedProblems<P extends Keyed> implements ProblemSource<P> {
   readonly #options: SourceOptions;
   readonly #list: () => Iterable<P>;
+  readonly #split: (problem: P) => Split;
   #splits: Record<Split, P[]> | undefined;
 
-  constructor(options: SourceOptions, list: () => Iterable<P>) {
+  /** `split`: where a problem belongs, if not where its hash puts it. */
+  constructor(options: SourceOptions, list: () => Iterable<P>, split?: (problem: P) => Split) {
     this.#options = options;
     this.#list = list;
+    this.#split = split ?? ((problem) => splitOf(problem.key, options.heldOutShare));
   }
 
   /** The problems of a split, in the order of the list. */
@@ -70,7 +73,7 @@ export class ListedProblems<P extends Keyed> implements ProblemSource<P> {
     if (this.#splits === undefined) {
       this.#splits = { train: [], heldOut: [] };
       for (const problem of this.#list()) {
-        this.#splits[splitOf(problem.key, this.#options.heldOutShare)].push(problem);
+        this.#splits[this.#split(problem)].push(problem);
       }
     }
     return this.#splits[split];
