@@ -18,10 +18,12 @@ import { Program } from "./program.ts";
 import { span, spanUntil } from "./spans.ts";
 import type { Storage } from "./tensor.ts";
 
-interface Task {
+/** Work in the queue. */
+export interface Task {
   /** What to wait for, or null. */
-  ready: Promise<void> | null;
-  label: string;
+  readonly ready: Promise<void> | null;
+  /** Called where the task has to wait, and not where it goes at once: keeps what it will use. */
+  wait?(): void;
   go(): void;
   /** Called where `go` threw, before the failure rejects the next await. */
   failed?(error: Error): void;
@@ -74,6 +76,7 @@ export class WebGpuBackend implements Backend {
       this.perform(task);
       return;
     }
+    task.wait?.();
     this.tasks.push(task);
     this.pumping ??= this.pump();
   }
@@ -144,7 +147,6 @@ export class WebGpuBackend implements Backend {
     s.retain();
     this.enqueue({
       ready: null,
-      label: "write",
       go: () => {
         this.device.queue.writeBuffer(s.buffer, s.offset, host as HostArray & { buffer: ArrayBuffer });
         s.fault = null;
@@ -164,7 +166,6 @@ export class WebGpuBackend implements Backend {
     s.retain();
     this.enqueue({
       ready: null,
-      label: "read",
       go: () => {
         if (s.fault) return;
         staging = this.stagingFor(bytes);
