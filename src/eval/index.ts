@@ -2,8 +2,23 @@
 
 export type { BootstrapOptions, Interval } from "./bootstrap.ts";
 export { bootstrapDifference, bootstrapMean, bootstrapMeans } from "./bootstrap.ts";
-export type { Tally } from "./estimators.ts";
-export { EstimatorError, mean, passAtK, passCurve, passHatK, passTable, powersOfTwo } from "./estimators.ts";
+export type { CountDistribution, MeanEstimate, Tally } from "./estimators.ts";
+export {
+  EstimatorError,
+  exactPassAtK,
+  gPassAtK,
+  hypergeometric,
+  maxAtK,
+  mean,
+  meanAtK,
+  mgPassAtK,
+  passAtK,
+  passCurve,
+  passHatK,
+  passOfProbability,
+  passTable,
+  powersOfTwo,
+} from "./estimators.ts";
 export { renderReport } from "./report.ts";
 export type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "./summary.ts";
 export type { ChartOptions, Series } from "./svg.ts";
