@@ -19,6 +19,17 @@ export {
   passTable,
   powersOfTwo,
 } from "./estimators.ts";
+export type { AnswerVotes, MajorityEstimate, MajorityOptions } from "./majority.ts";
+export { countVotes, majAtK } from "./majority.ts";
+export type { ModeCoverage, ModeEntropy, ModeTally } from "./modes.ts";
+export {
+  countModes,
+  distinctModesAtK,
+  modeCoverage,
+  modeDiversity,
+  modeEntropy,
+  modesSeen,
+} from "./modes.ts";
 export { renderReport } from "./report.ts";
 export type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "./summary.ts";
 export type { ChartOptions, Series } from "./svg.ts";
