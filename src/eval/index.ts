@@ -19,6 +19,17 @@ export {
   passTable,
   powersOfTwo,
 } from "./estimators.ts";
+export type { AnsweredPrompt, CompletionScorer, RightMass, RightMassOptions } from "./exact.ts";
+export { rightMass } from "./exact.ts";
+export type {
+  EvaluateOptions,
+  Evaluation,
+  JudgedEvaluation,
+  JudgedSamples,
+  Judgement,
+  JudgeOptions,
+} from "./harness.ts";
+export { evaluate } from "./harness.ts";
 export type { AnswerVotes, MajorityEstimate, MajorityOptions } from "./majority.ts";
 export { countVotes, majAtK } from "./majority.ts";
 export type { ModeCoverage, ModeEntropy, ModeTally } from "./modes.ts";
