@@ -1,7 +1,14 @@
 /** Pass@k, its intervals, and the report: `naysay/eval`. */
 
 export type { BootstrapOptions, Interval } from "./bootstrap.ts";
-export { bootstrapDifference, bootstrapMean, bootstrapMeans } from "./bootstrap.ts";
+export { bootstrapDifference, bootstrapMean, bootstrapMeans, bootstrapStatistic } from "./bootstrap.ts";
+export type { SeedBootstrapOptions, SeedDraw, SeededValues } from "./bootstrapSeeds.ts";
+export {
+  bootstrapSeedStatistic,
+  bootstrapSeeds,
+  bootstrapSeedsDifference,
+  pairedDifferences,
+} from "./bootstrapSeeds.ts";
 export type { CountDistribution, MeanEstimate, Tally } from "./estimators.ts";
 export {
   EstimatorError,
@@ -41,6 +48,8 @@ export {
   modeEntropy,
   modesSeen,
 } from "./modes.ts";
+export type { Plan, PromptDesign, SeedInterval, VarianceComponents } from "./power.ts";
+export { detectionPower, minimalDetectable, seedInterval, varianceComponents } from "./power.ts";
 export { renderReport } from "./report.ts";
 export type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "./summary.ts";
 export type { ChartOptions, Series } from "./svg.ts";
