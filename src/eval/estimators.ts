@@ -121,7 +121,7 @@ export interface CountDistribution {
  * Weights grow from 1 at the mode by the ratio of neighbours and are divided by their sum: none overflows, and what
  * underflows is below 1e-308. k = 0 is allowed. Throws EstimatorError unless 0 <= c <= n and 0 <= k <= n.
  *
- * Source: Johnson, Kemp and Kotz 2005, Univariate Discrete Distributions, section 6.2.
+ * Source: Johnson, Kemp and Kotz 2005, Univariate Discrete Distributions, chapter 6.
  */
 export function hypergeometric(n: number, c: number, k: number): CountDistribution {
   checkCount("hypergeometric", "n", n, 0, Number.MAX_SAFE_INTEGER, "Count all samples.");
@@ -152,7 +152,7 @@ function shareOf(tau: number, k: number): number {
  * The probability that at least a share tau of k samples is right: sum_{j >= ceil(tau k)} C(c,j) C(n-c,k-j)/C(n,k), at
  * least one whatever tau. tau = 1 is pass^k; tau up to 1/k is Pass@k. Throws as `passAtK`, and for tau outside [0, 1].
  *
- * Source: Liu et al. 2024, Are Your LLMs Capable of Stable Reasoning? (2412.13147), section 2.2 (G-Pass@k).
+ * Source: Liu et al. 2024, Are Your LLMs Capable of Stable Reasoning? (2412.13147), G-Pass@k_tau.
  */
 export function gPassAtK(n: number, c: number, k: number, tau: number): number {
   checkCounts("gPassAtK", n, c, k);
@@ -174,7 +174,7 @@ export function gPassAtK(n: number, c: number, k: number, tau: number): number {
  * 2 times the integral over tau from .5 to 1. It equals (2/k) E[max(0, j - ceil(k/2))] with j right among k. Trap: for
  * k = 1 the sum is empty and the value 0, and for odd k even a prompt with c = n scores (k-1)/k. Throws as `passAtK`.
  *
- * Source: Liu et al. 2024 (2412.13147), section 2.2 (mG-Pass@k).
+ * Source: Liu et al. 2024 (2412.13147), mG-Pass@k.
  */
 export function mgPassAtK(n: number, c: number, k: number): number {
   checkCounts("mgPassAtK", n, c, k);
@@ -193,7 +193,7 @@ export function mgPassAtK(n: number, c: number, k: number): number {
  *
  * The weight of the largest is k/n, each further one down the order (i-k)/(i-1) times the one above it.
  *
- * Source: Walder and Karkhanis 2025, Pass@K Policy Optimization (2505.15201), section 3 (max_g@k).
+ * Source: Walder and Karkhanis 2025, Pass@K Policy Optimization (2505.15201), max_g@k.
  */
 export function maxAtK(rewards: readonly number[], k: number): number {
   checkFinite("maxAtK", "rewards", rewards);
@@ -226,7 +226,7 @@ export interface MeanEstimate {
  * Samples of one prompt are no independent evidence about other prompts, so the first is the one to report; the
  * variances are divided by one less than their number. Throws EstimatorError for no prompts, no samples, or NaN.
  *
- * Source: Miller 2024, Adding Error Bars to Evals (2411.00640), sections 2 and 3.
+ * Source: Miller 2024, Adding Error Bars to Evals (2411.00640): clustered standard errors, resampling.
  */
 export function meanAtK(rewards: readonly (readonly number[])[]): MeanEstimate {
   if (rewards.length === 0)

@@ -6,7 +6,7 @@
  * The rule for ties: each answer with most votes is as likely to win. A sample without an answer does not vote; where
  * nobody votes, the value is 0.
  *
- * Source: Wang et al. 2022, Self-Consistency (2203.11171), section 2; Lewkowycz et al. 2022, Minerva (2206.14858), maj1@k.
+ * Source: Wang et al. 2022, Self-Consistency (2203.11171); Lewkowycz et al. 2022, Minerva (2206.14858), maj1@k.
  */
 import { Rng, Stream } from "../tensor/random.ts";
 import { EstimatorError, hypergeometric, mean, variance } from "./estimators.ts";

@@ -36,7 +36,7 @@ export function modesSeen(counts: readonly number[]): number {
  * With n the number of right samples it is the number among k right samples. Throws EstimatorError as `passAtK`, and
  * where the counts exceed n.
  *
- * Source: Hurlbert 1971, The Nonconcept of Species Diversity, Ecology 52(4), equation 14 (rarefaction).
+ * Source: Hurlbert 1971, The Nonconcept of Species Diversity, Ecology 52(4) (rarefaction).
  */
 export function distinctModesAtK({ n, counts }: ModeTally, k: number): number {
   const right = checkedSum("distinctModesAtK", counts);
@@ -61,7 +61,7 @@ export interface ModeEntropy {
  * The entropy of the modes of right samples, nats; `null` where no sample is right.
  *
  * Source: Miller 1955, Note on the Bias of Information Estimates; Paninski 2003, Estimation of Entropy and Mutual
- * Information, section 4 (no unbiased estimator exists).
+ * Information (no unbiased estimator exists).
  */
 export function modeEntropy(counts: readonly number[]): ModeEntropy | null {
   const right = checkedSum("modeEntropy", counts);
