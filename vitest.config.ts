@@ -7,34 +7,11 @@ import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { planLaunch } from "./src/cli/launch.ts";
-import { softwareChromium } from "./src/cli/software.ts";
 import { browserCommands } from "./test/helpers/browserCommands.ts";
+import { chromiumOptions } from "./test/helpers/chromium.ts";
 import { TotalsReporter } from "./test/helpers/totalsReporter.ts";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-
-/** Headless Chromium with WebGPU: the development dependency's, on SwiftShader; elsewhere the installed Chrome. */
-async function browser() {
-  const quiet = [
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    // Pages under test are not in front: without these Chromium slows their timers down.
-    "--disable-background-timer-throttling",
-    "--disable-renderer-backgrounding",
-    "--disable-backgrounding-occluded-windows",
-  ];
-  const webgpu = ["--enable-unsafe-webgpu", "--enable-webgpu-developer-features"];
-  const found = await softwareChromium();
-  if (!found) return { channel: "chrome", args: [...quiet, ...webgpu] };
-  return {
-    executablePath: found.executable,
-    env: { ...(process.env as Record<string, string>), ...found.env },
-    args: ["--no-sandbox", "--use-webgpu-adapter=swiftshader", ...quiet, ...webgpu],
-  };
-}
 
 /** Debug flags of this process, handed on to the tests wherever they run. */
 function flagVariables(): Record<string, string> {
@@ -98,7 +75,7 @@ export default defineConfig(async () => {
               headless: true,
               screenshotFailures: false,
               commands: browserCommands,
-              provider: playwright({ launchOptions: await browser() }),
+              provider: playwright({ launchOptions: await chromiumOptions() }),
               instances: [{ browser: "chromium" as const }],
             },
           },
