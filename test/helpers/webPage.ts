@@ -23,8 +23,8 @@ export interface WebPage {
   browser: Browser;
   /** Address of the page, without a query. */
   url: string;
-  /** A fresh page with storage of its own. */
-  open(query?: string, options?: BrowserContextOptions): Promise<Page>;
+  /** A fresh page with storage of its own; `first` runs in it before its own code. */
+  open(query?: string, options?: BrowserContextOptions, first?: () => void): Promise<Page>;
   close(): Promise<void>;
 }
 
@@ -56,8 +56,9 @@ export async function startWebPage(): Promise<WebPage> {
   return {
     browser,
     url,
-    async open(query = "", options = {}) {
+    async open(query = "", options = {}, first) {
       const page = await browser.newPage(options);
+      if (first) await page.addInitScript(first);
       await page.goto(url + query);
       return page;
     },

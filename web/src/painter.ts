@@ -25,11 +25,6 @@ export class Painter {
     };
   }
 
-  /** Draws everything that waits, now: before a measurement or a picture. */
-  flush(): void {
-    for (const piece of this.pieces) if (piece.dirty) this.paint(piece, performance.now());
-  }
-
   private plan(wait: number): void {
     if (this.planned) return;
     this.planned = true;
