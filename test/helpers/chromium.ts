@@ -2,7 +2,7 @@
 import type { LaunchOptions } from "playwright-core";
 import { softwareChromium } from "../../src/cli/software.ts";
 
-const QUIET = [
+export const QUIET = [
   "--disable-quic",
   "--no-first-run",
   "--disable-background-networking",

@@ -2,16 +2,24 @@
  * The built page trains, in the package's Chromium: with a pause, a reload, a lost device in the middle, it ends with the
  * bits that Node has for the command line which the page shows.
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Summary } from "../../src/eval/summary.ts";
+import { decodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { nodeExperiment } from "../helpers/nodeExperiment.ts";
+import { controlNames, overflow, poorContrast } from "../helpers/pageChecks.ts";
 import { hashes, notices, ready, SHORT_QUERY, status, updates } from "../helpers/pageRun.ts";
+import { root } from "../helpers/sourceFiles.ts";
 import { startWebPage, type WebPage } from "../helpers/webPage.ts";
 
 /** Longest task of the main thread while it trains, ms: more is felt as a page that hangs. */
 const LONGEST_TASK = 100;
 
 let web: WebPage;
+/** The page of the first test, its run done. */
+let finished: Page;
 /** `weightsSha256` by arm, of Node. */
 let wanted: Record<string, string>;
 const errors: string[] = [];
@@ -94,11 +102,75 @@ test("ten updates of NSR, paused, stepped and resumed, give Node's bits", async 
   await status(page, "Paused");
   await page.click("#start");
   await done(page);
+  finished = page;
+});
+
+test("tokens can be walked by keys, each with its push and its rivals before and after", async () => {
+  const page = finished;
+  const samples = page.locator("#samples > li");
+  expect(await samples.count()).toBe(16);
+  expect(await samples.filter({ has: page.locator("b", { hasText: "✓ right" }) }).count()).toBeGreaterThan(0);
+  const wrong = samples.filter({ has: page.locator("b", { hasText: "✗" }) }).first();
+  await wrong.locator("button").first().focus();
+  await page.keyboard.press("ArrowRight");
+  const chosen = page.locator("#samples button[aria-pressed=true]");
+  expect(await chosen.count()).toBe(1);
+  expect(await chosen.getAttribute("data-token")).toBe("1");
+  // NSR pushes what was drawn in a wrong answer down.
+  expect(await chosen.getAttribute("aria-label")).toMatch(
+    /^\S+, pushed down −[\d.e-]+, probability [\d.]+ %, after the update [\d.]+ %$/,
+  );
+  const rows = page.locator("#distribution tbody tr");
+  expect(await rows.count()).toBeGreaterThanOrEqual(7);
+  const numbers = async (column: number): Promise<number[]> =>
+    (await rows.locator(`td:nth-of-type(${column})`).allTextContents()).map(Number);
+  for (const column of [1, 2]) {
+    const sum = (await numbers(column)).reduce((a, b) => a + b);
+    expect(sum).toBeGreaterThan(99.8);
+    expect(sum).toBeLessThan(100.2);
+  }
+  expect(await page.locator("#distribution tr.drawn").count()).toBe(1);
+  await page.click("#samples-follow");
+  expect(await chosen.count()).toBe(0);
+});
+
+test("files of the run can be saved, and hold what the table shows", async () => {
+  const page = finished;
+  const save = async (name: string): Promise<Buffer> => {
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: `Download ${name}`, exact: true }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe(name);
+    return readFileSync(await download.path());
+  };
+  const summary = JSON.parse((await save("summary.json")).toString()) as Summary;
+  expect(summary.arms[1].weightsSha256).toBe(wanted.NSR);
+  expect(summary.command).toMatch(/^NAYSAY_TIER=T0 npx naysay experiment/);
+  expect((await save("report.html")).toString()).toContain("Pass@k");
+  expect((await save("metrics.jsonl")).toString().trim().split("\n")).toHaveLength(10);
+  const checkpoint = decodeCheckpoint(new Uint8Array(await save("nsr.safetensors")));
+  expect(checkpoint.optimizer).toBeTruthy();
+});
+
+test("with results in it, it still can be read, named and held in a phone", async () => {
+  const page = finished;
+  await page.locator("#samples button").first().focus();
+  for (const _ of ["light", "dark"]) {
+    expect(await poorContrast(page)).toEqual([]);
+    await page.click("#theme");
+  }
+  expect((await controlNames(page)).filter(({ name }) => name === "")).toEqual([]);
+  await page.setViewportSize({ width: 380, height: 800 });
+  await expect.poll(() => overflow(page)).toEqual({ beyond: 0, by: [] });
   await page.close();
 });
 
 test("a reload in the middle offers to resume, with what was there, and ends with the same bits", async () => {
   const page = await open(SHORT_QUERY);
+  // The shipped base, but handed in: the run keeps it, and needs it again after the reload.
+  await page.setInputFiles("#base-file", join(root, "assets/quick-base.safetensors"));
+  await expect.poll(() => page.textContent("#base-state")).toMatch(/57,312 weights/);
   await train(page, 3);
   await page.reload();
   await ready(page);

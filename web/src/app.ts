@@ -69,12 +69,16 @@ export class App {
     const bars = new ProgressBars(data);
     this.samples = new Samples(data);
     this.files = new FilesCard(data, worker);
-    this.upload = new BaseUpload(worker, () => this.settingsChanged());
+    this.upload = new BaseUpload(
+      worker,
+      () => form.settings.preset,
+      () => this.settingsChanged(),
+    );
     this.session = new Session(worker, {
       state: (state) => this.stateChanged(state),
       event: (event) => this.take(event),
       finished: (summary) => this.finished(summary),
-      failed: (error) => notifyError("run", error),
+      failed: (error) => this.failed(error),
     });
     this.stored = new StoredRuns(worker, {
       resume: (run) => this.resume(run),
@@ -224,6 +228,7 @@ export class App {
     const worth = data.arms.some((arm) => data.done(arm) > 0 || data.summaries.has(arm));
     if (worth && !(await confirmed("Discard this run and all its files?", "Discard"))) return;
     await session.stop();
+    dismiss("run");
     const { out } = data;
     try {
       if (out !== null) {
@@ -243,7 +248,7 @@ export class App {
     this.begun = null;
     this.samples.release();
     this.session.forget();
-    for (const key of ["run", "device", "warnings"]) dismiss(key);
+    for (const key of ["device", "warnings"]) dismiss(key);
     this.mark(["arms"]);
     void this.files.refresh();
     this.draw();
@@ -284,6 +289,18 @@ export class App {
 
   private finished(summary: Summary): void {
     announce(`The run is done: ${summary.arms.length} arms.`);
+  }
+
+  /** A run that failed before it did anything leaves nothing: going on with it would fail again. */
+  private async failed(error: Error): Promise<void> {
+    notifyError("run", error);
+    const { data } = this;
+    const { out } = data;
+    if (out === null || data.arms.some((arm) => data.done(arm) > 0 || data.summaries.has(arm))) return;
+    this.clear();
+    remember(`run.${out}`, null);
+    await this.worker.removeFile(out).catch((cause) => notifyError("files", cause));
+    await this.stored.refresh();
   }
 
   private mark(changes: readonly Change[]): void {

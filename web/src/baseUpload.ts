@@ -1,5 +1,7 @@
 /** The base to start from: the preset's, or a checkpoint of the visitor's, read and checked by the worker first. */
-import type { NaysayWorker } from "../../src/worker/index.ts";
+import { experimentConfig } from "../../src/rl/presets.ts";
+import { CheckpointError } from "../../src/tensor/errors.ts";
+import type { NaysayWorker, PolicyInfo } from "../../src/worker/index.ts";
 import { announce } from "./announcer.ts";
 import { byId, element } from "./dom.ts";
 import { dismiss, notifyError } from "./notices.ts";
@@ -21,8 +23,12 @@ export class BaseUpload {
     "Use the preset's base",
   );
 
-  constructor(worker: NaysayWorker, changed: () => void) {
+  private readonly preset: () => string;
+
+  /** `preset`: the name of the chosen one, whose sizes a base must have. */
+  constructor(worker: NaysayWorker, preset: () => string, changed: () => void) {
     this.worker = worker;
+    this.preset = preset;
     this.changed = changed;
     const label = element(
       "label",
@@ -33,7 +39,8 @@ export class BaseUpload {
     this.input.addEventListener("change", () => this.take());
     this.back.addEventListener("click", () => this.use(null, ""));
     const field = element("div", { class: "field-block" }, label, this.input, this.state, this.back);
-    byId("settings-main", HTMLFieldSetElement).append(field);
+    const settings = byId("settings-main", HTMLFieldSetElement);
+    settings.insertBefore(field, byId("more", HTMLDetailsElement));
   }
 
   private async take(): Promise<void> {
@@ -41,7 +48,7 @@ export class BaseUpload {
     if (!file) return;
     try {
       if (file.size > MOST_BYTES) {
-        throw new RangeError(
+        throw new CheckpointError(
           `base: at most ${MOST_BYTES} bytes expected, got ${file.size}. Choose a smaller model.`,
         );
       }
@@ -49,6 +56,7 @@ export class BaseUpload {
       const policy = await this.worker.policy({ checkpoint: bytes });
       const { parameters, config } = policy.info;
       await policy.close();
+      checkSizes(policy.info, this.preset());
       const size = `${parameters.toLocaleString("en-US")} weights, width ${config.hiddenSize}, ${config.numLayers} layers`;
       this.use({ name: file.name, bytes }, `${file.name}: ${size}`);
     } catch (error) {
@@ -65,5 +73,17 @@ export class BaseUpload {
     dismiss("base");
     announce(base === null ? "The preset's base is used." : `Base: ${text}`);
     this.changed();
+  }
+}
+
+/** Throws `CheckpointError` for a policy of other sizes than the preset trains. */
+function checkSizes({ config }: PolicyInfo, preset: string): void {
+  for (const [key, wanted] of Object.entries(experimentConfig(preset).model)) {
+    const found = (config as unknown as Record<string, unknown>)[key];
+    if (found !== undefined && found !== wanted) {
+      throw new CheckpointError(
+        `base: ${key} ${wanted} expected by the preset ${preset}, got ${found}. Choose a checkpoint of this preset.`,
+      );
+    }
   }
 }

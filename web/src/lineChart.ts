@@ -167,6 +167,7 @@ export class LineChart {
             ...axis,
             size: 46,
             gap: 6,
+            space: 24,
             grid: { stroke: line, width: 1 },
             values: (_, splits) => splits.map((value) => spec.format(value)),
           },

@@ -7,6 +7,8 @@ const shown = new Map<string, HTMLElement>();
 
 /** Shows a message in place of an earlier one of the same key. */
 export function notify(kind: NoticeKind, key: string, text: string): void {
+  // The same words again are no news, to a screen reader least of all.
+  if (shown.get(key)?.querySelector("span")?.textContent === text) return;
   dismiss(key);
   const close = element(
     "button",

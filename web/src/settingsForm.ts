@@ -45,11 +45,15 @@ export class SettingsForm {
     this.settings = settings;
     this.changed = changed;
     byId("settings", HTMLFormElement).addEventListener("submit", (event) => event.preventDefault());
-    const more = element("details", {}, element("summary", {}, "More"));
+    const more = element("details", { id: "more" }, element("summary", {}, "More"));
     for (const [title, keys] of MORE)
       more.append(element("h3", {}, title), ...keys.map((key) => this.number(key)));
     more.append(element("h3", {}, "Device"), this.tier(), this.shortcuts());
     this.fieldset.append(this.preset(), this.arms(), ...MAIN.map((key) => this.number(key)), more);
+    // What a link changes is not to be hidden.
+    const preset = presetSettings(settings.preset);
+    const changedKeys = MORE.flatMap(([, keys]) => keys).filter((key) => settings[key] !== preset[key]);
+    more.open = settings.tier !== "auto" || changedKeys.length > 0;
   }
 
   /** Shows other settings; `changed` is not called. */
