@@ -121,10 +121,10 @@ test("tokens can be walked by keys, each with its push and its rivals before and
     /^\S+, pushed down −[\d.e-]+, probability [\d.]+ %, after the update [\d.]+ %$/,
   );
   const rows = page.locator("#distribution tbody tr");
-  expect(await rows.count()).toBeGreaterThanOrEqual(7);
+  expect(await rows.count()).toBeGreaterThanOrEqual(3);
   const numbers = async (column: number): Promise<number[]> =>
     (await rows.locator(`td:nth-of-type(${column})`).allTextContents()).map(Number);
-  for (const column of [1, 2]) {
+  for (const column of [2, 3]) {
     const sum = (await numbers(column)).reduce((a, b) => a + b);
     expect(sum).toBeGreaterThan(99.8);
     expect(sum).toBeLessThan(100.2);

@@ -30,11 +30,7 @@ export class BaseUpload {
     this.worker = worker;
     this.preset = preset;
     this.changed = changed;
-    const label = element(
-      "label",
-      { for: "base-file", class: "label" },
-      "Start from a checkpoint (safetensors)",
-    );
+    const label = element("label", { for: "base-file", class: "label" }, "Start from a checkpoint");
     this.input.setAttribute("aria-describedby", "base-state");
     this.input.addEventListener("change", () => this.take());
     this.back.addEventListener("click", () => this.use(null, ""));

@@ -26,6 +26,8 @@ export function makeCurves(data: RunData): Curves {
     height: 300,
     logX: true,
     endNames: true,
+    yMax: 1,
+    restAtFirst: true,
     format: (value) => `${formatNumber(Number((value * 100).toFixed(1)))}%`,
     nothing: "An arm appears here when it is trained and measured.",
   });

@@ -26,12 +26,16 @@ function entropy(p: Float32Array): number {
   return p.reduce((sum, x) => (x > 0 ? sum - x * Math.log(x) : sum), 0);
 }
 
+/** Less than this is not worth a row: it shows as 0.00 %. */
+const LEAST = 5e-5;
+
 /** Ids of the likeliest tokens of either, and the drawn one; likeliest before the update first. */
 export function likeliest(before: Float32Array, after: Float32Array, drawn: number): number[] {
   const top = (p: Float32Array): number[] =>
     Array.from(p.keys())
       .sort((a, b) => p[b] - p[a] || a - b)
-      .slice(0, TOP);
+      .slice(0, TOP)
+      .filter((id) => p[id] >= LEAST);
   return [...new Set([...top(before), ...top(after), drawn])].sort((a, b) => before[b] - before[a] || a - b);
 }
 
@@ -69,6 +73,14 @@ export function drawDistribution(panel: HTMLElement, chosen: ChosenToken | null)
       ".",
     ),
     element(
+      "p",
+      { class: "hint legend" },
+      element("span", { class: "bar-key" }),
+      " before ",
+      element("span", { class: "bar-key after" }),
+      " after the update, in per cent",
+    ),
+    element(
       "table",
       {},
       element("caption", { class: "unseen" }, "Probabilities in per cent, before and after the update"),
@@ -79,10 +91,10 @@ export function drawDistribution(panel: HTMLElement, chosen: ChosenToken | null)
           "tr",
           {},
           element("th", { scope: "col" }, "token"),
-          element("th", { scope: "col" }, element("span", { class: "bar-key" }), " before"),
-          element("th", { scope: "col" }, element("span", { class: "bar-key after" }), " after"),
+          element("td", { class: "bars" }),
+          element("th", { scope: "col" }, "before"),
+          element("th", { scope: "col" }, "after"),
           element("th", { scope: "col" }, "change"),
-          element("th", { scope: "col" }, element("span", { class: "unseen" }, "bars")),
         ),
       ),
       element("tbody", {}, ...rows, tokenRow("others", rest(before), rest(after), scale, false)),
@@ -90,7 +102,7 @@ export function drawDistribution(panel: HTMLElement, chosen: ChosenToken | null)
     element(
       "p",
       { class: "hint" },
-      `In per cent, at temperature 1; drawn: underlined. Entropy here ${entropy(before).toFixed(3)} → ${entropy(after).toFixed(3)} nats.`,
+      `At temperature 1; the drawn token is underlined. Entropy here ${entropy(before).toFixed(3)} → ${entropy(after).toFixed(3)} nats.`,
     ),
   );
 }
@@ -112,9 +124,9 @@ function tokenRow(
     "tr",
     { class: drawn ? "drawn" : null },
     element("th", { scope: "row" }, text, drawn ? element("span", { class: "unseen" }, " (drawn)") : null),
+    element("td", { class: "bars", "aria-hidden": "true" }, bar(before), bar(after)),
     element("td", {}, percent(before)),
     element("td", {}, percent(after)),
     element("td", { class: moved === "0" ? null : after > before ? "rise" : "fall" }, moved),
-    element("td", { class: "bars", "aria-hidden": "true" }, bar(before), bar(after)),
   );
 }

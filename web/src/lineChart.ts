@@ -28,17 +28,21 @@ export interface ChartSpec {
   sync?: string;
   /** Fixed top of y. */
   yMax?: number;
+  /** The readout shows the first x while no pointer says another; without it the last value of each arm. */
+  restAtFirst?: boolean;
   /** Names at the ends of the lines, where there is room. */
   endNames?: boolean;
   /** What to say while there is nothing to draw. */
   nothing: string;
 }
 
-const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+const FAMILY = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+const FONT = `12px ${FAMILY}`;
 const LABEL_GAP = 15;
-/** Room for names at the right, and the least width of a chart that has them. */
-const NAMES_WIDTH = 118;
+/** Least width of a chart that has names at its right. */
 const NAMES_FROM = 440;
+/** How much of the card an interval lets through: several lie over each other. */
+const BAND = "14";
 
 export class LineChart {
   private readonly spec: ChartSpec;
@@ -129,14 +133,14 @@ export class LineChart {
       const at = series.length;
       series.push({ stroke: "transparent", points: { show: false } });
       series.push({ stroke: "transparent", points: { show: false } });
-      bands.push({ series: [at + 1, at], fill: `${stroke}1f` });
+      bands.push({ series: [at + 1, at], fill: `${stroke}${BAND}` });
     }
     const named = spec.endNames === true && this.width() >= NAMES_FROM;
     const range = this.xRange;
     this.chart = new uPlot(
       {
         ...this.size(),
-        padding: [10, named ? NAMES_WIDTH : 14, 0, 0],
+        padding: [10, named ? namesWidth(lines) : 14, 0, 0],
         legend: { show: false },
         cursor: {
           points: { show: false },
@@ -167,7 +171,7 @@ export class LineChart {
             ...axis,
             size: 46,
             gap: 6,
-            space: 24,
+            space: spec.height < 200 ? 24 : 40,
             grid: { stroke: line, width: 1 },
             values: (_, splits) => splits.map((value) => spec.format(value)),
           },
@@ -184,10 +188,11 @@ export class LineChart {
     );
   }
 
-  /** Values at an index of x; without one the last value of each arm. */
+  /** Values at an index of x; without one those of rest. */
   private read(at: number | null): void {
     const { spec, lines, xs } = this;
-    const where = at === null || xs[at] === undefined ? null : at;
+    const resting = at === null || xs[at] === undefined;
+    const where = resting ? (spec.restAtFirst ? 0 : null) : at;
     const found = lines.flatMap(({ arm, values }) => {
       let i = where ?? values.length - 1;
       while (where === null && i >= 0 && values[i] === null) i--;
@@ -201,9 +206,9 @@ export class LineChart {
         element("span", {}, armKey(arm), arm, element("b", {}, spec.format(value))),
       ),
     );
-    if (where === null) {
+    if (resting) {
       const words = found.map(({ arm, value }) => `${arm} ${spec.format(value)}`).join(", ");
-      this.plot.setAttribute("aria-label", `${spec.title}, latest: ${words}`);
+      this.plot.setAttribute("aria-label", `${spec.title}, ${place ?? "latest"}: ${words}`);
     }
   }
 
@@ -236,6 +241,16 @@ function padded(low: number, high: number, top: number | undefined): [number, nu
   return [low - pad, top ?? high + pad];
 }
 
+const nameFont = (ratio: number): string => `600 ${12 * ratio}px ${FAMILY}`;
+
+/** Room that the longest name needs, px. */
+function namesWidth(lines: readonly Line[]): number {
+  const context = document.createElement("canvas").getContext("2d");
+  if (!context) return 0;
+  context.font = nameFont(1);
+  return Math.ceil(Math.max(...lines.map(({ arm }) => context.measureText(arm).width))) + 12;
+}
+
 /** Names of arms at the right ends of their lines, moved apart. */
 function drawNames(chart: uPlot, lines: readonly Line[]): void {
   const { ctx, bbox } = chart;
@@ -253,7 +268,7 @@ function drawNames(chart: uPlot, lines: readonly Line[]): void {
     bbox.top + bbox.height - 6 * ratio,
   );
   ctx.save();
-  ctx.font = `600 ${12 * ratio}px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif`;
+  ctx.font = nameFont(ratio);
   ctx.textBaseline = "middle";
   ctx.textAlign = "left";
   ends.forEach(({ arm }, i) => {

@@ -120,7 +120,7 @@ export class Samples {
 
 function sampleItem(row: ShownRow, index: number, most: number): HTMLLIElement {
   const right = row.reward > 0;
-  const unused = row.weight === 0 ? ", not learned from" : "";
+  const unused = row.weight === 0 ? element("span", { class: "unused" }, "unused") : null;
   const prompt = row.prompt.filter((token) => token !== "BOS").join(" ");
   return element(
     "li",
@@ -129,12 +129,13 @@ function sampleItem(row: ShownRow, index: number, most: number): HTMLLIElement {
       "div",
       { class: "verdict" },
       element("code", {}, prompt),
-      element("span", {}, element("b", {}, `${right ? "✓" : "✗"} ${words(row.reason)}`), unused),
+      element("span", {}, element("b", {}, `${right ? "✓" : "✗"} ${words(row.reason)}`)),
     ),
     element(
       "div",
       { class: "tokens" },
       ...row.completion.map((text, t) => tokenButton(row, text, index, t, most)),
+      unused,
     ),
   );
 }

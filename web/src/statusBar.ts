@@ -39,7 +39,7 @@ export function duration(seconds: number): string {
 }
 
 function progressText({ phase, arm, done, total, secondsLeft }: ProgressEvent): string {
-  const left = secondsLeft === null ? "" : `, about ${duration(secondsLeft)} left`;
+  const left = secondsLeft === null || secondsLeft < 0.5 ? "" : `, about ${duration(secondsLeft)} left`;
   const count = `${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}`;
   if (phase === "pretrain") return `Pretraining the base: step ${count}${left}`;
   if (phase === "train") return `${arm}: update ${count}${left}`;

@@ -1,5 +1,5 @@
 /** Light or dark: the system's wish until the visitor says otherwise. Canvases ask here, the rest is CSS. */
-import { byId } from "./dom.ts";
+import { byId, element } from "./dom.ts";
 import { recall, remember } from "./memory.ts";
 
 const KEY = "theme";
@@ -28,7 +28,11 @@ function apply(): void {
   else delete document.documentElement.dataset.theme;
   const other = isDark() ? "light" : "dark";
   const button = byId("theme", HTMLButtonElement);
-  button.textContent = isDark() ? "☀ Light" : "☾ Dark";
+  button.replaceChildren(
+    element("span", { "aria-hidden": "true" }, isDark() ? "☀" : "☾"),
+    element("span", { class: "word" }, other === "dark" ? " Dark" : " Light"),
+  );
+  button.setAttribute("aria-label", `Switch to ${other} colours`);
   button.title = `Switch to ${other} colours (T)`;
   button.setAttribute("aria-keyshortcuts", "t");
   for (const listener of listeners) listener();
