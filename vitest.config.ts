@@ -8,7 +8,7 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { planLaunch } from "./src/cli/launch.ts";
 import { browserCommands } from "./test/helpers/browserCommands.ts";
-import { chromiumOptions } from "./test/helpers/chromium.ts";
+import { chromiumLaunch } from "./test/helpers/chromium.ts";
 import { TotalsReporter } from "./test/helpers/totalsReporter.ts";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -64,7 +64,7 @@ export default defineConfig(async () => {
           test: {
             ...shared,
             name: "chromium",
-            include: ["test/{tensor,model,rl,eval}/**/*.test.ts", "test/**/*.browser.test.ts"],
+            include: ["test/{tensor,model,rl,eval,worker}/**/*.test.ts", "test/**/*.browser.test.ts"],
             exclude: ["test/**/*.node.test.ts"],
             env: flagVariables(),
             setupFiles: ["test/helpers/browserFlags.ts"],
@@ -75,7 +75,7 @@ export default defineConfig(async () => {
               headless: true,
               screenshotFailures: false,
               commands: browserCommands,
-              provider: playwright({ launchOptions: await chromiumOptions() }),
+              provider: playwright({ launchOptions: await chromiumLaunch() }),
               instances: [{ browser: "chromium" as const }],
             },
           },

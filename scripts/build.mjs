@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, renameSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { bundle } from "./bundle.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const fresh = `dist.${process.pid}.tmp`;
@@ -15,6 +16,7 @@ const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"
 });
 if (existsSync(`${fresh}/cli/main.js`)) {
   chmodSync(`${fresh}/cli/main.js`, 0o755);
+  await bundle(`${root}${fresh}`);
   rmSync("dist", { recursive: true, force: true });
   renameSync(fresh, "dist");
 }

@@ -2,6 +2,7 @@
  * Tensor: the one type users hold. Concrete ones name storage on a backend and are released by `using`,
  * `scope()` or `dispose()`; traced ones name a value of an open trace and live as long as it does.
  */
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { DType, HostArray } from "./dtype.ts";
 import { TensorError } from "./errors.ts";
 import type { Value } from "./ir.ts";

@@ -5,6 +5,7 @@
  *
  * T0 core limits · T1 raised limits, and immediates where the language has them · T2 subgroups of any size · T3 f16.
  */
+/// <reference types="@webgpu/types" preserve="true" />
 
 import { ConfigError } from "./errors.ts";
 import { didYouMean } from "./suggest.ts";

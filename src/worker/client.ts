@@ -38,19 +38,15 @@ export interface Generation extends AsyncIterable<TokensEvent> {
   readonly result: Promise<Completion[]>;
 }
 
-/** Starts a worker of the package's own script. Bundlers see the `new URL` and emit it. */
-export function spawn(): Worker {
-  return new Worker(new URL("./entry.js", import.meta.url), { type: "module", name: "naysay" });
-}
-
 /**
- * Opens the device of a worker that runs `serve()`. Throws `DeviceError` with this platform's remedy where there is no
+ * Opens the device of a worker that runs `serve()`, such as
+ *
+ *     new Worker(new URL("./worker.ts", import.meta.url), { type: "module" })   // worker.ts: serve();
+ *
+ * Throws `DeviceError` with this platform's remedy where there is no
  * WebGPU, and where the worker's script cannot be loaded.
  */
-export async function connect(
-  worker: Worker | Port = spawn(),
-  options: WorkerOptions = {},
-): Promise<NaysayWorker> {
+export async function connect(worker: Worker | Port, options: WorkerOptions = {}): Promise<NaysayWorker> {
   const caller = new Caller(worker as Port);
   const failed = (event: Event): void => {
     const said = (event as ErrorEvent).message || "its script could not be loaded";

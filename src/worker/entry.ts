@@ -1,4 +1,4 @@
-/** A worker script ready to start: `new Worker(new URL("naysay/worker/entry", import.meta.url), { type: "module" })`. */
+/** A worker script ready to start: `naysay/worker/entry`, or `dist/browser/worker.js` for pages without a bundler. */
 import { serve } from "./serve.ts";
 
 serve();

@@ -6,7 +6,6 @@ export {
   type Generation,
   NaysayWorker,
   type Port,
-  spawn,
   WorkerPolicy,
 } from "./client.ts";
 export type {

@@ -4,7 +4,8 @@
  *     import { serve } from "naysay/worker/serve";
  *     serve();
  */
-import * as files from "#fs";
+import * as platformFiles from "#fs";
+import type { Files } from "../model/files.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { VERSION } from "../tensor/version.ts";
 import { adapterOf, DeviceKeeper } from "./deviceKeeper.ts";
@@ -17,8 +18,14 @@ type Table = {
   [K in CallName]: (args: Calls[K]["args"], context: CallContext) => Promise<Calls[K]["result"]>;
 };
 
+export interface ServeOptions {
+  /** Where runs are kept. Default: the origin's private file system, or memory where it may not be used. */
+  files?: Files;
+}
+
 /** Answers calls on `port`, by default the worker's own; returns a function that stops. */
-export function serve(port: Port = globalThis as unknown as Port): () => void {
+export function serve(port: Port = globalThis as unknown as Port, options: ServeOptions = {}): () => void {
+  const files = options.files ?? platformFiles;
   const keeper = new DeviceKeeper();
   const experiments = new ExperimentService(keeper, files, VERSION);
   const policies = new Map<number, Policy>();
@@ -29,9 +36,13 @@ export function serve(port: Port = globalThis as unknown as Port): () => void {
     throw new ConfigError(`policy: an open policy expected, got number ${id}. Open it first.`);
   };
   const table: Table = {
-    async open(options) {
-      const adapter = adapterOf(await keeper.open(options));
-      return { adapter, version: VERSION, storage: await files.storageKind() };
+    async open(device) {
+      const adapter = adapterOf(await keeper.open(device));
+      return {
+        adapter,
+        version: VERSION,
+        storage: options.files ? "memory" : await platformFiles.storageKind(),
+      };
     },
     experiment: (request, context) => experiments.run(request, context),
     runs: () => experiments.stored(),

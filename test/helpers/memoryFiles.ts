@@ -40,7 +40,7 @@ export function memoryFiles(): MemoryFiles {
         throw new CheckpointError(`mkdirp: the right expected for ${path}, got EACCES.`);
     },
     async exists(path) {
-      return content.has(path);
+      return content.has(path) || [...content.keys()].some((name) => name.startsWith(`${path}/`));
     },
     async list(path) {
       const inside = [...content.keys()].filter((name) => name.startsWith(`${path}/`));

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { chromiumOptions, QUIET } from "../helpers/chromium.ts";
+import { chromiumLaunch, QUIET } from "../helpers/chromium.ts";
 import { controlNames, overflow, poorContrast } from "../helpers/pageChecks.ts";
 import { notices, ready, SHORT_QUERY, status } from "../helpers/pageRun.ts";
 import { root } from "../helpers/sourceFiles.ts";
@@ -135,7 +135,7 @@ describe("a checkpoint to start from", () => {
 describe("without WebGPU", () => {
   test("the page says which browser this is, what helps, and what the engine said", async () => {
     // The same browser without the flags that switch WebGPU on, and a host name that is not secure.
-    const options = await chromiumOptions();
+    const options = await chromiumLaunch();
     const args = [...QUIET, "--no-sandbox", "--host-resolver-rules=MAP page.test 127.0.0.1"];
     const plain = await chromium.launch({ ...options, args });
     try {
@@ -151,7 +151,7 @@ describe("without WebGPU", () => {
       // The rest is there: settings, and the command for Node.
       await page.fill("#seed", "9");
       expect(await page.textContent("#node-line")).toMatch(/--seed 9/);
-      await page.goto(web.url.replace("127.0.0.1", "page.test"));
+      await page.goto(web.url.replace("localhost", "page.test"));
       await advice.waitFor({ timeout: 20_000 });
       expect(await page.evaluate(() => isSecureContext)).toBe(false);
       expect(await advice.textContent()).toMatch(/secure pages only.*https/);

@@ -1,11 +1,16 @@
-/** What the page's source may not hold: whatever turns a string into markup or code. */
+/** What the page may not hold: whatever turns a string into markup or code, and the engine outside its worker. */
 import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "vite";
 import { expect, test } from "vitest";
 import { root, sourceFiles, withoutComments } from "../helpers/sourceFiles.ts";
 
 const FORBIDDEN =
   /\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write(ln)?|srcdoc|DOMParser|createContextualFragment|setHTML(Unsafe)?|eval\(|new Function|javascript:)|\.on[a-z]+ *=(?!=)/;
+
+/** What a visitor loads before the engine, bytes after gzip. */
+const PAGE_BUDGET = 60_000;
 
 function offences(path: string, text: string): string[] {
   const lines = withoutComments(text).split("\n");
@@ -38,4 +43,23 @@ test("the rule bites", () => {
   for (const line of ["a.textContent = b", "if (a.on === b) c();", "evaluate(x)", "// innerHTML"]) {
     expect(offences("a.ts", line), line).toEqual([]);
   }
+});
+
+test("the engine is in the worker alone, and the page around it is small", async () => {
+  const built = await build({
+    configFile: join(root, "web/vite.config.ts"),
+    logLevel: "error",
+    build: { write: false },
+  });
+  const { output } = built as unknown as { output: { fileName: string; code?: string; source?: unknown }[] };
+  const scripts = output
+    .filter(({ fileName }) => fileName.endsWith(".js"))
+    .map(({ fileName, code, source }) => ({ worker: /worker/.test(fileName), text: String(code ?? source) }));
+  expect(scripts.map(({ worker, text }) => [worker, text.includes("@compute")])).toContainEqual([true, true]);
+  const page = scripts.filter(({ worker }) => !worker);
+  expect(page.filter(({ text }) => text.includes("@compute"))).toEqual([]);
+  const size = page.reduce((sum, { text }) => sum + gzipSync(text).length, 0);
+  console.log(`page: ${size} bytes gzip of ${PAGE_BUDGET}`);
+  expect(size).toBeGreaterThan(10_000);
+  expect(size).toBeLessThanOrEqual(PAGE_BUDGET);
 });

@@ -42,8 +42,9 @@ const form = new SettingsForm(settings, () => {
 drawNodeCard(settings, null, null);
 
 try {
+  const engine = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "naysay" });
   // The charts come in a file of their own, and only where there is something to draw.
-  const [worker, { App }] = await Promise.all([connect(), import("./app.ts")]);
+  const [worker, { App }] = await Promise.all([connect(engine), import("./app.ts")]);
   window.naysay = worker;
   app = new App(worker, form);
   await app.ready();

@@ -1,0 +1,244 @@
+/** Experiments through a worker's port: the same bits as the function itself, whatever happens on the way. */
+import { beforeAll, describe, expect, test } from "vitest";
+import type { MetricsRow, Summary } from "../../src/eval/summary.ts";
+import { runExperiment } from "../../src/rl/experiment.ts";
+import { experimentConfig } from "../../src/rl/presets.ts";
+import { CheckpointError, ConfigError } from "../../src/tensor/errors.ts";
+import { exp } from "../../src/tensor/math.ts";
+import { adapterOf } from "../../src/worker/deviceKeeper.ts";
+import { connect, type ExperimentEvent, type NaysayWorker, type ShownRow } from "../../src/worker/index.ts";
+import { serve } from "../../src/worker/serve.ts";
+import { useBackend } from "../helpers/backend.ts";
+import { type MemoryFiles, memoryFiles } from "../helpers/memoryFiles.ts";
+import { comparable } from "../helpers/shortQuick.ts";
+
+const REQUEST = {
+  preset: "tiny",
+  changes: { train: { steps: 4 }, arms: ["base", "nsr"], checkpointEvery: 1 },
+  seed: 3,
+  command: "test",
+};
+
+interface Side {
+  worker: NaysayWorker;
+  files: MemoryFiles;
+  close(): void;
+}
+
+async function open(files = memoryFiles()): Promise<Side> {
+  const { port1, port2 } = new MessageChannel();
+  const stop = serve(port2, { files });
+  const worker = await connect(port1);
+  return {
+    worker,
+    files,
+    close() {
+      worker.close();
+      stop();
+      port1.close();
+      port2.close();
+    },
+  };
+}
+
+const rowsOf = (files: MemoryFiles, out: string): MetricsRow[] =>
+  files
+    .text(`${out}/metrics.jsonl`)
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+
+const bitsOf = (summary: Summary, files: MemoryFiles) => comparable(summary, rowsOf(files, "runs/tiny"));
+
+let want: ReturnType<typeof comparable>;
+beforeAll(async () => {
+  const { backend } = await useBackend();
+  const files = memoryFiles();
+  const config = experimentConfig("tiny", REQUEST.changes);
+  const adapter = adapterOf(backend);
+  const summary = await runExperiment({ ...REQUEST, config, files, out: "runs/tiny", adapter });
+  want = bitsOf(summary, files);
+  backend.destroy();
+}, 120_000);
+
+test("events tell the whole story, and the bits are those of the function itself", async () => {
+  const side = await open();
+  const run = side.worker.experiment({ ...REQUEST, showRows: 3 });
+  const events: ExperimentEvent[] = [];
+  for await (const event of run) events.push(event);
+  expect(bitsOf(await run.result, side.files)).toEqual(want);
+
+  const kinds = (kind: string) => events.filter((e) => e.kind === kind);
+  expect(events[0]).toMatchObject({ kind: "started", out: "runs/tiny", arms: ["base", "NSR"] });
+  expect(kinds("metrics").map((e) => (e as { row: MetricsRow }).row.update)).toEqual([1, 2, 3, 4]);
+  expect(kinds("rollout")).toHaveLength(4);
+  expect(kinds("arm").map((e) => (e as { arm: { summary: { name: string } } }).arm.summary.name)).toEqual([
+    "base",
+    "NSR",
+  ]);
+
+  const { vocab } = events[0] as { vocab: string[] };
+  for (const event of kinds("rollout") as { rows: ShownRow[] }[]) {
+    expect(event.rows).toHaveLength(3);
+    for (const row of event.rows) {
+      const n = row.tokens.length;
+      expect(row.completion).toEqual(row.tokens.map((id) => vocab[id]));
+      expect([row.push.length, row.before.length, row.after.length]).toEqual([
+        n,
+        n * vocab.length,
+        n * vocab.length,
+      ]);
+      // A penalty pushes down, and NSR never rewards.
+      expect(row.weight === 0 || row.reward === 0).toBe(true);
+      for (const [t, push] of row.push.entries()) {
+        const p = row.before[t * vocab.length + row.tokens[t]];
+        expect(p).toBeCloseTo(exp(row.logProbs[t]), 5);
+        expect(push).toBeCloseTo(row.weight * (1 - p), 5);
+        for (const all of [row.before, row.after]) {
+          let sum = 0;
+          for (const x of all.subarray(t * vocab.length, (t + 1) * vocab.length)) sum += x;
+          expect(sum).toBeCloseTo(1, 4);
+        }
+      }
+    }
+  }
+  const pushed = (kinds("rollout") as { rows: ShownRow[] }[])
+    .flatMap((e) => e.rows)
+    .filter((r) => r.weight < 0);
+  expect(pushed.length).toBeGreaterThan(0);
+  side.close();
+}, 120_000);
+
+test("paused, stepped and resumed", async () => {
+  const side = await open();
+  const run = side.worker.experiment({ ...REQUEST, paused: true });
+  const steps: number[] = [];
+  let pauses = 0;
+  for await (const event of run) {
+    if (event.kind === "metrics") steps.push(event.row.update);
+    if (event.kind !== "paused") continue;
+    pauses++;
+    // The evaluation of the base has a gate before each call too: step until training has begun.
+    if (steps.length < 2) run.step();
+    else run.resume();
+  }
+  expect(pauses).toBeGreaterThanOrEqual(3);
+  expect(bitsOf(await run.result, side.files)).toEqual(want);
+  side.close();
+}, 120_000);
+
+test("a pause holds: nothing comes until it is lifted", async () => {
+  const side = await open();
+  const run = side.worker.experiment(REQUEST);
+  let seen = 0;
+  let held = false;
+  for await (const event of run) {
+    if (event.kind === "metrics" && ++seen === 2) run.pause();
+    if (event.kind === "metrics" && held) held = false;
+    if (event.kind === "paused") {
+      const before = side.files.text("runs/tiny/metrics.jsonl");
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect(side.files.text("runs/tiny/metrics.jsonl")).toBe(before);
+      run.resume();
+    }
+  }
+  expect(seen).toBe(4);
+  expect(bitsOf(await run.result, side.files)).toEqual(want);
+  side.close();
+}, 120_000);
+
+test("aborted in the middle, offered again, and gone on with in another worker: the same bits", async () => {
+  const first = await open();
+  const abort = new AbortController();
+  const run = first.worker.experiment(REQUEST, { signal: abort.signal });
+  const reason = new Error("closed the tab");
+  await expect(
+    (async () => {
+      for await (const event of run)
+        if (event.kind === "metrics" && event.row.update === 2) abort.abort(reason);
+    })(),
+  ).rejects.toBe(reason);
+  expect(await first.worker.runs()).toMatchObject([{ out: "runs/tiny", done: 1, total: 2, finished: false }]);
+  first.close();
+
+  const second = await open(first.files);
+  const [stored] = await second.worker.runs();
+  const again = second.worker.experiment(stored.request);
+  const events: ExperimentEvent[] = [];
+  for await (const event of again) events.push(event);
+  const before = events.find((e) => e.kind === "resumedFrom") as { rows: MetricsRow[] };
+  expect(before.rows.map((r) => r.update)).toEqual([1, 2]);
+  expect(events.flatMap((e) => (e.kind === "metrics" ? [e.row.update] : []))).toEqual([3, 4]);
+  expect(bitsOf(await again.result, second.files)).toEqual(want);
+  expect(await second.worker.runs()).toMatchObject([{ finished: true }]);
+  await second.worker.removeFile("runs/tiny");
+  expect(await second.worker.runs()).toEqual([]);
+  second.close();
+}, 120_000);
+
+test("an abort while paused ends the run", async () => {
+  const side = await open();
+  const abort = new AbortController();
+  const run = side.worker.experiment({ ...REQUEST, paused: true }, { signal: abort.signal });
+  await expect(
+    (async () => {
+      for await (const event of run) if (event.kind === "paused") abort.abort(new Error("stop"));
+    })(),
+  ).rejects.toThrow("stop");
+  side.close();
+}, 120_000);
+
+test("the device lost in the middle of a step: told, and the same bits in the end", async () => {
+  const side = await open();
+  const run = side.worker.experiment({ ...REQUEST, showRows: 2 });
+  const told: string[] = [];
+  for await (const event of run) {
+    if (event.kind === "metrics" && event.row.update === 2 && told.length === 0) {
+      told.push("losing");
+      // Not awaited: the next step is under way.
+      void side.worker.loseDevice();
+    }
+    if (event.kind === "deviceLost") {
+      told.push(event.kind);
+      expect(event.message).toMatch(/was (destroyed|lost)/);
+    }
+    if (event.kind === "deviceRestored") told.push(event.kind);
+  }
+  expect(told).toEqual(["losing", "deviceLost", "deviceRestored"]);
+  expect(bitsOf(await run.result, side.files)).toEqual(want);
+  side.close();
+}, 120_000);
+
+describe("refused, by name, with nothing computed", () => {
+  test.each([
+    ["an unknown preset", { preset: "qiuck" }, ConfigError, /Did you mean .?quick/],
+    ["an unknown key", { changes: { train: { stepz: 4 } } }, ConfigError, /stepz/],
+    ["a number out of range", { changes: { train: { temperature: -1 } } }, ConfigError, /temperature/],
+    ["a folder outside", { out: "../elsewhere" }, ConfigError, /below runs/],
+    ["a folder above", { out: "runs/../.." }, ConfigError, /below runs/],
+    [
+      "a base that is none",
+      { changes: { base: "mine" }, base: Uint8Array.of(1, 2, 3) },
+      CheckpointError,
+      /safetensors/,
+    ],
+  ])("%s", async (_name, changes, kind, message) => {
+    const side = await open();
+    const run = side.worker.experiment({ ...REQUEST, ...changes });
+    await expect(run.result).rejects.toBeInstanceOf(kind);
+    await expect(run.result).rejects.toThrow(message);
+    side.close();
+  });
+
+  test("a second experiment at once", async () => {
+    const side = await open();
+    const abort = new AbortController();
+    const first = side.worker.experiment({ ...REQUEST, paused: true }, { signal: abort.signal });
+    await expect(side.worker.experiment({ ...REQUEST, out: "runs/two" }).result).rejects.toThrow(
+      /one at a time/,
+    );
+    abort.abort();
+    await expect(first.result).rejects.toBeDefined();
+    side.close();
+  });
+});

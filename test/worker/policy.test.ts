@@ -1,0 +1,174 @@
+/** A policy in a worker: sampled with streamed tokens, and taught by rejections alone. */
+import { afterEach, beforeAll, expect, test } from "vitest";
+import { encodeCheckpoint } from "../../src/model/checkpoint.ts";
+import { modelConfig } from "../../src/model/config.ts";
+import { initializeParameters } from "../../src/model/parameters.ts";
+import { Tokenizer } from "../../src/model/tokenizer.ts";
+import { CheckpointError, ConfigError } from "../../src/tensor/errors.ts";
+import { log } from "../../src/tensor/math.ts";
+import { connect, type NaysayWorker, type TokensEvent, type WorkerPolicy } from "../../src/worker/index.ts";
+import { serve } from "../../src/worker/serve.ts";
+import { useBackend } from "../helpers/backend.ts";
+import { memoryFiles } from "../helpers/memoryFiles.ts";
+
+const tokenizer = new Tokenizer("symbol", ["red", "green", "blue", "pink", "?"]);
+let checkpoint: Uint8Array;
+
+beforeAll(async () => {
+  const { backend } = await useBackend();
+  const config = modelConfig({
+    vocabSize: tokenizer.vocab.length,
+    hiddenSize: 16,
+    numLayers: 1,
+    numHeads: 2,
+    maxPositions: 16,
+  });
+  const params = initializeParameters(config, 11, { std: 0.2 });
+  const metadata = { tokenizer: JSON.stringify(tokenizer.toJSON()) };
+  checkpoint = await encodeCheckpoint({ config, params, metadata });
+  backend.destroy();
+});
+
+let close: (() => void) | null = null;
+afterEach(() => close?.());
+
+async function open(): Promise<NaysayWorker> {
+  const { port1, port2 } = new MessageChannel();
+  const stop = serve(port2, { files: memoryFiles() });
+  const worker = await connect(port1);
+  close = () => {
+    worker.close();
+    stop();
+    port1.close();
+    port2.close();
+  };
+  return worker;
+}
+
+const ASK = { prompts: ["?", "red ?"], numGenerations: 3, maxCompletionLength: 12, seed: 5, temperature: 3 };
+const REJECTED = [
+  { prompt: "?", completion: "red", reward: 0 },
+  { prompt: "?", completion: "blue green", reward: 0 },
+];
+
+const probability = async (policy: WorkerPolicy, context: string, word: string): Promise<number> =>
+  (await policy.distribution({ context }))[tokenizer.id(word)];
+
+test("tokens come as they are drawn and are those of the completions", async () => {
+  const policy = await (await open()).policy({ checkpoint });
+  expect(policy.info).toMatchObject({ updates: 0, vocab: tokenizer.vocab });
+  const whole = await policy.generate({ ...ASK, streamEvery: 12 }).result;
+  expect(whole.map((c) => c.prompt)).toEqual([0, 0, 0, 1, 1, 1]);
+  expect(new Set(whole.map((c) => c.tokens.length)).size, "lengths that differ").toBeGreaterThan(1);
+  for (const streamEvery of [1, 2]) {
+    const streamed: number[][] = whole.map(() => []);
+    const events: TokensEvent[] = [];
+    const run = policy.generate({ ...ASK, streamEvery });
+    for await (const event of run) {
+      events.push(event);
+      expect(event.from).toBe(streamed[event.row].length);
+      streamed[event.row].push(...event.tokens);
+      expect(event.text).toBe(tokenizer.decode(event.tokens));
+    }
+    expect(await run.result).toEqual(whole);
+    expect(streamed).toEqual(whole.map((c) => c.tokens));
+    expect(events.length).toBeGreaterThan(whole.length);
+  }
+});
+
+test("log-probabilities are those of the distribution", async () => {
+  const policy = await (await open()).policy({ checkpoint });
+  const [first] = await policy.generate({ ...ASK, prompts: ["?"] }).result;
+  const p = await policy.distribution({ context: "?", temperature: 3 });
+  expect(first.logProbs[0]).toBeCloseTo(log(p[first.tokens[0]]), 5);
+  expect(Array.from(p).reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
+});
+
+test("rejections alone teach: what was rejected becomes less likely, the rest more", async () => {
+  const policy = await (await open()).policy({ checkpoint });
+  const before = await policy.distribution({ context: "?" });
+  for (let i = 1; i <= 5; i++) {
+    const done = await policy.learn({ examples: [REJECTED[0]], learningRate: 1e-2 });
+    expect(done).toMatchObject({ updates: i, learned: true });
+    expect(done.gradNorm).toBeGreaterThan(0);
+  }
+  const after = await policy.distribution({ context: "?" });
+  const red = tokenizer.id("red");
+  expect(after[red]).toBeLessThan(0.5 * before[red]);
+  expect(1 - after[red]).toBeGreaterThan(1 - before[red]);
+  expect((await policy.current()).updates).toBe(5);
+});
+
+test("nothing rejected, no step", async () => {
+  const policy = await (await open()).policy({ checkpoint });
+  const praised = { ...REJECTED[0], reward: 1 };
+  expect(await policy.learn({ examples: [praised], learningRate: 1e-2 })).toMatchObject({
+    updates: 0,
+    learned: false,
+  });
+  expect(await policy.learn({ examples: [], learningRate: 1e-2 })).toMatchObject({ learned: false });
+  expect(await probability(policy, "?", "red")).toBe(
+    await probability(await (await open()).policy({ checkpoint }), "?", "red"),
+  );
+});
+
+test("saved and opened again, or robbed of its device in between, it learns the same bits", async () => {
+  const step = (policy: WorkerPolicy, i: number) =>
+    policy.learn({ examples: [REJECTED[i % 2]], learningRate: 1e-2 });
+  const worker = await open();
+  const whole = await worker.policy({ checkpoint });
+  for (let i = 0; i < 4; i++) await step(whole, i);
+  const want = await whole.checkpoint();
+
+  const first = await worker.policy({ checkpoint });
+  for (let i = 0; i < 2; i++) await step(first, i);
+  const second = await worker.policy({ checkpoint: await first.checkpoint() });
+  expect(second.info.updates).toBe(2);
+  for (let i = 2; i < 4; i++) await step(second, i);
+  expect(await second.checkpoint()).toEqual(want);
+
+  const robbed = await worker.policy({ checkpoint });
+  for (let i = 0; i < 2; i++) await step(robbed, i);
+  await worker.loseDevice();
+  for (let i = 2; i < 4; i++) await step(robbed, i);
+  expect(await robbed.checkpoint()).toEqual(want);
+  // The others of the same worker are moved to the fresh device as well.
+  expect(await first.checkpoint()).not.toEqual(want);
+  for (let i = 2; i < 4; i++) await step(first, i);
+  expect(await first.checkpoint()).toEqual(want);
+});
+
+test("one abort ends one call", async () => {
+  const policy = await (await open()).policy({ checkpoint });
+  const abort = new AbortController();
+  const run = policy.generate(ASK, { signal: abort.signal });
+  const reason = new Error("enough");
+  await expect(
+    (async () => {
+      for await (const _ of run) abort.abort(reason);
+    })(),
+  ).rejects.toBe(reason);
+  expect(await policy.generate(ASK).result).toHaveLength(6);
+});
+
+test("refused by name", async () => {
+  const worker = await open();
+  await expect(worker.policy({ checkpoint: checkpoint.slice(0, 100) })).rejects.toBeInstanceOf(
+    CheckpointError,
+  );
+  const policy = await worker.policy({ checkpoint });
+  const learn = (example: object, more: object = {}) =>
+    policy.learn({ examples: [{ ...REJECTED[0], ...example }], learningRate: 1e-2, ...more });
+  await expect(learn({ reward: Number.NaN })).rejects.toThrow(
+    /reward: a number in \[0, 1\] expected, got NaN/,
+  );
+  await expect(learn({ completion: "yellow" })).rejects.toThrow(/yellow/);
+  await expect(learn({}, { algorithm: "nrs" })).rejects.toThrow(/Did you mean .?nsr/);
+  await expect(learn({}, { learningRate: Number.NaN })).rejects.toBeInstanceOf(ConfigError);
+  await expect(policy.generate({ ...ASK, prompts: [] }).result).rejects.toThrow(/at least one prompt/);
+  await expect(policy.generate({ ...ASK, maxCompletionLength: 99 }).result).rejects.toThrow(
+    /maxPositions=16/,
+  );
+  await policy.close();
+  await expect(policy.current()).rejects.toThrow(/open policy expected/);
+});
