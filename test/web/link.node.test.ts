@@ -68,7 +68,7 @@ describe("a link", () => {
   test.each([
     ["sed=3", /^link: sed: a known key expected, got an unknown one\. Did you mean "seed"\?$/],
     ["learningRate=7", /^link: learningRate: a number in \[0, 1\] expected, got 7\. .* 0\.0003 is used\.$/],
-    ["updates=1.5", /^link: updates: an integer in \[0, 100000\] expected, got 1\.5/],
+    ["updates=1.5", /^link: updates: an integer in \[0, 10000\] expected, got 1\.5/],
     ["seed=0x10", /^link: seed: an integer .* expected, got "0x10"/],
     ["seed=", /^link: seed: an integer .* expected, got ""/],
     ["seed=1&seed=2", /^link: seed: one value expected, got two/],

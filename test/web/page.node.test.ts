@@ -46,7 +46,7 @@ describe("addresses", () => {
     ).toEqual([undefined, 0]);
     expect(await page.inputValue("#learningRate")).toBe("0.0003");
     await page.fill("#seed", "5");
-    expect(new URL(page.url()).search).toBe("?preset=quick&seed=5");
+    expect(await page.evaluate(() => location.search)).toBe("?preset=quick&seed=5");
     expect(await page.isEnabled("#start")).toBe(true);
     await page.close();
   });
@@ -60,7 +60,9 @@ describe("addresses", () => {
     expect(await page.getAttribute("#learningRate", "aria-invalid")).toBe("true");
     await page.locator("#more summary").click();
     await page.selectOption("#tier", "T0");
-    expect(new URL(page.url()).search).toBe("?preset=tiny&arms=base,nsr,nsr-flipped&tier=T0&updates=3");
+    expect(await page.evaluate(() => location.search)).toBe(
+      "?preset=tiny&arms=base,nsr,nsr-flipped&tier=T0&updates=3",
+    );
     await expect.poll(() => page.textContent("#adapter-tier")).toBe("T0");
     expect(await page.textContent("#node-line")).toMatch(
       /^NAYSAY_TIER=T0 npx naysay experiment --preset tiny/,
@@ -159,6 +161,27 @@ describe("without WebGPU", () => {
       await plain.close();
     }
   });
+});
+
+test("two tabs are never at the same run", async () => {
+  const context = await web.browser.newContext();
+  const [first, second] = [await context.newPage(), await context.newPage()];
+  for (const page of [first, second]) {
+    await page.goto(web.url + SHORT_QUERY);
+    await ready(page);
+  }
+  await first.click("#start");
+  await status(first, "(Building|base|NSR)");
+  await second.click("#start");
+  await expect
+    .poll(() => notices(second))
+    .toEqual([expect.stringMatching(/^Another tab is at this very run/)]);
+  expect(await second.textContent("#status")).toBe("Ready");
+  await first.click("#stop");
+  await status(first, "Stopped");
+  await second.click("#start");
+  await status(second, "(Building|base|NSR)");
+  await context.close();
 });
 
 describe("everybody", () => {

@@ -173,7 +173,7 @@ export class App {
         const request = await runRequest(this.form.settings, this.info, base);
         this.begun = { link, base, request };
       }
-      this.run((this.begun as Begun).request, link, step);
+      await this.run((this.begun as Begun).request, link, step);
     } catch (error) {
       notifyError("run", error);
     } finally {
@@ -192,6 +192,7 @@ export class App {
       notify("warning", "run", "Another run goes on. Stop it first.");
       return;
     }
+    this.preparing = true;
     const { settings } = readLink(linkOf(stored));
     this.form.set(settings);
     this.settingsChanged();
@@ -199,28 +200,31 @@ export class App {
     const link = writeLink(settings);
     const request = { ...stored.request, showRows: settings.showRows };
     this.begun = { link, base: this.upload.base, request };
-    this.run(request, link, false);
+    await this.run(request, link, false);
+    this.preparing = false;
   }
 
-  /** Runs the request unless another tab is at the same run: two writers would spoil its files. */
-  private run(request: ExperimentRequest, link: string, step: boolean): void {
-    const begin = async (): Promise<void> => {
+  /**
+   * Runs the request unless another tab is at the same run: two writers would spoil its files. Resolves once it has begun
+   * or was refused.
+   */
+  private run(request: ExperimentRequest, link: string, step: boolean): Promise<void> {
+    const begin = (): Promise<void> => {
       dismiss("run");
       if (request.out) rememberLink(request.out, link);
       history.replaceState(null, "", link);
       this.stored.hideOffers();
       this.samples.release();
       this.session.begin(request, { step });
-      await this.session.ended;
+      return this.session.ended;
     };
-    const { locks } = navigator;
-    if (!locks) void begin();
-    else {
-      void locks.request(`naysay ${request.out}`, { ifAvailable: true }, async (lock) => {
-        if (lock) await begin();
-        else notify("warning", "run", "Another tab is at this very run. Close it, or change a setting.");
+    return new Promise((begun) => {
+      void navigator.locks.request(`naysay ${request.out}`, { ifAvailable: true }, (lock) => {
+        begun();
+        if (lock) return begin();
+        notify("warning", "run", "Another tab is at this very run. Close it, or change a setting.");
       });
-    }
+    });
   }
 
   private async reset(): Promise<void> {

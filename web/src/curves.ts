@@ -1,15 +1,14 @@
 /** The four charts: Pass@k of finished arms, and reward, entropy and gradient norm as they come. */
-import type { MetricsRow } from "../../src/eval/summary.ts";
 import { formatNumber } from "../../src/eval/svg.ts";
 import { byId } from "./dom.ts";
 import { type Line, LineChart } from "./lineChart.ts";
-import type { RunData } from "./runData.ts";
+import type { RunData, ShownMetrics } from "./runData.ts";
 
 const SMALL = 104;
 
 interface MetricChart {
   chart: LineChart;
-  key: keyof MetricsRow & string;
+  key: keyof ShownMetrics;
 }
 
 export interface Curves {
@@ -31,7 +30,7 @@ export function makeCurves(data: RunData): Curves {
     format: (value) => `${formatNumber(Number((value * 100).toFixed(1)))}%`,
     nothing: "An arm appears here when it is trained and measured.",
   });
-  const metric = (id: string, title: string, hint: string, key: string): MetricChart => ({
+  const metric = (id: string, title: string, hint: string, key: keyof ShownMetrics): MetricChart => ({
     key,
     chart: new LineChart(byId(id, HTMLElement), {
       title,

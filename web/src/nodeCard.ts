@@ -1,6 +1,7 @@
 /** Shows the command line for Node, its configuration file, and the link to these settings, each to be copied. */
 import { copyButton } from "./copyButton.ts";
 import { byId, element } from "./dom.ts";
+import { writeLink } from "./link.ts";
 import { nodeCommand } from "./nodeCommand.ts";
 import type { Settings } from "./settings.ts";
 
@@ -29,7 +30,7 @@ export function drawNodeCard(settings: Settings, tier: string | null, base: stri
       "div",
       { class: "with-button" },
       element("span", { class: "hint" }, "The address of this page holds the settings."),
-      copyButton(() => location.href, "the link"),
+      copyButton(() => new URL(writeLink(settings), location.href).href, "the link"),
     ),
   );
 }

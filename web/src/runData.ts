@@ -10,6 +10,12 @@ export interface ShownRollout {
   rows: ShownRow[];
 }
 
+/** What is kept of an update. */
+export interface ShownMetrics extends Pick<MetricsRow, "update" | "reward" | "entropy" | "grad_norm"> {
+  /** Completion tokens drawn so far. */
+  num_tokens: number;
+}
+
 /** What one event changed: views redraw by these words. */
 export type Change = "arms" | "metrics" | "summaries" | "rollout" | "progress";
 
@@ -29,16 +35,16 @@ export class RunData {
   readonly rollouts = new Map<string, ShownRollout>();
   /** The arm of the rollout that came last. */
   latestArm: string | null = null;
-  private readonly metrics = new Map<string, Map<number, MetricsRow>>();
+  private readonly metrics = new Map<string, ShownMetrics[]>();
 
   /** An arm's rows in order of updates. A row that comes again, after a loss, replaces the first. */
-  rows(arm: string): MetricsRow[] {
-    return [...(this.metrics.get(arm)?.values() ?? [])].sort((a, b) => a.update - b.update);
+  rows(arm: string): readonly ShownMetrics[] {
+    return this.metrics.get(arm) ?? [];
   }
 
   /** Updates that an arm has made. */
   done(arm: string): number {
-    return Math.max(0, ...(this.metrics.get(arm)?.keys() ?? []));
+    return this.rows(arm).at(-1)?.update ?? 0;
   }
 
   /** Takes an event in and says what it changed. */
@@ -85,16 +91,20 @@ export class RunData {
     this.metrics.clear();
   }
 
-  private addRow(row: MetricsRow): void {
-    const own = this.metrics.get(row.arm) ?? new Map<number, MetricsRow>();
-    own.set(row.update, row);
-    this.metrics.set(row.arm, own);
+  private addRow({ arm, update, reward, entropy, grad_norm, num_tokens }: MetricsRow): void {
+    const own = this.metrics.get(arm) ?? [];
+    this.metrics.set(arm, own);
+    // Almost always the next: looked for from the end.
+    let at = own.length;
+    while (at > 0 && own[at - 1].update >= update) at--;
+    const same = own[at]?.update === update ? 1 : 0;
+    own.splice(at, same, { update, reward, entropy, grad_norm, num_tokens: Number(num_tokens ?? 0) });
   }
 
   private measureSpeed(row: MetricsRow): void {
-    const before = this.metrics.get(row.arm)?.get(row.update - 1)?.num_tokens ?? 0;
+    const before = this.rows(row.arm).findLast(({ update }) => update < row.update)?.num_tokens ?? 0;
     const { num_tokens: tokens, step_time: seconds } = row;
     if (typeof tokens === "number" && typeof seconds === "number" && seconds > 0)
-      this.tokensPerSecond = (tokens - Number(before)) / seconds;
+      this.tokensPerSecond = (tokens - before) / seconds;
   }
 }

@@ -56,7 +56,7 @@ export const NUMBERS = {
     label: "Updates",
     help: "Rollouts of each arm, with one update each.",
     kind: "integer",
-    limits: { min: 0, max: 100_000 },
+    limits: { min: 0, max: 10_000 },
     slider: { min: 1, max: 200 },
     path: ["train", "steps"],
   },
