@@ -40,9 +40,9 @@ test.each([
 });
 
 test.each([
-  ["chromeLinux", /--enable-unsafe-webgpu .*Vulkan/],
+  ["chromeLinux", /`--enable-unsafe-webgpu` .*Vulkan/],
   ["chromeOldWindows", /came with version 113/],
-  ["edgeWindows", /edge:\/\/gpu/],
+  ["edgeWindows", /`edge:\/\/gpu`/],
   ["firefoxWindows", /came with Firefox 141/],
   ["firefoxMac", /Apple silicon.*about:config/],
   ["firefoxLinux", /Nightly/],

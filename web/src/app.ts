@@ -110,6 +110,7 @@ export class App {
       rollout: [samples],
       progress: [status, arms],
     };
+    this.mark(["arms"]);
     this.draw();
   }
 

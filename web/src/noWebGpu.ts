@@ -44,10 +44,14 @@ export function browserOf(userAgent: string): Browser {
   return { name: "another browser", version: 0, system };
 }
 
-const LINUX_FLAGS =
-  "--enable-unsafe-webgpu --ozone-platform=x11 --use-angle=vulkan --enable-features=Vulkan,VulkanFromANGLE";
+const LINUX_FLAGS = [
+  "--enable-unsafe-webgpu",
+  "--ozone-platform=x11",
+  "--use-angle=vulkan",
+  "--enable-features=Vulkan,VulkanFromANGLE",
+];
 
-/** Sentences, the most useful first. */
+/** Sentences, the most useful first; what is typed stands between backticks. */
 export function adviceFor({ userAgent, secure, hasApi }: BrowserFacts): string[] {
   const browser = browserOf(userAgent);
   if (!secure) {
@@ -72,22 +76,22 @@ function own(browser: Browser, hasApi: boolean): string {
   }
   if (name === "another browser") return "It gives no WebGPU.";
   const flags = name === "Edge" ? "edge" : "chrome";
-  const accelerated = `Switch on "Use graphics acceleration when available" in the settings, restart, and see ${flags}://gpu.`;
+  const accelerated = `Switch on "Use graphics acceleration when available" in the settings, restart, and see \`${flags}://gpu\`.`;
   if (system === "Linux") {
     const when =
       "It gives WebGPU by itself from 144 on with Intel graphics (Gen12 or newer) and from 147 on with NVIDIA's.";
-    return `${when} Otherwise start it with ${LINUX_FLAGS}.`;
+    return `${when} Otherwise start it with ${LINUX_FLAGS.map((flag) => `\`${flag}\``).join(" ")}.`;
   }
   const since = system === "Android" ? 121 : 113;
   if (version > 0 && version < since) return `WebGPU came with version ${since}. Update it.`;
   if (system === "Android")
     return "It needs Android 12 and a GPU that is known to work: update the system and its drivers.";
   if (hasApi) return `It has WebGPU but found no adapter. ${accelerated}`;
-  return `It should have WebGPU. ${accelerated} On Windows for ARM, enable ${flags}://flags/#enable-unsafe-webgpu.`;
+  return `It should have WebGPU. ${accelerated} On Windows for ARM, enable \`${flags}://flags/#enable-unsafe-webgpu\`.`;
 }
 
 function firefox(version: number, system: Browser["system"]): string {
-  const flag = "In about:config, dom.webgpu.enabled switches it on where it is built in.";
+  const flag = "In `about:config`, `dom.webgpu.enabled` switches it on where it is built in.";
   if (system === "Windows") return version < 141 ? "WebGPU came with Firefox 141. Update it." : flag;
   if (system === "macOS")
     return `WebGPU came with Firefox 147 on Macs with Apple silicon (145 on macOS 26); not on Intel. ${flag}`;

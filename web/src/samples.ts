@@ -28,7 +28,7 @@ export class Samples {
   private readonly panel = byId("distribution", HTMLElement);
   private held = false;
   private shown: ShownRollout | null = null;
-  private options = "";
+  private options: string | null = null;
 
   constructor(data: RunData) {
     this.data = data;

@@ -13,10 +13,16 @@ export function showUnavailable(error: unknown): void {
       {},
       "This page trains on the GPU through WebGPU, and could not open it. The settings can still be looked at.",
     ),
-    element("ul", {}, ...advice.map((line) => element("li", {}, line))),
+    element("ul", {}, ...advice.map((line) => element("li", {}, ...withCode(line)))),
     element("p", { class: "hint" }, "The engine said: ", element("code", {}, said)),
   );
   byId("unavailable", HTMLElement).hidden = false;
+  document.body.classList.add("no-engine");
   setText(byId("status", HTMLElement), "Cannot run in this browser; see below.");
   showAdapter(null);
+}
+
+/** Text with what stands between backticks as code: flags that break at no hyphen. */
+function withCode(line: string): (string | HTMLElement)[] {
+  return line.split("`").map((part, i) => (i % 2 === 1 ? element("code", {}, part) : part));
 }
