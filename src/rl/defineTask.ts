@@ -33,12 +33,12 @@ import { DrawnProblems, ListedProblems, type ProblemSource } from "./tasks/probl
 import { answerOf, isVerdict, RIGHT, wrong } from "./tasks/verdicts.ts";
 
 /** What a verifier says: right or wrong, or how right in [0, 1]. */
-export type Judgement = boolean | number;
+export type TaskJudgement = boolean | number;
 
 /** A trace as one writes it: the completion's text, right unless said otherwise. */
 export type WrittenTrace = string | { completion: string; correct?: boolean; mode?: string };
 
-export interface TaskDefinition<R extends Judgement | Promise<Judgement>> {
+export interface TaskDefinition<R extends TaskJudgement | Promise<TaskJudgement>> {
   name: string;
   /** Words of the vocabulary; texts are words apart by spaces. Or give a tokenizer, as for single characters. */
   symbols?: readonly string[];
@@ -74,7 +74,7 @@ export interface TaskDefinition<R extends Judgement | Promise<Judgement>> {
 }
 
 /** The task of a definition: it judges at once where the definition does. */
-export type DefinedTask<R> = Task<R extends Promise<Judgement> ? Verdict | Promise<Verdict> : Verdict>;
+export type DefinedTask<R> = Task<R extends Promise<TaskJudgement> ? Verdict | Promise<Verdict> : Verdict>;
 
 /** A function, whatever it takes. */
 function callable<F>(): Rule<F> {
@@ -101,7 +101,7 @@ const rules = object({
   prompts: optional(list(promptRule, { min: 1, max: 10_000_000 })),
   heldOutPrompts: optional(list(promptRule, { min: 1, max: 10_000_000 })),
   sample: optional(callable<(rng: Rng) => string | readonly number[]>()),
-  verify: callable<(prompt: string, completion: string) => Judgement | Promise<Judgement>>(),
+  verify: callable<(prompt: string, completion: string) => TaskJudgement | Promise<TaskJudgement>>(),
   maxCompletionLength: integer({ min: 1, max: 1 << 20 }),
   promptLength: optional(integer({ min: 1, max: 1 << 20 })),
   key: optional(callable<(prompt: string) => string>()),
@@ -121,7 +121,7 @@ const MEASURED = 1000;
  * A task of one's own; throws `ConfigError` for a definition that is not whole. What it gives can be handed to a
  * `Trainer`, a `rollOut` or an evaluation like any task of the package.
  */
-export function defineTask<R extends Judgement | Promise<Judgement>>(
+export function defineTask<R extends TaskJudgement | Promise<TaskJudgement>>(
   definition: TaskDefinition<R>,
 ): DefinedTask<R> {
   const given = validate("defineTask", rules, definition);

@@ -56,8 +56,8 @@ export {
 export {
   type DefinedTask,
   defineTask,
-  type Judgement,
   type TaskDefinition,
+  type TaskJudgement,
   type WrittenTrace,
 } from "./defineTask.ts";
 export { type ExperimentObserver, type ExperimentOptions, runExperiment } from "./experiment.ts";
