@@ -20,6 +20,7 @@ export type {
   LearnResult,
   PolicyInfo,
   PolicyRequest,
+  ScoreRequest,
   ShownRow,
   StoredRun,
   TextOrTokens,
