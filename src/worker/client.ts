@@ -17,6 +17,7 @@ import type {
   LearnResult,
   PolicyInfo,
   PolicyRequest,
+  ScoreRequest,
   StoredRun,
   TokensEvent,
   WorkerInfo,
@@ -166,6 +167,11 @@ export class WorkerPolicy {
   /** One update from judged completions; rejections alone are enough under `nsr`. */
   learn(request: LearnRequest): Promise<LearnResult> {
     return this.worker.call("policyLearn", { policy: this.policy, request }).result;
+  }
+
+  /** Log-probability of each token of each completion, EOS included, nats: their sum is the completion's own. */
+  score(request: ScoreRequest): Promise<number[][]> {
+    return this.worker.call("policyScore", { policy: this.policy, request }).result;
   }
 
   /** Probability of each token of the vocabulary [V] after `context`. */

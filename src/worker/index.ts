@@ -22,6 +22,7 @@ export type {
   LearnResult,
   PolicyInfo,
   PolicyRequest,
+  ScoreRequest,
   ShownRow,
   StoredRun,
   TextOrTokens,

@@ -26,6 +26,7 @@ import type {
   LearnResult,
   PolicyInfo,
   PolicyRequest,
+  ScoreRequest,
   TextOrTokens,
   TokensEvent,
 } from "./protocol.ts";
@@ -138,14 +139,8 @@ export class Policy {
       }
     }
     return this.inTurn(async (resident) => {
-      const eos = this.tokenizer?.eos;
       const prompts = examples.map(({ prompt }) => this.tokens(prompt));
-      const completions = examples.map(({ completion }) => {
-        const ids = this.tokens(completion, false);
-        return typeof completion === "string" && eos !== undefined && ids.at(-1) !== eos
-          ? [...ids, eos]
-          : ids;
-      });
+      const completions = examples.map(({ completion }) => this.completionTokens(completion));
       const nothing: LearnResult = { updates: this.updates, learned: false, loss: null, gradNorm: null };
       if (examples.length === 0) return nothing;
       const batch = packRows(prompts, completions, { padTokenId: this.tokenizer?.pad });
@@ -184,6 +179,21 @@ export class Policy {
         loss: done?.loss ?? null,
         gradNorm: done?.gradNorm ?? null,
       };
+    });
+  }
+
+  /** Log-probabilities of the tokens of given completions, nats. */
+  score({ examples, temperature = 1 }: ScoreRequest): Promise<number[][]> {
+    return this.inTurn(async ({ scorer, params }) => {
+      if (examples.length === 0) return [];
+      const completions = examples.map(({ completion }) => this.completionTokens(completion));
+      const prompts = examples.map(({ prompt }) => this.tokens(prompt));
+      const batch = packRows(prompts, completions, { padTokenId: this.tokenizer?.pad });
+      const { logProbs } = await scorer.score(params.tensors, batch, temperature);
+      const width = batch.completionLength;
+      return completions.map(({ length }, row) =>
+        Array.from(logProbs.subarray(row * width, row * width + length)),
+      );
     });
   }
 
@@ -278,6 +288,13 @@ export class Policy {
       );
     }
     return [...(prompt ? [this.tokenizer.bos] : []), ...this.tokenizer.encode(given)];
+  }
+
+  /** Ids of a completion; text ends with EOS. */
+  private completionTokens(given: TextOrTokens): number[] {
+    const ids = this.tokens(given, false);
+    const eos = this.tokenizer?.eos;
+    return typeof given === "string" && eos !== undefined && ids.at(-1) !== eos ? [...ids, eos] : ids;
   }
 
   private text(tokens: readonly number[]): string {

@@ -205,6 +205,13 @@ export interface LearnResult {
   gradNorm: number | null;
 }
 
+export interface ScoreRequest {
+  /** Completions as for `learn`: ids, EOS included, or text (then EOS is added). */
+  examples: readonly { prompt: TextOrTokens; completion: TextOrTokens }[];
+  /** Default 1. */
+  temperature?: number;
+}
+
 export interface DistributionRequest {
   /** What comes before the token asked for, prompt and completion so far. */
   context: TextOrTokens;
@@ -237,6 +244,8 @@ export interface Calls {
     event: TokensEvent;
   };
   policyLearn: { args: { policy: number; request: LearnRequest }; result: LearnResult; event: never };
+  /** Log-probability of each token of each completion, nats. */
+  policyScore: { args: { policy: number; request: ScoreRequest }; result: number[][]; event: never };
   policyDistribution: {
     args: { policy: number; request: DistributionRequest };
     result: Float32Array;

@@ -55,6 +55,7 @@ export function serve(port: Port = globalThis as unknown as Port, options: Serve
     policyInfo: ({ policy: id }) => policy(id).info(),
     policyGenerate: ({ policy: id, request }, context) => policy(id).generate(request, context),
     policyLearn: ({ policy: id, request }) => policy(id).learn(request),
+    policyScore: ({ policy: id, request }) => policy(id).score(request),
     policyDistribution: ({ policy: id, request }) => policy(id).distribution(request),
     policyCheckpoint: ({ policy: id }) => policy(id).checkpoint(),
     async policyClose({ policy: id }) {

@@ -84,6 +84,24 @@ test("log-probabilities are those of the distribution", async () => {
   expect(Array.from(p).reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
 });
 
+test("a given completion scores as when it was drawn, whatever stands beside it", async () => {
+  const policy = await (await open()).policy({ checkpoint, microBatchRows: 4 });
+  const drawn = await policy.generate(ASK).result;
+  const examples = drawn.map((c) => ({ prompt: ASK.prompts[c.prompt], completion: c.tokens }));
+  const scored = await policy.score({ examples, temperature: ASK.temperature });
+  expect(scored.map((row) => row.length)).toEqual(drawn.map((c) => c.tokens.length));
+  scored.flat().forEach((value, i) => {
+    expect(value).toBeCloseTo(drawn.flatMap((c) => c.logProbs)[i], 4);
+  });
+  const [text] = await policy.score({ examples: [{ prompt: "?", completion: "red" }] });
+  const [ids] = await policy.score({
+    examples: [{ prompt: "?", completion: [tokenizer.id("red"), tokenizer.eos] }],
+  });
+  expect(text).toEqual(ids);
+  expect(text[0]).toBeCloseTo(log(await probability(policy, "?", "red")), 5);
+  expect(await policy.score({ examples: [] })).toEqual([]);
+});
+
 test("rejections alone teach: what was rejected becomes less likely, the rest more", async () => {
   const policy = await (await open()).policy({ checkpoint });
   const before = await policy.distribution({ context: "?" });

@@ -1,0 +1,3 @@
+import { serve } from "naysay/worker/serve";
+
+serve();
