@@ -1,6 +1,7 @@
 /**
  * Intervals by the bootstrap over prompts: whole prompts are drawn with replacement, never samples within a prompt
- * (that would be biased low for Pass@k). Arms are resampled together (paired), so their common prompts cancel.
+ * (that would be biased low for Pass@k). Arms are resampled together (paired), so their common prompts cancel. Runs of
+ * several seeds are in bootstrapSeeds.ts.
  *
  * Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 13 (percentile intervals) and 8.
  */
@@ -9,6 +10,7 @@ import { Rng, Stream } from "../tensor/random.ts";
 import { EstimatorError, mean } from "./estimators.ts";
 
 export interface Interval {
+  /** The statistic itself, of all prompts. */
   mean: number;
   low: number;
   high: number;
@@ -39,7 +41,12 @@ function* resample(prompts: number, resamples: number, rng: Rng): Generator<Uint
   }
 }
 
-function checked(op: string, prompts: number, options: BootstrapOptions): Required<BootstrapOptions> {
+/** Options with their defaults. Throws EstimatorError for no prompts and for numbers that make no interval. */
+export function checkedBootstrap(
+  op: string,
+  prompts: number,
+  options: BootstrapOptions,
+): Required<BootstrapOptions> {
   const { resamples = 2000, level = 0.95, seed = 0 } = options;
   if (prompts === 0)
     throw new EstimatorError(`${op}: at least one prompt expected, got none. Evaluate some first.`);
@@ -52,6 +59,57 @@ function checked(op: string, prompts: number, options: BootstrapOptions): Requir
   return { resamples, level, seed };
 }
 
+/** The percentile interval of each column: `resampled[column][resample]`, sorted in place. */
+export function percentileIntervals(
+  centres: readonly number[],
+  resampled: readonly Float64Array[],
+  level: number,
+): Interval[] {
+  return centres.map((centre, column) => {
+    const sorted = [...resampled[column].sort()];
+    return {
+      mean: centre,
+      low: quantile(sorted, (1 - level) / 2),
+      high: quantile(sorted, (1 + level) / 2),
+    };
+  });
+}
+
+/**
+ * Percentile intervals of any statistic of prompts: `statistic` gets the numbers of the drawn prompts, repeats among
+ * them, and returns one finite number for each column. Paired where it reads several arms by the same numbers: a ratio
+ * of arms, a quantile, a difference at matched Pass@1. For means the faster `bootstrapMeans` draws the same prompts.
+ */
+export function bootstrapStatistic(
+  prompts: number,
+  statistic: (drawn: ArrayLike<number>) => readonly number[],
+  options: BootstrapOptions = {},
+): Interval[] {
+  const { resamples, level, seed } = checkedBootstrap("bootstrapStatistic", prompts, options);
+  const centres = statistic(Array.from({ length: prompts }, (_, i) => i));
+  const resampled = centres.map(() => new Float64Array(resamples));
+  let r = 0;
+  for (const drawn of resample(prompts, resamples, new Rng(seed, Stream.bootstrap))) {
+    keepResample("bootstrapStatistic", resampled, r++, statistic(drawn));
+  }
+  return percentileIntervals(centres, resampled, level);
+}
+
+/** Puts the columns of one resample in their places. Throws EstimatorError for another number of them, or NaN. */
+export function keepResample(
+  op: string,
+  resampled: readonly Float64Array[],
+  r: number,
+  values: readonly number[],
+): void {
+  if (values.length !== resampled.length || !values.every(Number.isFinite)) {
+    throw new EstimatorError(
+      `${op}: ${resampled.length} finite values of the statistic expected, got [${values.slice(0, 8).join(", ")}]. Define it for every draw of prompts.`,
+    );
+  }
+  for (const [column, value] of values.entries()) resampled[column][r] = value;
+}
+
 /**
  * Percentile intervals of the mean of several columns at once, `values[prompt][column]` (a column may be one k of
  * Pass@k). All columns use the same resamples.
@@ -60,7 +118,7 @@ export function bootstrapMeans(
   values: readonly (readonly number[])[],
   options: BootstrapOptions = {},
 ): Interval[] {
-  const { resamples, level, seed } = checked("bootstrapMeans", values.length, options);
+  const { resamples, level, seed } = checkedBootstrap("bootstrapMeans", values.length, options);
   const columns = values[0].length;
   for (const row of values) {
     if (row.length !== columns || !row.every(Number.isFinite)) {
@@ -79,14 +137,8 @@ export function bootstrapMeans(
     }
     r++;
   }
-  return means.map((resampled, column) => {
-    const sorted = [...resampled.sort()];
-    return {
-      mean: mean(values.map((row) => row[column])),
-      low: quantile(sorted, (1 - level) / 2),
-      high: quantile(sorted, (1 + level) / 2),
-    };
-  });
+  const centres = means.map((_, column) => mean(values.map((row) => row[column])));
+  return percentileIntervals(centres, means, level);
 }
 
 /** The interval of the mean of one value per prompt. */

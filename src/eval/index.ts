@@ -1,9 +1,57 @@
 /** Pass@k, its intervals, and the report: `naysay/eval`. */
 
 export type { BootstrapOptions, Interval } from "./bootstrap.ts";
-export { bootstrapDifference, bootstrapMean, bootstrapMeans } from "./bootstrap.ts";
-export type { Tally } from "./estimators.ts";
-export { EstimatorError, mean, passAtK, passCurve, passHatK, passTable, powersOfTwo } from "./estimators.ts";
+export { bootstrapDifference, bootstrapMean, bootstrapMeans, bootstrapStatistic } from "./bootstrap.ts";
+export type { SeedBootstrapOptions, SeedDraw, SeededValues } from "./bootstrapSeeds.ts";
+export {
+  bootstrapSeedStatistic,
+  bootstrapSeeds,
+  bootstrapSeedsDifference,
+  pairedDifferences,
+} from "./bootstrapSeeds.ts";
+export type { CountDistribution, MeanEstimate, Tally } from "./estimators.ts";
+export {
+  EstimatorError,
+  exactPassAtK,
+  gPassAtK,
+  hypergeometric,
+  maxAtK,
+  mean,
+  meanAtK,
+  mgPassAtK,
+  passAtK,
+  passCurve,
+  passHatK,
+  passOfProbability,
+  passTable,
+  powersOfTwo,
+} from "./estimators.ts";
+export type { AnsweredPrompt, CompletionScorer, RightMass, RightMassOptions } from "./exact.ts";
+export { rightMass } from "./exact.ts";
+export type {
+  EvaluateOptions,
+  Evaluation,
+  JudgedEvaluation,
+  JudgedSamples,
+  Judgement,
+  JudgeOptions,
+} from "./harness.ts";
+export { evaluate } from "./harness.ts";
+export type { AnswerVotes, MajorityEstimate, MajorityOptions } from "./majority.ts";
+export { countVotes, majAtK } from "./majority.ts";
+export type { ArmCurves, CurvePoint, Matched, MatchedIntervals, MeanPoint } from "./matched.ts";
+export { atPass1, commonPass1, matchedDifference, matchedPass, meanCurve } from "./matched.ts";
+export type { ModeCoverage, ModeEntropy, ModeTally } from "./modes.ts";
+export {
+  countModes,
+  distinctModesAtK,
+  modeCoverage,
+  modeDiversity,
+  modeEntropy,
+  modesSeen,
+} from "./modes.ts";
+export type { Plan, PromptDesign, SeedInterval, VarianceComponents } from "./power.ts";
+export { detectionPower, minimalDetectable, seedInterval, varianceComponents } from "./power.ts";
 export { renderReport } from "./report.ts";
 export type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "./summary.ts";
 export type { ChartOptions, Series } from "./svg.ts";
