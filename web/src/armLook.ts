@@ -1,4 +1,4 @@
-/** How an arm looks wherever it appears: one colour by algorithm, dots for its flipped control. */
+/** How an arm looks wherever it appears: one colour by algorithm, dash and dot for its flipped control. */
 import { COLOURS, DASHES } from "../../src/eval/palette.ts";
 import { element } from "./dom.ts";
 
@@ -12,6 +12,8 @@ export interface ArmLook {
 /** The default arms of a report, in its order, so that report and page agree on colours. */
 const ORDER = ["base", "PSR", "NSR", "W-REINFORCE", "GRPO"];
 const FLIPPED = / flipped$/;
+/** No default arm has it, so a control differs from its own arm too. */
+const FLIPPED_DASH = "9 3 2 3";
 
 /** The look of an arm by its name in results, such as `W-REINFORCE 0.1 flipped`. */
 export function armLook(name: string): ArmLook {
@@ -19,7 +21,7 @@ export function armLook(name: string): ArmLook {
   const found = ORDER.findIndex((start) => plain === start || plain.startsWith(`${start} `));
   const style = found < 0 ? ORDER.length : found;
   const [light, dark] = COLOURS[style];
-  const dash = FLIPPED.test(name) ? "1.5 3" : DASHES[style];
+  const dash = FLIPPED.test(name) ? FLIPPED_DASH : DASHES[style];
   return { light, dark, dash: dash === "none" ? [] : dash.split(" ").map(Number) };
 }
 
