@@ -25,6 +25,13 @@ export default defineConfig(async () => {
   const plan = await planLaunch();
   const shared = { testTimeout: 120_000, hookTimeout: 120_000, isolate: true };
   return {
+    // Isolated pages have a clock that ticks 5 us, others 0.1 ms.
+    server: {
+      headers: {
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Embedder-Policy": "require-corp",
+      },
+    },
     // The page imports the sources; nothing is to be found and bundled in the middle of a run.
     optimizeDeps: { include: ["fast-check", "wgsl_reflect/wgsl_reflect.module.js"] },
     test: {
@@ -64,7 +71,7 @@ export default defineConfig(async () => {
           test: {
             ...shared,
             name: "chromium",
-            include: ["test/{tensor,model,rl,eval,worker}/**/*.test.ts", "test/**/*.browser.test.ts"],
+            include: ["test/{tensor,model,rl,eval,check,worker}/**/*.test.ts", "test/**/*.browser.test.ts"],
             exclude: ["test/**/*.node.test.ts"],
             env: flagVariables(),
             setupFiles: ["test/helpers/browserFlags.ts"],

@@ -1,8 +1,8 @@
 /** `naysay doctor`: who computes here, at which tier, why not higher; or what to do where nobody does. */
 
-import { type AdapterReport, requestAdapter, requestDevice } from "../tensor/device.ts";
+import { adapterFacts } from "../check/adapterFacts.ts";
+import { requestAdapter, requestDevice } from "../tensor/device.ts";
 import { NaysayError } from "../tensor/errors.ts";
-import { CORE_LIMITS, TIERS } from "../tensor/tiers.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { packageVersion } from "./packageVersion.ts";
 
@@ -20,7 +20,9 @@ export async function run(argv: readonly string[]): Promise<number> {
     console.log(`naysay doctor\n${argHelp(FLAGS)}`);
     return 0;
   }
+  const deno = (process.versions as { deno?: string }).deno;
   const host = {
+    ...(deno === undefined ? {} : { deno }),
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
     packages: Object.fromEntries(PACKAGES.map((name) => [name, packageVersion(name)])),
@@ -28,7 +30,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   try {
     const report = await requestAdapter();
     const device = await requestDevice();
-    const found = describe(report);
+    const found = adapterFacts(report);
     device.destroy();
     console.log(
       args.json ? JSON.stringify({ ok: true, ...host, ...found }, null, 2) : asText({ ...host, ...found }),
@@ -41,21 +43,6 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (!args.json) console.error(`\n${error.name}: ${error.message}`);
     return 1;
   }
-}
-
-function describe({ adapter, info, facts, gaps }: AdapterReport) {
-  const blocked = TIERS.find((tier) => gaps[tier] !== null);
-  return {
-    adapter: info,
-    notHigher: blocked ? `${blocked}: ${gaps[blocked]}` : null,
-    subgroups: {
-      smallest: adapter.info.subgroupMinSize ?? null,
-      largest: adapter.info.subgroupMaxSize ?? null,
-    },
-    limits: Object.fromEntries(Object.keys(CORE_LIMITS).map((name) => [name, facts.limits[name]])),
-    features: [...facts.features].sort(),
-    language: [...facts.language].sort(),
-  };
 }
 
 /** Nested plain data as indented lines; lists on one line. */

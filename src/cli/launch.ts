@@ -1,12 +1,14 @@
 /**
  * The launcher: finds an adapter before the work starts. Vulkan reads its variables when a process is loaded, so a
- * software adapter means starting Node once more with them set. Where the machine shows no sign of a GPU nothing is
- * probed at all.
+ * software adapter means starting Node once more with them set; Deno takes them as it is. Where the machine shows no
+ * sign of a GPU nothing is probed at all.
  */
 
 import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ConfigError, DeviceError } from "../tensor/errors.ts";
 import { machineFacts, mayHaveGpu, remedyFor } from "../tensor/remedy.node.ts";
@@ -62,10 +64,13 @@ async function autoPlan(env: NodeJS.ProcessEnv): Promise<LaunchPlan> {
   // Metal and Direct3D need no variables; whoever named a Vulkan driver has chosen.
   if (process.platform !== "linux" || env.VK_ICD_FILENAMES || env.VK_DRIVER_FILES) return GO_ON;
   const facts = machineFacts();
+  // Deno asks for an adapter in this process, and says itself where there is none.
+  if (deno() && mayHaveGpu(facts)) return GO_ON;
   let probed = mayHaveGpu(facts) ? probe() : null;
   if (probed?.kind === "gpu") return GO_ON;
   const swiftshader = await swiftshaderEnv();
   if (swiftshader) return started(swiftshader, swiftshaderLine("no GPU was found"));
+  if (deno()) return GO_ON;
   probed ??= probe();
   if (probed.kind === "software") {
     return { env: {}, line: `adapter: ${probed.description} (software, from the system): no GPU was found` };
@@ -131,6 +136,33 @@ export function runWith(env: ProcessEnv, command: string, args: readonly string[
       resolve(code ?? 128 + (signal ? constants.signals[signal] : 1));
     });
   });
+}
+
+interface DenoHost {
+  dlopen(path: string, symbols: Record<string, never>): unknown;
+}
+
+/** Deno, where this runs in it. */
+function deno(): DenoHost | null {
+  return (globalThis as { Deno?: DenoHost }).Deno ?? null;
+}
+
+/**
+ * Goes on with the variables of a plan: in Deno here (null: the caller does the work), in Node by starting this very
+ * command line once more (its exit code).
+ */
+export async function goOn(env: ProcessEnv): Promise<number | null> {
+  if (Object.keys(env).length === 0) return null;
+  const host = deno();
+  if (!host) return relaunch(env);
+  Object.assign(process.env, env);
+  // wgpu opens Vulkan's loader by its name at the first request. LD_LIBRARY_PATH comes too late for that, but a library
+  // that is open is found by its name.
+  for (const folder of env.LD_LIBRARY_PATH?.split(":") ?? []) {
+    const loader = join(folder, "libvulkan.so.1");
+    if (existsSync(loader)) host.dlopen(loader, {});
+  }
+  return null;
 }
 
 /** Starts this very command line again with variables added. */

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { NaysayError } from "../tensor/errors.ts";
 import { FLAG_TABLE } from "../tensor/flags.ts";
 import { didYouMean } from "../tensor/suggest.ts";
-import { ADAPTER_CHOICES, planLaunch, relaunch } from "./launch.ts";
+import { ADAPTER_CHOICES, goOn, planLaunch } from "./launch.ts";
 
 /** What a command's module exports: takes the words after the command, gives the exit code. */
 interface CommandModule {
@@ -26,6 +26,12 @@ const COMMANDS: readonly Command[] = [
     summary: "show the adapter, its tier and limits, and what to do where there is none",
     gpu: "wanted",
     load: () => import("./doctor.ts"),
+  },
+  {
+    name: "check",
+    summary: "check every op and whole programs on this adapter; a report for an issue",
+    gpu: "needed",
+    load: () => import("./check.ts"),
   },
   {
     name: "ops",
@@ -73,7 +79,8 @@ async function main(argv: readonly string[]): Promise<number> {
       throw error;
     });
     if (plan?.line) console.error(plan.line);
-    if (plan && Object.keys(plan.env).length > 0) return relaunch(plan.env);
+    const code = plan && (await goOn(plan.env));
+    if (code !== null) return code;
   }
   const { run } = await command.load();
   return run(rest);

@@ -1,20 +1,8 @@
 /** An experiment as one HTML file that needs nothing else: header, table of arms, charts; light and dark. */
 
+import { COLOURS, DASHES } from "./palette.ts";
 import type { ArmSummary, MetricsRow, Summary } from "./summary.ts";
 import { escapeHtml, formatNumber, lineChart, type Series } from "./svg.ts";
-
-// Okabe and Ito 2008, Color Universal Design, darkened for text on white; the second value is for dark pages.
-const COLOURS = [
-  ["#5b6470", "#a9b4c2"],
-  ["#0072b2", "#56b4e9"],
-  ["#c44e00", "#ff8c42"],
-  ["#007a5a", "#2ccb9b"],
-  ["#a8487f", "#e88fc0"],
-  ["#8a6d00", "#e6c229"],
-  ["#4b3fa8", "#a79bff"],
-  ["#7a4a2b", "#d3a27f"],
-];
-const DASHES = ["6 4", "none", "none", "8 3", "2 3", "none", "6 2 2 2", "4 4"];
 
 function css(): string {
   const variables = (mode: 0 | 1) => COLOURS.map((pair, i) => `--s${i}:${pair[mode]}`).join(";");

@@ -12,6 +12,7 @@ import { allocateParameters, type ParameterSpec, parameterSpecs } from "./parame
 import { readSafetensors, type SafetensorsEntry, toFloat32, writeSafetensors } from "./safetensors.ts";
 
 const CONFIG_KEY = "naysay.config";
+const EXTRA = "extra.";
 const MOMENTS = { m: "optimizer.m.", v: "optimizer.v." } as const;
 
 export interface CheckpointContents {
@@ -19,6 +20,8 @@ export interface CheckpointContents {
   params: FlatTensors;
   /** AdamW's moments. */
   optimizer?: { m: FlatTensors; v: FlatTensors };
+  /** Tensors of the caller's, kept as `extra.<group>.<name>`. */
+  extras?: Readonly<Record<string, FlatTensors>>;
   /** Text to keep beside the weights: recipe, seed, step. */
   metadata?: Readonly<Record<string, string>>;
 }
@@ -31,6 +34,8 @@ export interface DecodedCheckpoint {
   weights: Weights;
   /** Moments, where the file has them. */
   optimizer: { m: Weights; v: Weights } | null;
+  /** By group, the tensors that `extras` named; their shapes are the caller's to check. */
+  extras: ReadonlyMap<string, Weights>;
   metadata: ReadonlyMap<string, string>;
 }
 
@@ -95,6 +100,13 @@ export async function encodeCheckpoint(contents: CheckpointContents): Promise<Ui
     await add(contents.optimizer.m, MOMENTS.m);
     await add(contents.optimizer.v, MOMENTS.v);
   }
+  for (const [group, flat] of Object.entries(contents.extras ?? {})) {
+    const weights = await readWeights(flat);
+    for (const { name, shape } of flat.layout.parts) {
+      const data = weights.get(name) as Float32Array;
+      entries.set(`${EXTRA}${group}.${name}`, { dtype: "F32", shape: [...shape], data });
+    }
+  }
   const metadata = new Map(Object.entries(contents.metadata ?? {}));
   metadata.set("format", "pt"); // Hugging Face's readers ask for it
   metadata.set(CONFIG_KEY, JSON.stringify(contents.config));
@@ -110,8 +122,13 @@ export function decodeCheckpoint(bytes: Uint8Array, given?: ModelConfig): Decode
   const config = given ?? configOf(file.metadata.get(CONFIG_KEY));
   const specs = parameterSpecs(config);
   const groups = { weights: new Map<string, SafetensorsEntry>(), m: new Map(), v: new Map() };
+  const extras = new Map<string, Map<string, Float32Array>>();
   for (const [name, entry] of file.tensors) {
-    if (name.startsWith(MOMENTS.m)) groups.m.set(name.slice(MOMENTS.m.length), entry);
+    if (name.startsWith(EXTRA)) {
+      const [group, ...rest] = name.slice(EXTRA.length).split(".");
+      const known = extras.get(group) ?? new Map<string, Float32Array>();
+      extras.set(group, known.set(rest.join("."), floats(name, entry)));
+    } else if (name.startsWith(MOMENTS.m)) groups.m.set(name.slice(MOMENTS.m.length), entry);
     else if (name.startsWith(MOMENTS.v)) groups.v.set(name.slice(MOMENTS.v.length), entry);
     else if (!isIgnored(config, name)) groups.weights.set(plainName(config, name), entry);
   }
@@ -125,6 +142,7 @@ export function decodeCheckpoint(bytes: Uint8Array, given?: ModelConfig): Decode
     config,
     weights,
     optimizer: moments ? { m: values(groups.m, "optimizer.m"), v: values(groups.v, "optimizer.v") } : null,
+    extras,
     metadata: new Map([...file.metadata].filter(([key]) => key !== CONFIG_KEY && key !== "format")),
   };
 }

@@ -15,6 +15,12 @@ import type { TensorLike } from "../tensor/trace.ts";
 import { type TokenRows, takeRows } from "./sequences.ts";
 import type { HiddenOptions, Parameters, Transformer } from "./transformer.ts";
 
+/** Scores with what they were computed from. */
+export interface ScoredHidden extends Scored {
+  /** [B, N, C] hidden state before each scored token. */
+  hidden: Tensor;
+}
+
 export interface Scored {
   /** [B, N] f32, nats. */
   logProbs: Tensor;
@@ -50,7 +56,7 @@ export function tokenLogProbs(
   params: Parameters,
   tokens: Tensor,
   options: ScoreOptions = {},
-): Scored {
+): ScoredHidden {
   const from = options.from ?? 1;
   const [b, t] = tokens.shape;
   if (tokens.shape.length !== 2 || !(Number.isInteger(from) && from >= 1 && from < t)) {
@@ -60,7 +66,8 @@ export function tokenLogProbs(
   }
   const hidden = model.hidden(params, tokens, options); // [B, T, C]
   const before = ops.slice(hidden, [0, from - 1, 0], [b, t - 1, hidden.shape[2]]);
-  return scoreLogits(model.logits(params, before), ops.slice(tokens, [0, from], [b, t]), options.temperature);
+  const next = ops.slice(tokens, [0, from], [b, t]);
+  return { ...scoreLogits(model.logits(params, before), next, options.temperature), hidden: before };
 }
 
 export interface HostScores {
@@ -83,8 +90,10 @@ export class Scorer {
     }
     this.rows = rows;
     this.program = compile(
-      (params: Parameters, tokens: Tensor, start: Tensor, from: number, temperature: TensorLike) =>
-        tokenLogProbs(model, params, tokens, { start, from, temperature }),
+      (params: Parameters, tokens: Tensor, start: Tensor, from: number, temperature: TensorLike) => {
+        const { logProbs, entropy } = tokenLogProbs(model, params, tokens, { start, from, temperature });
+        return { logProbs, entropy };
+      },
       { static: [3], label: "score" },
     );
   }

@@ -1,12 +1,8 @@
 /**
- * Algorithms as records of one masked-advantage loss. With token t of row i in the set K of kept rows:
+ * Algorithms by name, each a few lines of `Algorithm`. docs/algorithms.md has the equation of each; a test holds the page,
+ * the presets and independent float64 implementations together.
  *
- *     loss = - 1/Z  sum_{i in K} sum_t  g(A_i, rho_it)          Z: the normaliser, see `Aggregation`
- *
- * What differs between PSR, NSR, W-REINFORCE, GRPO and their relatives is the estimator of A, which rows are kept, Z,
- * and the form of g; a record says all four.
- *
- * Source: arXiv 2506.01347, equations 3 to 6 and appendix C, and its code (RLVR-Decomposed); GRPO: arXiv 2402.03300.
+ * The paper's own: arXiv 2506.01347, equations 3 to 6 and appendix C, and its code (RLVR-Decomposed).
  */
 import { ConfigError } from "../tensor/errors.ts";
 import { didYouMean } from "../tensor/suggest.ts";
@@ -20,47 +16,7 @@ import {
   validate,
   withDefault,
 } from "../tensor/validate.ts";
-
-/** How rewards become advantages. `fixed` gives `right` to reward 1 and `wrong` to reward 0; `group` compares with the prompt's other samples. */
-export type AdvantageRule =
-  | { readonly kind: "fixed"; readonly right: number; readonly wrong: number }
-  | {
-      readonly kind: "group";
-      /** Divide the difference from the group's mean by std + eps (sample deviation), or by nothing. */
-      readonly scale: "std" | "none";
-      readonly eps: number;
-    };
-
-/** Which rows enter the batch that the normaliser counts. */
-export type Keep = "all" | "right" | "wrong";
-
-/**
- * The normaliser Z: `token` all completion tokens; `sequence` each row's length times the number of rows; `constant`
- * the number of rows times maxCompletionLength.
- */
-export type Aggregation = "token" | "sequence" | "constant";
-
-/**
- * What of a token is pushed, with A its advantage: `ratio` min(A rho, A clip(rho)) with rho = pi/pi_old; `log` A log pi;
- * `pi` A pi, the form that the paper analyses (equations 7 and 8).
- */
-export type LossForm = "ratio" | "log" | "pi";
-
-/** One algorithm: plain data. */
-export interface Algorithm {
-  readonly name: string;
-  readonly advantage: AdvantageRule;
-  readonly keep: Keep;
-  readonly aggregation: Aggregation;
-  /** Rows that Z counts: the kept ones, or all of the mini-batch (a common normaliser for every algorithm). */
-  readonly normaliser: "kept" | "all";
-  readonly form: LossForm;
-  /** Clipping range 1 - clipLow to 1 + clipHigh of the ratio; null: not clipped. */
-  readonly clipLow: number | null;
-  readonly clipHigh: number | null;
-  /** Turns every advantage round: a control, which must unlearn. */
-  readonly flip: boolean;
-}
+import type { Algorithm } from "./algorithm.ts";
 
 /** What all of the paper's objectives share as its code runs them: token mean over kept rows, clip 0.2. */
 const COMMON = {
@@ -72,6 +28,9 @@ const COMMON = {
   clipHigh: 0.2,
   flip: false,
 } as const;
+
+/** On-policy policy gradients without a ratio. */
+const LOG = { ...COMMON, form: "log", clipLow: null, clipHigh: null } as const;
 
 /** Positive sample reinforcement: right answers only. Source: arXiv 2506.01347, equation 3. */
 export const psr: Algorithm = {
@@ -91,11 +50,7 @@ export const nsr: Algorithm = {
 
 /** Weighted REINFORCE: right answers count `lambda`, wrong ones -1. Source: arXiv 2506.01347, equation 10. */
 export function wReinforce(lambda = 0.1): Algorithm {
-  if (!(lambda >= 0 && lambda < Number.POSITIVE_INFINITY)) {
-    throw new ConfigError(
-      `wReinforce: lambda: a finite number of at least 0 expected, got ${lambda}. The paper uses 0.1.`,
-    );
-  }
+  checkNumber("wReinforce", "lambda", lambda, 0, "The paper uses 0.1.");
   return {
     ...COMMON,
     name: `W-REINFORCE ${lambda}`,
@@ -103,11 +58,132 @@ export function wReinforce(lambda = 0.1): Algorithm {
   };
 }
 
-/** Group-relative policy optimization without a KL term. Source: arXiv 2402.03300, section 4.1. */
+/** W-REINFORCE whose lambda rises from 0 (NSR) to `lambda` over `steps` steps. Source: this project. */
+export function warmReinforce(lambda = 0.1, steps = 10): Algorithm {
+  return {
+    ...wReinforce(lambda),
+    name: `NSR to W-REINFORCE ${lambda}`,
+    advantage: { kind: "fixed", right: { from: 0, to: lambda, steps }, wrong: -1 },
+  };
+}
+
+/** REINFORCE: the reward weighs every token. Source: Williams 1992. */
+export const reinforce: Algorithm = { ...LOG, name: "REINFORCE", advantage: { kind: "reward" } };
+
+/** REINFORCE leave-one-out: less the mean of the others. Source: arXiv 2402.14740. */
+export const rloo: Algorithm = {
+  ...LOG,
+  name: "RLOO",
+  aggregation: "sequence",
+  advantage: { kind: "group", baseline: "others", scale: "none", eps: 0 },
+};
+
+/** Group-relative policy optimization without a KL term. Source: arXiv 2402.03300. */
 export const grpo: Algorithm = {
   ...COMMON,
   name: "GRPO",
   advantage: { kind: "group", scale: "std", eps: 1e-4 },
+};
+
+/** GRPO with its k3 term and its mean over sequences. Source: arXiv 2402.03300. */
+export const grpoKl: Algorithm = {
+  ...grpo,
+  name: "GRPO KL",
+  aggregation: "sequence",
+  kl: { estimator: "k3", where: "loss", coefficient: 0.04 },
+};
+
+/** GRPO done right: no deviation, constant length. Source: arXiv 2503.20783. */
+export const drGrpo: Algorithm = {
+  ...COMMON,
+  name: "Dr. GRPO",
+  advantage: { kind: "group", scale: "none", eps: 0 },
+  aggregation: "constant",
+};
+
+/** Decoupled clip, token mean, no group without variance. Source: arXiv 2503.14476. */
+export const dapo: Algorithm = {
+  ...grpo,
+  name: "DAPO",
+  clipHigh: 0.28,
+  dropZeroVariance: true,
+};
+
+/** Clipped policy gradient with a value head, GAE, whitening and k1 in the reward. Source: arXiv 1707.06347, arXiv 1506.02438. */
+export const ppo: Algorithm = {
+  ...COMMON,
+  name: "PPO",
+  advantage: { kind: "gae", gamma: 1, lambda: 1, whiten: true },
+  kl: { estimator: "k1", where: "reward", coefficient: 1e-3 },
+  valueCoefficient: 0.5,
+};
+
+/** Maximum-likelihood RL: the difference over the group's mean. Source: arXiv 2602.02710. */
+export const maxRl: Algorithm = {
+  ...COMMON,
+  name: "MaxRL",
+  advantage: { kind: "group", scale: "mean", eps: 1e-6 },
+};
+
+/** Pass@k training: the group's Pass@k as its reward. Source: arXiv 2508.10751. */
+export function passKTraining(k = 4): Algorithm {
+  checkNumber("passKTraining", "k", k, 1, "Use 2 to numGenerations.");
+  return { ...COMMON, name: `Pass@${k} training`, advantage: { kind: "passAtK", k, form: "training" } };
+}
+
+/** Pass@k policy optimization. Source: arXiv 2505.15201. */
+export function pkpo(k = 4): Algorithm {
+  checkNumber("pkpo", "k", k, 1, "Use 2 to numGenerations.");
+  return { ...COMMON, name: `PKPO ${k}`, advantage: { kind: "passAtK", k, form: "pkpo" } };
+}
+
+/** Asymmetric REINFORCE: a baseline below the mean by `shift`. Source: arXiv 2506.20520. */
+export function asymRe(shift = 0.1): Algorithm {
+  checkNumber("asymRe", "shift", shift, 0, "The paper uses 0.1.");
+  return {
+    ...LOG,
+    name: `AsymRE ${shift}`,
+    advantage: { kind: "group", scale: "none", eps: 0, shift },
+  };
+}
+
+/** Tapered off-policy REINFORCE: wrong answers weigh as much as they are still likely. Source: arXiv 2503.14286. */
+export const topr: Algorithm = {
+  ...COMMON,
+  name: "TOPR",
+  advantage: { kind: "fixed", right: 1, wrong: -1 },
+  form: "truncatedLog",
+  aggregation: "sequence",
+  clipLow: 1,
+  clipHigh: 0,
+};
+
+/** GRPO that learns from groups of wrong answers: one imagined right sample more. Source: arXiv 2509.18851. */
+export const ngrpo: Algorithm = {
+  ...grpo,
+  name: "NGRPO",
+  advantage: { kind: "group", scale: "std", eps: 1e-4, virtualBest: true },
+  clipLow: 0.16,
+  clipHigh: 0.24,
+};
+
+/** GRPO on rewards that fall with likelihood. Source: arXiv 2506.02355. */
+export function unlikeliness(beta = 0.25): Algorithm {
+  checkNumber("unlikeliness", "beta", beta, 0, "The paper uses 0.25.");
+  return { ...grpo, name: `Unlikeliness ${beta}`, unlikeliness: beta };
+}
+
+/** Clipped importance weights, none of them without a gradient. Source: arXiv 2506.13585. */
+export const cispo: Algorithm = { ...grpo, name: "CISPO", form: "clippedLog", clipLow: 1, clipHigh: 0.2 };
+
+/** Group sequence policy optimization: ratio and clip of whole sequences. Source: arXiv 2507.18071. */
+export const gspo: Algorithm = {
+  ...grpo,
+  name: "GSPO",
+  form: "sequenceRatio",
+  aggregation: "sequence",
+  clipLow: 3e-4,
+  clipHigh: 4e-4,
 };
 
 /** The same algorithm pushing the other way. */
@@ -115,11 +191,35 @@ export function flipped(algorithm: Algorithm): Algorithm {
   return { ...algorithm, name: `${algorithm.name} flipped`, flip: !algorithm.flip };
 }
 
-const KNOWN: Readonly<Record<string, (lambda?: number) => Algorithm>> = {
-  psr: () => psr,
-  nsr: () => nsr,
+function checkNumber(op: string, name: string, value: number, min: number, remedy: string): void {
+  if (value >= min && value < Number.POSITIVE_INFINITY) return;
+  throw new ConfigError(
+    `${op}: ${name}: a finite number of at least ${min} expected, got ${value}. ${remedy}`,
+  );
+}
+
+/** By the word that arms use; those with a number take one after a colon. */
+export const ALGORITHMS: Readonly<Record<string, Algorithm | ((value?: number) => Algorithm)>> = {
+  psr,
+  nsr,
   "w-reinforce": wReinforce,
-  grpo: () => grpo,
+  "nsr-to-w": warmReinforce,
+  reinforce,
+  rloo,
+  grpo,
+  "grpo-kl": grpoKl,
+  "dr-grpo": drGrpo,
+  dapo,
+  ppo,
+  maxrl: maxRl,
+  "pass-k": passKTraining,
+  pkpo,
+  asymre: asymRe,
+  topr,
+  ngrpo,
+  unlikeliness,
+  cispo,
+  gspo,
 };
 
 const choice = number({ min: 0 });
@@ -127,10 +227,25 @@ const changes = object({
   keep: optional(oneOf("all", "right", "wrong")),
   aggregation: optional(oneOf("token", "sequence", "constant")),
   normaliser: optional(oneOf("kept", "all")),
-  form: optional(oneOf("ratio", "log", "pi")),
+  form: optional(oneOf("ratio", "sequenceRatio", "log", "pi", "clippedLog", "truncatedLog")),
   clip: withDefault(boolean(), true),
   clipLow: optional(choice),
   clipHigh: optional(choice),
+  dualClip: optional(number({ min: 1 })),
+  kl: optional(
+    object({
+      estimator: oneOf("k1", "k2", "k3"),
+      where: oneOf("loss", "reward"),
+      coefficient: choice,
+    }),
+  ),
+  entropy: optional(object({ coefficient: choice, target: optional(choice), rate: optional(choice) })),
+  maskTruncated: optional(boolean()),
+  dropZeroVariance: optional(boolean()),
+  unlikeliness: optional(choice),
+  cutFirst: optional(boolean()),
+  epochs: optional(number({ min: 1, max: 1000 })),
+  optimizer: optional(oneOf("adamw", "sgd")),
   flip: optional(boolean()),
 });
 
@@ -138,22 +253,20 @@ const changes = object({
 export type AlgorithmChanges = Partial<Infer<typeof changes>>;
 
 /**
- * An algorithm by name, with changes: `psr`, `nsr`, `w-reinforce` (lambda 0.1) or `w-reinforce:0.2`, `grpo`. Throws
- * `ConfigError` for an unknown name, with a suggestion.
+ * An algorithm by name, with changes: `nsr`, `w-reinforce:0.2` and so on, see `ALGORITHMS`. Throws `ConfigError` for an
+ * unknown name, with a suggestion.
  */
 export function algorithmByName(text: string, given: AlgorithmChanges = {}): Algorithm {
-  const [word, lambda] = text.toLowerCase().split(":");
-  const make = Object.hasOwn(KNOWN, word) ? KNOWN[word] : undefined;
-  if (!make || (lambda !== undefined && (word !== "w-reinforce" || !/^\d*\.?\d+$/.test(lambda)))) {
+  const [word, value, ...more] = text.toLowerCase().split(":");
+  const found = Object.hasOwn(ALGORITHMS, word) ? ALGORITHMS[word] : undefined;
+  const misplaced = value !== undefined && (typeof found !== "function" || !/^\d*\.?\d+$/.test(value));
+  if (!found || misplaced || more.length > 0) {
     throw new ConfigError(
-      `algorithm: one of ${Object.keys(KNOWN).join(", ")} expected, got "${text.slice(0, 60)}". ${didYouMean(word, Object.keys(KNOWN))}`,
+      `algorithm: one of ${Object.keys(ALGORITHMS).join(", ")} expected, got "${text.slice(0, 60)}". ${didYouMean(word, Object.keys(ALGORITHMS))}`,
     );
   }
+  const made = typeof found === "function" ? found(value === undefined ? undefined : Number(value)) : found;
   const { clip, ...rest } = validate("algorithm", changes, given);
-  const set = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
-  return {
-    ...make(lambda === undefined ? undefined : Number(lambda)),
-    ...set,
-    ...(clip ? {} : { clipLow: null, clipHigh: null }),
-  };
+  const set = Object.fromEntries(Object.entries(rest).filter(([, v]) => v !== undefined));
+  return { ...made, ...set, ...(clip ? {} : { clipLow: null, clipHigh: null }) };
 }

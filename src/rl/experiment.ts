@@ -80,6 +80,8 @@ interface Bench {
   folder: RunFolder;
   progress: Progress;
   now(): number;
+  /** Seconds of all sittings up to now. */
+  spent(): number;
 }
 
 /** Text as part of a file name. */
@@ -105,6 +107,8 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
     base: shipped ? await sha256(shipped) : "pretrained",
     adapter: options.adapter,
   });
+  const before = folder.seconds;
+  const spent = (): number => before + (now() - started);
   const progress = new Progress(config, options.onProgress, now);
   const base = shipped ? decodeCheckpoint(shipped) : await ownBase(options, task, folder, progress);
   if (base.config.vocabSize !== task.tokenizer.vocabSize) {
@@ -122,7 +126,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
   try {
     const heldOut = task.distinct(new Rng(options.seed, Stream.data), "heldOut", config.evaluation.prompts);
     const seed = seedWords(options.seed);
-    const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now };
+    const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now, spent };
     for (const arm of config.arms) {
       const name = armName(arm, config);
       const finished = folder.arm(name);
@@ -142,7 +146,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
     seed: options.seed,
     preset: options.preset,
     command: options.command,
-    seconds: now() - started,
+    seconds: spent(),
     arms: names.map((name) => (folder.arm(name) as { summary: ArmSummary }).summary),
     level: 0.95,
     config,
@@ -225,6 +229,7 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
       const every = config.checkpointEvery;
       if (every > 0 && metrics.step % every === 0 && metrics.step < config.train.steps) {
         await folder.write(partialPath(name), await trainer.checkpoint(partialMetadata(metadata, spent)));
+        await folder.spend(bench.spent(), true);
       }
     }
     await folder.write(file, await trainer.checkpoint(metadata));
@@ -289,6 +294,7 @@ async function finishArm(
     weightsSha256: await weightsSha256(params),
   };
   const record: ArmRecord = { summary, tallies };
+  await folder.spend(bench.spent());
   await folder.finish(name, record);
   bench.progress.finished(name, summary);
   await options.observer?.arm?.(record);

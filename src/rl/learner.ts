@@ -11,11 +11,13 @@ import { type Compiled, compile } from "../tensor/compile.ts";
 import { type FlatTensors, tensor } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { AdamW, type AdamWStep, accumulate, checkAdamWStep } from "../tensor/optim.ts";
+import { Sgd } from "../tensor/sgd.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { LossForm } from "./algorithms.ts";
-import { maskedAdvantageLoss } from "./loss.ts";
+import type { KlEstimator, LossForm } from "./algorithm.ts";
+import { policyLoss, ROW_FORMS } from "./loss.ts";
+import { VALUE_RATE, type ValueHead, valuesOf } from "./valueHead.ts";
 
-/** One micro-batch on the device. */
+/** One micro-batch on the device; a part that the loss does not read is left out. */
 interface MicroBatch {
   /** [B, T] u32. */
   tokens: Tensor;
@@ -24,32 +26,54 @@ interface MicroBatch {
   /** [B, N] each. */
   weights: Tensor;
   oldLogProbs: Tensor;
+  scales?: Tensor;
+  reference?: Tensor;
+  returns?: Tensor;
 }
 
 interface Numbers {
   temperature: number;
   ratioMin: number;
   ratioMax: number;
+  dualMax?: number;
+  kl?: number;
+  entropy?: number;
+  value?: number;
 }
 
-type AddProgram = Compiled<
-  [Readonly<Record<string, Tensor>>, Parameters, MicroBatch, Numbers, number],
-  { loss: Tensor; clipped: Tensor }
->;
+interface AddResult {
+  loss: Tensor;
+  clipped: Tensor;
+  kl?: Tensor;
+}
+
+type Named = Readonly<Record<string, Tensor>>;
+type AddProgram = Compiled<[Named, Parameters, MicroBatch, Numbers, number], AddResult>;
 
 /** Rows to learn from in one optimizer step. */
 export interface LearnRows {
   batch: TokenRows;
   /** Rows of the batch that take part. */
   rows: readonly number[];
-  /** Weight of each token of those rows. */
+  /** Weight A / Z of each token of those rows. */
   weights: readonly number[];
-  /** [batch.rows, completionLength], for the form `ratio`. */
+  /** What divides a token's terms, by row: for all but the plain forms. */
+  divisors?: readonly number[];
+  /** [batch.rows, completionLength]: advantages by token, which then take the place of `weights`. */
+  tokenAdvantages?: ArrayLike<number>;
+  /** The same shape each: for the forms with a ratio, for a KL term in the loss, for a value head. */
   oldLogProbs?: ArrayLike<number>;
+  reference?: ArrayLike<number>;
+  returns?: ArrayLike<number>;
   /** Default 1. */
   temperature?: number;
   clipLow?: number | null;
   clipHigh?: number | null;
+  dualClip?: number | null;
+  /** Weights of the terms that the learner was made with. */
+  klCoefficient?: number;
+  entropyCoefficient?: number;
+  valueCoefficient?: number;
 }
 
 export interface UpdateResult {
@@ -60,6 +84,49 @@ export interface UpdateResult {
   clipped: number;
   /** Weighted tokens. */
   tokens: number;
+  /** Weighted mean of the KL term's estimator; 0 without one. */
+  kl: number;
+}
+
+/** What the loss is made of, fixed for a learner's life. */
+export interface LearnerOptions {
+  form: LossForm;
+  microBatchRows: number;
+  /** A KL term in the loss. */
+  kl?: KlEstimator | null;
+  /** An entropy bonus. */
+  entropy?: boolean;
+  /** Clips the ratio of negative advantages from above. */
+  dualClip?: boolean;
+  /** Belongs to the learner from here on. */
+  value?: ValueHead | null;
+  /** Default `adamw`. */
+  optimizer?: "adamw" | "sgd";
+}
+
+/** The data of `count` rows from `first` on, [count, completionLength] each: 0 in the padding and in rows that are not there. */
+export function tokenTerms(given: LearnRows, first: number, count: number) {
+  const { batch, rows, weights, divisors, tokenAdvantages } = given;
+  const width = batch.completionLength;
+  const make = (): Float32Array => new Float32Array(count * width);
+  const terms = { weights: make(), oldLogProbs: make(), scales: make(), reference: make(), returns: make() };
+  let tokens = 0;
+  for (let r = 0; r < count && first + r < rows.length; r++) {
+    const row = rows[first + r];
+    const divisor = divisors?.[first + r] ?? 1;
+    for (let t = 0; t < width; t++) {
+      const from = row * width + t;
+      if (batch.completionMask[from] === 0) continue;
+      const at = r * width + t;
+      terms.weights[at] = tokenAdvantages ? tokenAdvantages[from] / divisor : weights[first + r];
+      terms.scales[at] = 1 / divisor;
+      terms.oldLogProbs[at] = given.oldLogProbs?.[from] ?? 0;
+      terms.reference[at] = given.reference?.[from] ?? 0;
+      terms.returns[at] = given.returns?.[from] ?? 0;
+      tokens++;
+    }
+  }
+  return { ...terms, tokens };
 }
 
 /** No bound: far from overflow, and its product with 0 is 0. */
@@ -68,18 +135,17 @@ const UNCLIPPED = 1e30;
 export class Learner {
   readonly model: Transformer;
   readonly params: FlatTensors;
-  readonly optimizer: AdamW;
+  readonly optimizer: AdamW | Sgd;
   readonly microBatchRows: number;
   readonly form: LossForm;
+  readonly value: ValueHead | null;
   /** Optimizer steps so far. */
   updates = 0;
+  private readonly options: LearnerOptions;
   private readonly add: AddProgram;
 
-  constructor(
-    model: Transformer,
-    params: FlatTensors,
-    { form, microBatchRows }: { form: LossForm; microBatchRows: number },
-  ) {
+  constructor(model: Transformer, params: FlatTensors, options: LearnerOptions) {
+    const { form, microBatchRows } = options;
     if (!(Number.isInteger(microBatchRows) && microBatchRows >= 1)) {
       throw new ConfigError(
         `learner: microBatchRows of at least 1 expected, got ${microBatchRows}. Choose what fits in memory.`,
@@ -89,101 +155,130 @@ export class Learner {
     this.params = params;
     this.form = form;
     this.microBatchRows = microBatchRows;
-    this.optimizer = new AdamW(params);
+    this.options = options;
+    this.value = options.value ?? null;
+    this.optimizer = options.optimizer === "sgd" ? new Sgd(params) : new AdamW(params);
     this.add = compile(
-      (
-        grads: Readonly<Record<string, Tensor>>,
-        p: Parameters,
-        micro: MicroBatch,
-        numbers: Numbers,
-        from: number,
-      ) => {
-        const loss = valueAndGrad((q: Parameters): readonly [Tensor, Tensor] => {
-          const { logProbs } = tokenLogProbs(model, q, micro.tokens, {
-            start: micro.start,
-            from,
-            temperature: numbers.temperature,
-          });
-          const result = maskedAdvantageLoss(form, { logProbs, ...micro, ...numbers });
-          return [result.loss, result.clipped];
-        });
-        const { value, grad, aux } = loss(p);
+      (grads: Named, trained: Parameters, micro: MicroBatch, numbers: Numbers, from: number) => {
+        const { value, grad, aux } = valueAndGrad((p: Parameters) => this.loss(p, micro, numbers, from))(
+          trained,
+        );
         accumulate(grads, grad);
-        return { loss: value, clipped: aux };
+        return { loss: value, ...aux };
       },
       { state: [0], static: [4], label: `learn.${form}` },
     );
   }
 
+  /** AdamW's moments; null for an optimizer without. */
+  get moments(): { m: FlatTensors; v: FlatTensors } | null {
+    return this.optimizer instanceof AdamW ? { m: this.optimizer.m, v: this.optimizer.v } : null;
+  }
+
   /** Programs built so far. */
   get programs(): number {
-    return this.add.programs + this.optimizer.programs;
+    return this.add.programs + this.optimizer.programs + (this.value?.programs ?? 0);
+  }
+
+  /** The loss of a micro-batch as graph; see `algorithm.ts` for the whole formula. */
+  private loss(
+    p: Parameters,
+    micro: MicroBatch,
+    numbers: Numbers,
+    from: number,
+  ): readonly [Tensor, Omit<AddResult, "loss">] {
+    const scored = tokenLogProbs(this.model, p, micro.tokens, {
+      start: micro.start,
+      from,
+      temperature: numbers.temperature,
+    });
+    const values = this.value ? valuesOf(scored.hidden, p) : undefined;
+    const { loss, ...aux } = policyLoss(this.options, { ...scored, values }, micro, numbers);
+    return [loss, aux];
   }
 
   /** Adds the gradient of the weighted rows and takes one optimizer step. No row, no step: then `null`. */
   async update(given: LearnRows, step: Omit<AdamWStep, "step">): Promise<UpdateResult | null> {
-    const { batch, rows, weights } = given;
-    if (rows.length === 0) return null;
-    checkAdamWStep({ ...step, step: this.updates + 1 });
-    const width = batch.completionLength;
+    if (given.rows.length === 0) return null;
+    const next = this.updates + 1;
+    checkAdamWStep({ ...step, step: next });
+    const numbers = this.numbers(given);
+    const grads = { ...this.optimizer.grads.tensors, ...this.value?.optimizer.grads.tensors };
+    const trained = { ...this.params.tensors, ...this.value?.params.tensors };
+    const results: AddResult[] = [];
+    let tokens = 0;
+    for (let first = 0; first < given.rows.length; first += this.microBatchRows) {
+      const part = this.microBatch(given, first);
+      tokens += part.tokens;
+      results.push(this.add(grads, trained, part.micro, numbers, given.batch.promptLength));
+      for (const t of Object.values(part.micro) as Tensor[]) t.dispose();
+    }
+    using norm = this.optimizer.step({ ...step, step: next });
+    this.value?.optimizer.step({ ...step, lr: step.lr * VALUE_RATE, step: next }).dispose();
+    this.updates = next;
+    const result: UpdateResult = { loss: 0, gradNorm: 0, clipped: 0, tokens, kl: 0 };
+    const sums = await Promise.all([
+      norm.item(),
+      ...results.map(async ({ loss, clipped, kl }) => [
+        await loss.item(),
+        await clipped.item(),
+        kl ? await kl.item() : 0,
+      ]),
+    ]);
+    for (const r of results) for (const t of Object.values(r) as Tensor[]) t.dispose();
+    const [gradNorm, ...parts] = sums as [number, ...number[][]];
+    result.gradNorm = gradNorm;
+    for (const [loss, clipped, kl] of parts) {
+      result.loss += loss;
+      result.clipped += clipped;
+      result.kl += kl;
+    }
+    return result;
+  }
+
+  private numbers(given: LearnRows): Numbers {
     const numbers: Numbers = {
       temperature: given.temperature ?? 1,
       ratioMin: given.clipLow == null ? 0 : 1 - given.clipLow,
       ratioMax: given.clipHigh == null ? UNCLIPPED : 1 + given.clipHigh,
     };
-    const results: { loss: Tensor; clipped: Tensor }[] = [];
-    let tokens = 0;
-    for (let first = 0; first < rows.length; first += this.microBatchRows) {
-      const take = Array.from({ length: this.microBatchRows }, (_, i) => rows[first + i] ?? -1);
-      const part = takeRows(batch, take);
-      const tokenWeights = new Float32Array(part.completionMask.length);
-      const old = new Float32Array(part.completionMask.length);
-      take.forEach((row, r) => {
-        if (row < 0) return;
-        for (let t = 0; t < width; t++) {
-          const at = r * width + t;
-          if (part.completionMask[at] === 0) continue;
-          tokenWeights[at] = weights[first + r];
-          if (given.oldLogProbs) old[at] = given.oldLogProbs[row * width + t];
-          tokens++;
-        }
-      });
-      const shape = [this.microBatchRows, width];
-      const micro: MicroBatch = {
-        tokens: tensor(part.tokens, {
-          shape: [this.microBatchRows, batch.promptLength + width],
-          dtype: "u32",
-        }),
-        start: tensor(part.starts, { dtype: "u32" }),
-        weights: tensor(tokenWeights, { shape }),
-        oldLogProbs: tensor(old, { shape }),
-      };
-      results.push(
-        this.add(this.optimizer.grads.tensors, this.params.tensors, micro, numbers, batch.promptLength),
-      );
-      for (const t of Object.values(micro) as Tensor[]) t.dispose();
-    }
-    using norm = this.optimizer.step({ ...step, step: this.updates + 1 });
-    this.updates++;
-    const read = await Promise.all([
-      norm.item(),
-      ...results.flatMap(({ loss, clipped }) => [loss.item(), clipped.item()]),
-    ]);
-    for (const { loss, clipped } of results) {
-      loss.dispose();
-      clipped.dispose();
-    }
-    const result = { loss: 0, gradNorm: read[0], clipped: 0, tokens };
-    for (let i = 1; i < read.length; i += 2) {
-      result.loss += read[i];
-      result.clipped += read[i + 1];
-    }
-    return result;
+    if (this.options.dualClip) numbers.dualMax = given.dualClip ?? UNCLIPPED;
+    if (this.options.kl) numbers.kl = given.klCoefficient ?? 0;
+    if (this.options.entropy) numbers.entropy = given.entropyCoefficient ?? 0;
+    if (this.value) numbers.value = given.valueCoefficient ?? 0;
+    return numbers;
   }
 
-  /** Releases the optimizer and the programs; model and parameters stay. */
+  /** Rows from `first` on as one micro-batch on the device, and how many tokens of theirs count. */
+  private microBatch(given: LearnRows, first: number): { micro: MicroBatch; tokens: number } {
+    const { batch, rows } = given;
+    const indices = Array.from({ length: this.microBatchRows }, (_, i) => rows[first + i] ?? -1);
+    const part = takeRows(batch, indices);
+    const terms = tokenTerms(given, first, this.microBatchRows);
+    const width = batch.completionLength;
+    const shape = [this.microBatchRows, width];
+    const micro: MicroBatch = {
+      tokens: tensor(part.tokens, { shape: [this.microBatchRows, batch.promptLength + width], dtype: "u32" }),
+      start: tensor(part.starts, { dtype: "u32" }),
+      weights: tensor(terms.weights, { shape }),
+      oldLogProbs: tensor(terms.oldLogProbs, { shape }),
+    };
+    if (this.readsScales) micro.scales = tensor(terms.scales, { shape });
+    if (this.options.kl) micro.reference = tensor(terms.reference, { shape });
+    if (this.value) micro.returns = tensor(terms.returns, { shape });
+    return { micro, tokens: terms.tokens };
+  }
+
+  /** Whether the loss reads 1/Z by itself. */
+  private get readsScales(): boolean {
+    const { form, kl, entropy } = this.options;
+    return ROW_FORMS.includes(form) || Boolean(kl) || Boolean(entropy) || this.value !== null;
+  }
+
+  /** Releases the optimizer, the value head and the programs; model and parameters stay. */
   dispose(): void {
     this.add.dispose();
     this.optimizer.dispose();
+    this.value?.dispose();
   }
 }

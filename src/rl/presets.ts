@@ -1,4 +1,5 @@
 /** Experiments as plain data: the presets, and the check of a configuration made from one. */
+
 import { ConfigError } from "../tensor/errors.ts";
 import { didYouMean } from "../tensor/suggest.ts";
 import {
@@ -13,7 +14,8 @@ import {
   validate,
   withDefault,
 } from "../tensor/validate.ts";
-import { type Algorithm, type AlgorithmChanges, algorithmByName, flipped } from "./algorithms.ts";
+import type { Algorithm } from "./algorithm.ts";
+import { type AlgorithmChanges, algorithmByName, flipped } from "./algorithms.ts";
 import { pretrainRules } from "./pretrain.ts";
 import { trainConfig, trainRules } from "./trainConfig.ts";
 

@@ -18,6 +18,8 @@ interface RunRecord {
   version: 1;
   /** What decides the numbers. */
   identity: unknown;
+  /** Seconds of all sittings up to the last record. */
+  seconds?: number;
   arms: Record<string, ArmRecord>;
 }
 
@@ -74,6 +76,17 @@ export class RunFolder {
   async finish(name: string, arm: ArmRecord): Promise<void> {
     this.record.arms[name] = arm;
     await this.save();
+  }
+
+  /** Seconds that earlier sittings, and this one so far, have recorded. */
+  get seconds(): number {
+    return this.record.seconds ?? 0;
+  }
+
+  /** Records the seconds of all sittings; kept with the next arm, or at once. */
+  async spend(seconds: number, atOnce = false): Promise<void> {
+    this.record.seconds = seconds;
+    if (atOnce) await this.save();
   }
 
   /** Writes a file of the run, all or nothing. */

@@ -48,6 +48,10 @@ export const trainRules = object({
   miniBatches: withDefault(miniBatches, { kind: "whole", rows: undefined, count: undefined }),
   /** Cut to the kept rows before splitting, as in the paper's code. */
   cutFirst: withDefault(boolean(), true),
+  /** How often a rollout is gone over. */
+  epochs: withDefault(integer({ min: 1, max: 1000 }), 1),
+  /** Most milliseconds to wait for a verifier that answers later. */
+  verifierTimeout: withDefault(number({ above: 0, max: 3.6e6 }), 10_000),
   /** Rows of a gradient program. */
   microBatchRows: withDefault(count, 64),
 });

@@ -12,21 +12,33 @@ import {
   type DecodedCheckpoint,
   encodeCheckpoint,
   parametersFrom,
+  readWeights,
+  type Weights,
   weightsSha256,
   writeWeights,
 } from "../model/checkpoint.ts";
 import { Generator } from "../model/generate.ts";
 import { Scorer } from "../model/scoring.ts";
 import { Transformer } from "../model/transformer.ts";
-import type { FlatTensors } from "../tensor/create.ts";
+import { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
-import { type MiniBatches, meanAndStd, planUpdates, type UpdatePlan } from "./advantages.ts";
-import type { Algorithm } from "./algorithms.ts";
+import {
+  type MiniBatches,
+  meanAndStd,
+  planUpdates,
+  type RowFacts,
+  type TokenReturns,
+  tokenAdvantages,
+  type UpdatePlan,
+} from "./advantages.ts";
+import type { Algorithm } from "./algorithm.ts";
 import { Learner } from "./learner.ts";
+import { klOf } from "./loss.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
-import type { Task } from "./task.ts";
+import type { AnyTask } from "./task.ts";
 import { type TrainConfig, trainConfig } from "./trainConfig.ts";
+import { ValueHead } from "./valueHead.ts";
 
 /** What one step did; names as in TRL. Times are in seconds, everything else is the same run after run. */
 export interface StepMetrics {
@@ -58,9 +70,15 @@ export interface StepMetrics {
   grad_norm: number | null;
   /** Share of trained tokens whose ratio was clipped. */
   clip_ratio: number | null;
+  /** Mean KL to the reference over completion tokens by the algorithm's estimator, nats; absent without a KL term. */
+  kl?: number;
+  /** Weight of the entropy bonus in this step; absent without one. */
+  entropy_coefficient?: number;
   learning_rate: number;
   /** How often each reason of the verifier came. */
   reasons: Record<string, number>;
+  /** Completions of this step on which the verifier itself failed: they count as wrong. */
+  verifier_failures: number;
   /** What a user should hear: a step that cannot learn and why. */
   warnings: string[];
   step_time: number;
@@ -73,6 +91,8 @@ export interface TrainerState {
   updates: number;
   skipped: number;
   numTokens: number;
+  /** Weight of an entropy bonus that adapts. */
+  entropyCoefficient?: number;
 }
 
 const STATE_KEY = "naysay.trainer";
@@ -88,7 +108,7 @@ export interface SharedPrograms {
 export interface StepDetails {
   step: number;
   algorithm: Algorithm;
-  task: Task;
+  task: AnyTask;
   model: Transformer;
   rollout: Rollout;
   /** [rows, maxCompletionLength], nats, before the update at the rollout's temperature; meaningless in the padding. */
@@ -106,7 +126,7 @@ export interface StepObserver {
 }
 
 export interface TrainerOptions {
-  task: Task;
+  task: AnyTask;
   algorithm: Algorithm;
   config: Partial<TrainConfig>;
   seed: number | bigint | string | Seed;
@@ -127,12 +147,13 @@ export class Trainer {
   readonly algorithm: Algorithm;
   readonly config: TrainConfig;
   readonly params: FlatTensors;
-  private readonly task: Task;
+  private readonly task: AnyTask;
   private readonly seed: Seed;
   private readonly shared: SharedPrograms;
   private readonly learner: Learner;
   private readonly observer: StepObserver;
   private readonly now: () => number;
+  private readonly reference: Promise<FlatTensors> | null;
   private progress: TrainerState = { step: 0, updates: 0, skipped: 0, numTokens: 0 };
 
   constructor(options: TrainerOptions) {
@@ -150,10 +171,22 @@ export class Trainer {
         `trainer: a model of at least the tokenizer's ${options.task.tokenizer.vocabSize} tokens expected, got vocabSize ${vocabSize}. Use the task that the model was pretrained on.`,
       );
     }
-    this.learner = new Learner(options.shared.model, options.params, {
-      form: options.algorithm.form,
+    const { algorithm } = options;
+    checkAlgorithm(algorithm);
+    const { model } = options.shared;
+    this.learner = new Learner(model, options.params, {
+      form: algorithm.form,
       microBatchRows: this.config.microBatchRows,
+      kl: algorithm.kl?.where === "loss" ? algorithm.kl.estimator : null,
+      entropy: Boolean(algorithm.entropy),
+      dualClip: algorithm.dualClip != null,
+      value: algorithm.advantage.kind === "gae" ? new ValueHead(model, this.config.microBatchRows) : null,
+      optimizer: algorithm.optimizer,
     });
+    if (algorithm.entropy) this.progress.entropyCoefficient = algorithm.entropy.coefficient;
+    // The policy that KL is measured to: the weights that the run began with.
+    this.reference = algorithm.kl ? copyOf(options.params) : null;
+    this.reference?.catch(() => {}); // Heard where it is awaited.
   }
 
   /** Where the trainer stands. */
@@ -180,17 +213,20 @@ export class Trainer {
       topP: config.topP,
       seed: this.seed,
       rollout: step,
+      verifierTimeout: config.verifierTimeout,
       signal,
     });
     const rolloutTime = this.now() - started;
     signal?.throwIfAborted();
     const scores = await this.scores(rollout);
-    const learned = await this.learn(rollout, scores.oldLogProbs, step, signal);
+    const learned = await this.learn(rollout, scores, step, signal);
+    const { entropyCoefficient } = this.progress;
     this.progress = {
       step,
       updates: this.learner.updates,
       skipped: this.progress.skipped + (learned.updates === 0 ? 1 : 0),
       numTokens: this.progress.numTokens + rollout.tokens,
+      ...this.nextEntropyCoefficient(scores.entropy),
     };
     return {
       step,
@@ -204,85 +240,174 @@ export class Trainer {
       loss: learned.loss,
       grad_norm: learned.gradNorm,
       clip_ratio: learned.clipRatio,
+      ...(scores.kl === undefined ? {} : { kl: scores.kl }),
+      ...(entropyCoefficient === undefined ? {} : { entropy_coefficient: entropyCoefficient }),
       learning_rate: learned.learningRate,
       reasons: rollout.reasons,
-      warnings: warningsOf(rollout, learned.updates, this.algorithm),
+      verifier_failures: rollout.failures,
+      warnings: warningsOf(rollout, learned, this.algorithm),
       step_time: this.now() - started,
       rollout_time: rolloutTime,
     };
   }
 
-  private async scores(rollout: Rollout): Promise<{ oldLogProbs: ArrayLike<number>; entropy: number }> {
+  private async scores(rollout: Rollout): Promise<Scores> {
     const { scorer } = this.shared;
     const { temperature } = this.config;
-    const atOne = await scorer.score(this.params.tensors, rollout.batch, 1);
-    const old =
-      temperature === 1 ? atOne : await scorer.score(this.params.tensors, rollout.batch, temperature);
+    const { batch } = rollout;
+    const atOne = await scorer.score(this.params.tensors, batch, 1);
+    const old = temperature === 1 ? atOne : await scorer.score(this.params.tensors, batch, temperature);
+    const entropy = maskedMean(atOne.entropy, batch.completionMask);
+    const { kl } = this.algorithm;
+    if (!kl) return { oldLogProbs: old.logProbs, entropy };
+    const reference = await scorer.score(
+      (await (this.reference as Promise<FlatTensors>)).tensors,
+      batch,
+      temperature,
+    );
+    const terms = old.logProbs.map((l, i) => klOf(kl.estimator, l, reference.logProbs[i]));
     return {
       oldLogProbs: old.logProbs,
-      entropy: maskedMean(atOne.entropy, rollout.batch.completionMask),
+      entropy,
+      reference: reference.logProbs,
+      klTerms: terms,
+      kl: maskedMean(terms, batch.completionMask),
     };
+  }
+
+  /** The weight of an entropy bonus in the next step: towards the target, where there is one. */
+  private nextEntropyCoefficient(entropy: number): Pick<TrainerState, "entropyCoefficient"> {
+    const term = this.algorithm.entropy;
+    const now = this.progress.entropyCoefficient;
+    if (!term || now === undefined) return {};
+    if (term.target === undefined) return { entropyCoefficient: now };
+    const rate = term.rate ?? term.coefficient / 10;
+    const next = entropy < term.target ? now + rate : now - rate;
+    return { entropyCoefficient: Math.min(Math.max(next, 0), 100 * term.coefficient) };
+  }
+
+  /** Advantages by token under a value head; none otherwise. */
+  private async returns(rollout: Rollout, scores: Scores): Promise<TokenReturns | null> {
+    const { advantage, kl, flip } = this.algorithm;
+    if (advantage.kind !== "gae" || !this.learner.value) return null;
+    const width = rollout.batch.completionLength;
+    const rewards = new Float64Array(rollout.rewards.length * width);
+    rollout.rewards.forEach((reward, row) => {
+      const length = rollout.lengths[row];
+      for (let t = 0; t < length; t++) {
+        const i = row * width + t;
+        if (kl?.where === "reward") rewards[i] = -kl.coefficient * (scores.klTerms as Float64Array)[i];
+        if (t === length - 1) rewards[i] += reward;
+      }
+    });
+    const values = await this.learner.value.values(this.params.tensors, rollout.batch);
+    const found = tokenAdvantages(rewards, values, rollout.lengths, advantage);
+    if (flip)
+      found.advantages.forEach((a, i) => {
+        found.advantages[i] = 0 - a;
+      });
+    return found;
+  }
+
+  /** What advantages may need of the rows beside their rewards. */
+  private facts(rollout: Rollout, scores: Scores, step: number): RowFacts {
+    const { kl, advantage, unlikeliness } = this.algorithm;
+    const width = rollout.batch.completionLength;
+    const sums = (values: ArrayLike<number>): number[] =>
+      rollout.lengths.map((length, row) => {
+        let sum = 0;
+        for (let t = 0; t < length; t++) sum += values[row * width + t];
+        return sum;
+      });
+    const facts: RowFacts = { step, finished: rollout.finished };
+    if (unlikeliness) facts.logProbs = sums(scores.oldLogProbs);
+    if (kl?.where === "reward" && advantage.kind !== "gae") {
+      const terms = sums(scores.klTerms as Float64Array);
+      facts.shaped = rollout.rewards.map((r, i) => r - kl.coefficient * terms[i]);
+    }
+    return facts;
   }
 
   private async learn(
     rollout: Rollout,
-    oldLogProbs: ArrayLike<number>,
+    scores: Scores,
     step: number,
     signal: AbortSignal | undefined,
-  ) {
+  ): Promise<Learned> {
     const { config, algorithm, observer } = this;
     const { numGenerations, temperature, weightDecay, beta1, beta2, eps, maxGradNorm } = config;
     const count = rollout.rewards.length;
-    const split = config.miniBatches.kind !== "whole";
-    const plans = planUpdates(rollout.rewards, rollout.lengths, {
-      algorithm,
-      numGenerations,
-      maxCompletionLength: this.task.maxCompletionLength,
-      miniBatches: config.miniBatches as MiniBatches,
-      cutFirst: config.cutFirst,
-      // Mini-batches of neighbours would hold whole groups only: rows are dealt out at random.
-      order: split
-        ? new Rng(this.seed, Stream.shuffle, step).shuffle(Array.from({ length: count }, (_, i) => i))
-        : undefined,
-    });
+    const miniBatches = (algorithm.miniBatches ?? config.miniBatches) as MiniBatches;
+    const epochs = algorithm.epochs ?? config.epochs;
+    const facts = this.facts(rollout, scores, step);
+    const byToken = await this.returns(rollout, scores);
+    const plansOf = (epoch: number): UpdatePlan[] =>
+      planUpdates(rollout.rewards, rollout.lengths, {
+        algorithm,
+        numGenerations,
+        maxCompletionLength: this.task.maxCompletionLength,
+        miniBatches,
+        cutFirst: algorithm.cutFirst ?? config.cutFirst,
+        // Mini-batches of neighbours would hold whole groups only: rows are dealt out at random.
+        order:
+          miniBatches.kind === "whole"
+            ? undefined
+            : new Rng(this.seed, Stream.shuffle, (step - 1) * epochs + epoch + 1).shuffle(
+                Array.from({ length: count }, (_, i) => i),
+              ),
+        facts,
+      });
+    const first = plansOf(0);
     const details: StepDetails = {
       step,
       algorithm,
       task: this.task,
       model: this.shared.model,
       rollout,
-      oldLogProbs,
-      rowWeights: rowWeights(plans, count),
+      oldLogProbs: scores.oldLogProbs,
+      rowWeights: rowWeights(first, count),
       params: this.params,
     };
     await observer.beforeUpdate?.(details);
     const warm = config.warmupSteps > 0 ? Math.min(1, step / config.warmupSteps) : 1;
     const lr = config.learningRate * warm;
-    const sums = { loss: 0, gradNorm: 0, clipped: 0, tokens: 0, kept: 0, trained: 0 };
-    for (const plan of plans) {
-      signal?.throwIfAborted();
-      const done = await this.learner.update(
-        {
-          batch: rollout.batch,
-          rows: plan.rows,
-          weights: plan.weights,
-          oldLogProbs,
-          temperature,
-          clipLow: algorithm.clipLow,
-          clipHigh: algorithm.clipHigh,
-        },
-        { lr, weightDecay, beta1, beta2, eps, maxGradNorm: maxGradNorm ?? undefined },
-      );
-      if (!done) continue;
-      sums.loss += done.loss;
-      sums.gradNorm += done.gradNorm;
-      sums.clipped += done.clipped;
-      sums.tokens += done.tokens;
-      sums.kept += plan.counted;
-      sums.trained += plan.rows.length;
+    const sums = { loss: 0, gradNorm: 0, clipped: 0, tokens: 0, kept: 0, trained: 0, updates: 0 };
+    for (let epoch = 0; epoch < epochs; epoch++) {
+      for (const plan of epoch === 0 ? first : plansOf(epoch)) {
+        signal?.throwIfAborted();
+        const done = await this.learner.update(
+          {
+            batch: rollout.batch,
+            rows: plan.rows,
+            weights: plan.weights,
+            divisors: plan.divisors,
+            tokenAdvantages: byToken?.advantages,
+            returns: byToken?.returns,
+            oldLogProbs: scores.oldLogProbs,
+            reference: scores.reference,
+            temperature,
+            clipLow: algorithm.clipLow,
+            clipHigh: algorithm.clipHigh,
+            dualClip: algorithm.dualClip,
+            klCoefficient: algorithm.kl?.coefficient,
+            entropyCoefficient: this.progress.entropyCoefficient,
+            valueCoefficient: algorithm.valueCoefficient,
+          },
+          { lr, weightDecay, beta1, beta2, eps, maxGradNorm: maxGradNorm ?? undefined },
+        );
+        if (!done) continue;
+        sums.updates++;
+        sums.loss += done.loss;
+        sums.gradNorm += done.gradNorm;
+        sums.clipped += done.clipped;
+        sums.tokens += done.tokens;
+        if (epoch > 0) continue;
+        sums.kept += plan.counted;
+        sums.trained += plan.rows.length;
+      }
     }
     await observer.afterUpdate?.(details);
-    const n = plans.length;
+    const n = sums.updates;
     return {
       updates: n,
       kept: sums.kept,
@@ -296,11 +421,13 @@ export class Trainer {
 
   /** Weights, moments and counters as one file's bytes. */
   async checkpoint(metadata: Readonly<Record<string, string>> = {}): Promise<Uint8Array<ArrayBuffer>> {
-    const { m, v } = this.learner.optimizer;
+    const { moments, value } = this.learner;
+    const head = value && { head: value.params, head_m: value.optimizer.m, head_v: value.optimizer.v };
     return encodeCheckpoint({
       config: this.shared.model.config,
       params: this.params,
-      optimizer: { m, v },
+      optimizer: moments ?? undefined,
+      extras: head ?? undefined,
       metadata: { ...metadata, [STATE_KEY]: JSON.stringify(this.progress) },
     });
   }
@@ -308,14 +435,22 @@ export class Trainer {
   /** Goes on from what `checkpoint` gave. Throws `CheckpointError` where moments or counters are missing. */
   restore(from: DecodedCheckpoint): void {
     const state = readState(from.metadata.get(STATE_KEY));
-    if (!from.optimizer || !state) {
+    const { moments, value } = this.learner;
+    const extras = ["head", "head_m", "head_v"].map((group) => from.extras.get(group));
+    if (!state || (moments && !from.optimizer) || (value && extras.some((group) => !group))) {
       throw new CheckpointError(
         "trainer: a checkpoint with optimizer moments and a step count expected, got weights only. Start a new run from it instead.",
       );
     }
     writeWeights(this.params, from.weights);
-    writeWeights(this.learner.optimizer.m, from.optimizer.m);
-    writeWeights(this.learner.optimizer.v, from.optimizer.v);
+    if (moments && from.optimizer) {
+      writeWeights(moments.m, from.optimizer.m);
+      writeWeights(moments.v, from.optimizer.v);
+    }
+    if (value) {
+      const { m, v } = value.optimizer;
+      for (const [i, flat] of [value.params, m, v].entries()) writeWeights(flat, extras[i] as Weights);
+    }
     this.progress = state;
     this.learner.updates = state.updates;
   }
@@ -329,7 +464,48 @@ export class Trainer {
   dispose(): void {
     this.learner.dispose();
     this.params.dispose();
+    this.reference?.then((reference) => reference.dispose()).catch(() => {});
   }
+}
+
+/** Another set of the same weights. */
+async function copyOf(params: FlatTensors): Promise<FlatTensors> {
+  const copy = new FlatTensors(params.layout, "reference");
+  writeWeights(copy, await readWeights(params));
+  return copy;
+}
+
+/** Throws `ConfigError` for choices that do not go together. */
+function checkAlgorithm({ name, kl, advantage }: Algorithm): void {
+  const byReward = advantage.kind === "fixed" || advantage.kind === "passAtK";
+  if (kl?.where === "reward" && byReward) {
+    throw new ConfigError(
+      `trainer: a rule that compares rewards expected for KL in the reward, got ${name}'s. Use where: "loss".`,
+    );
+  }
+}
+
+/** What the updates of a step did; `null` where there was none. */
+interface Learned {
+  updates: number;
+  kept: number;
+  trained: number;
+  loss: number | null;
+  gradNorm: number | null;
+  clipRatio: number | null;
+  learningRate: number;
+}
+
+/** A rollout under the policy before the update. */
+interface Scores {
+  /** [rows, maxCompletionLength] at the rollout's temperature, nats. */
+  oldLogProbs: Float64Array;
+  /** Mean over completion tokens at temperature 1, nats. */
+  entropy: number;
+  /** The same shape under the reference policy, and the KL estimates; with a KL term only. */
+  reference?: Float64Array;
+  klTerms?: Float64Array;
+  kl?: number;
 }
 
 /** The programs for one model; `rows` decode together, `scoreRows` are scored together. */
@@ -401,9 +577,22 @@ function rolloutMetrics(rollout: Rollout) {
   };
 }
 
-function warningsOf(rollout: Rollout, updates: number, algorithm: Algorithm): string[] {
-  const { rewards, clipped } = rollout;
+function warningsOf(rollout: Rollout, learned: Learned, algorithm: Algorithm): string[] {
+  const { rewards, clipped, failures, failure } = rollout;
+  const { updates, gradNorm, loss } = learned;
   const found: string[] = [];
+  if (failures > 0)
+    found.push(
+      `the verifier failed on ${failures} of ${rewards.length} completions, which count as wrong: ${failure}`,
+    );
+  if (updates > 0 && !(Number.isFinite(loss) && Number.isFinite(gradNorm)))
+    found.push(
+      "loss or gradient is not finite: lower learningRate, set maxGradNorm, or run with NAN=1 to find the op",
+    );
+  else if (updates > 0 && gradNorm === 0)
+    found.push(
+      "the gradient is 0: every advantage is 0 or every token is clipped; change the task or the algorithm",
+    );
   if (clipped === rewards.length)
     found.push("every completion was cut before EOS: raise maxCompletionLength or pretrain longer");
   if (rewards.every((r) => r === rewards[0]))
@@ -415,11 +604,11 @@ function warningsOf(rollout: Rollout, updates: number, algorithm: Algorithm): st
 function readState(text: string | undefined): TrainerState | undefined {
   if (text === undefined) return undefined;
   try {
-    const { step, updates, skipped, numTokens } = JSON.parse(text);
+    const { step, updates, skipped, numTokens, entropyCoefficient } = JSON.parse(text);
     const numbers = [step, updates, skipped, numTokens];
-    return numbers.every((n) => Number.isSafeInteger(n) && n >= 0)
-      ? { step, updates, skipped, numTokens }
-      : undefined;
+    if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 0)) return undefined;
+    const state = { step, updates, skipped, numTokens };
+    return Number.isFinite(entropyCoefficient) ? { ...state, entropyCoefficient } : state;
   } catch {
     return undefined;
   }

@@ -209,9 +209,11 @@ export function checkpoint<A extends readonly unknown[], R extends Tensor | read
     const wrap = (v: Value): Tensor => Tensor.traced(trace, v);
     const ends = customVjpBoundary(outs.map(wrap), ext.map(wrap), {
       outputs: outs.length,
-      backward: ({ g }) => {
+      // Of `inputs` and not of `ext`: where an outer checkpoint has copied this one, they are the copies' inputs, and the
+      // values of the first time through need not be kept.
+      backward: ({ g, inputs }) => {
         const first = g.find((x) => x !== null) as Tensor;
-        const entries = ext.map((v) => trace.valueOf(barrier(wrap(v), first)));
+        const entries = inputs.map((x) => trace.valueOf(barrier(x, first)));
         const again = cloneRegion(outs, region, new Map(ext.map((v, i) => [v, entries[i]])));
         const seeds = again.flatMap((v, i) => (g[i] ? [{ value: v, g: g[i] as Tensor }] : []));
         return backward(trace, seeds, entries);

@@ -57,3 +57,14 @@ export function backend(): Backend {
   if (!current) throw new DeviceError("naysay: a device was expected, got none. Call `await init()` first.");
   return current;
 }
+
+/** Runs `f` with another backend current, then brings back the one before. Synchronous: trace inside, await outside. */
+export function withBackend<T>(b: Backend, f: () => T): T {
+  const before = current;
+  current = b;
+  try {
+    return f();
+  } finally {
+    current = before;
+  }
+}

@@ -5,7 +5,7 @@
 import { type Backend, backend, type Executable } from "./backend.ts";
 import type { DType } from "./dtype.ts";
 import { NaysayError, TensorError } from "./errors.ts";
-import { type Graph, graphKey, Node, type Value } from "./ir.ts";
+import { type Graph, graphKey, type Value } from "./ir.ts";
 import { span } from "./spans.ts";
 import { isTensor, type Storage, Tensor } from "./tensor.ts";
 import { constant, currentTrace, type EagerRunner, Trace, withTrace } from "./trace.ts";
@@ -183,9 +183,7 @@ export function traceCall(
         }
         if (typeof leaf === "number" || isHostScalar(leaf)) {
           const dtype = typeof leaf === "number" ? "f32" : leaf.dtype;
-          const value = new Node("input", [], { scalar: true }, [{ shape: [], dtype }]).results[0];
-          trace.inputs.push(value);
-          return Tensor.traced(trace, value);
+          return Tensor.traced(trace, trace.scalarInput(dtype));
         }
         return leaf;
       });
@@ -359,8 +357,8 @@ function eagerProgram(graph: Graph, label: string): Executable {
 export const eagerRunner: EagerRunner = {
   run(graph, args) {
     const label = graph.outputs[0]?.node.op ?? "op";
-    for (const t of args) requireHere(label, t);
-    const storages = eagerProgram(graph, label).run(args.map((t) => t.storage));
+    for (const t of args) if (isTensor(t)) requireHere(label, t);
+    const storages = eagerProgram(graph, label).run(args.map((t) => (isTensor(t) ? t.storage : t)));
     return storages.map((s, i) => Tensor.concrete(graph.outputs[i].shape, graph.outputs[i].dtype, s));
   },
 };

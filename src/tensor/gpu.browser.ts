@@ -5,7 +5,7 @@ import { DeviceError } from "./errors.ts";
 export { BufferUsage, MapMode, ShaderStage } from "./gpuConstants.ts";
 
 /** Where this build runs. */
-export const platform: "node" | "browser" = "browser";
+export const platform: "node" | "browser" | "deno" = "browser";
 
 /** The GPU entry point. `toggles` are Node's and ignored here. Throws `DeviceError` where the page has no WebGPU. */
 export async function requestGpu(_toggles: readonly string[] = []): Promise<GPU> {

@@ -11,7 +11,7 @@ import { vulkanRemedy } from "./remedy.node.ts";
 export { BufferUsage, MapMode, ShaderStage } from "./gpuConstants.ts";
 
 /** Where this build runs. */
-export const platform: "node" | "browser" = "node";
+export const platform: "node" | "browser" | "deno" = "node";
 
 /**
  * What `create()` returned, by toggles, for the life of the process: once such an object is collected, Node crashes.

@@ -8,7 +8,7 @@
  * Source: arXiv 1711.05101, algorithm 2, in PyTorch's order of operations (`torch.optim.AdamW`, `clip_grad_norm_`).
  */
 import { assign, type Compiled, compile } from "./compile.ts";
-import { FlatTensors, tensor } from "./create.ts";
+import { type FlatLayout, FlatTensors, tensor } from "./create.ts";
 import { ConfigError } from "./errors.ts";
 import { pow } from "./math.ts";
 import { ops } from "./ops/index.ts";
@@ -35,7 +35,7 @@ export interface AdamWStep {
 }
 
 /** A norm that clips nothing, and whose quotients stay finite. */
-const UNCLIPPED = 1e30;
+export const UNCLIPPED = 1e30;
 
 /** Elements that one row of the first stage of the norm sums. */
 const NORM_ROW = 1024;
@@ -69,7 +69,8 @@ type Numbers = Readonly<
 type Segments = readonly Tensor[];
 type Program = Compiled<[Segments, Segments, Segments, Segments, Segments, Numbers], Tensor>;
 
-function update(
+/** One update of flat segments, which are states of the open trace. Returns the norm of the scaled gradient. */
+export function adamwUpdate(
   p: Segments,
   g: Segments,
   m: Segments,
@@ -100,6 +101,19 @@ export interface AdamWOptions {
   decays?: (name: string, shape: Shape) => boolean;
 }
 
+/** A segment of ones and zeros for each of the layout's: where weights decay, by default in parts of two axes or more. */
+export function decayMasks(
+  layout: FlatLayout,
+  decays: (name: string, shape: Shape) => boolean = (_, shape) => shape.length >= 2,
+): Tensor[] {
+  const masks = layout.segments.map((n) => new Float32Array(n));
+  for (const part of layout.parts) {
+    const count = part.shape.reduce((a, b) => a * b, 1);
+    if (decays(part.name, part.shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
+  }
+  return masks.map((mask) => tensor(mask));
+}
+
 /** AdamW for one set of flat parameters; owns their gradients and moments. */
 export class AdamW {
   readonly params: FlatTensors;
@@ -117,14 +131,8 @@ export class AdamW {
     this.grads = new FlatTensors(layout, "grads");
     this.m = new FlatTensors(layout, "m");
     this.v = new FlatTensors(layout, "v");
-    const decays = options.decays ?? ((_, shape) => shape.length >= 2);
-    const masks = layout.segments.map((n) => new Float32Array(n));
-    for (const part of layout.parts) {
-      const count = part.shape.reduce((a, b) => a * b, 1);
-      if (decays(part.name, part.shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
-    }
-    this.decayed = masks.map((mask) => tensor(mask));
-    this.program = compile(update, { state: [0, 1, 2, 3], label: "adamw" }) as unknown as Program;
+    this.decayed = decayMasks(layout, options.decays);
+    this.program = compile(adamwUpdate, { state: [0, 1, 2, 3], label: "adamw" }) as unknown as Program;
   }
 
   /**
@@ -132,20 +140,8 @@ export class AdamW {
    * before clipping, a scalar tensor that the caller owns. Throws `ConfigError` for values out of range.
    */
   step(given: AdamWStep): Tensor {
-    const { lr, step, beta1, beta2, eps, weightDecay, maxGradNorm, gradScale } = checkAdamWStep(given);
     const { params: p, grads: g, m, v } = this;
-    return this.program(p.flat, g.flat, m.flat, v.flat, this.decayed, {
-      decay: lr * weightDecay,
-      rate: lr / (1 - pow(beta1, step)),
-      b1: beta1,
-      c1: 1 - beta1,
-      b2: beta2,
-      c2: 1 - beta2,
-      correction: 1 / Math.sqrt(1 - pow(beta2, step)),
-      eps,
-      maxNorm: Math.min(maxGradNorm ?? UNCLIPPED, UNCLIPPED),
-      scale: gradScale,
-    });
+    return this.program(p.flat, g.flat, m.flat, v.flat, this.decayed, adamwNumbers(given));
   }
 
   /** Programs built so far. */
@@ -165,6 +161,23 @@ export class AdamW {
 
 function check(name: string, value: unknown, good: boolean, expected: string): void {
   if (!good) throw new ConfigError(`adamw: ${name}: ${expected} expected, got ${value}. Check the schedule.`);
+}
+
+/** What `adamwUpdate` takes of a step. Throws `ConfigError` for values out of range. */
+export function adamwNumbers(given: AdamWStep): Numbers {
+  const { lr, step, beta1, beta2, eps, weightDecay, maxGradNorm, gradScale } = checkAdamWStep(given);
+  return {
+    decay: lr * weightDecay,
+    rate: lr / (1 - pow(beta1, step)),
+    b1: beta1,
+    c1: 1 - beta1,
+    b2: beta2,
+    c2: 1 - beta2,
+    correction: 1 / Math.sqrt(1 - pow(beta2, step)),
+    eps,
+    maxNorm: Math.min(maxGradNorm ?? UNCLIPPED, UNCLIPPED),
+    scale: gradScale,
+  };
 }
 
 /** The step with its defaults. Throws `ConfigError` for numbers out of range: to be asked before any gradient is computed. */

@@ -29,8 +29,11 @@ export class PipelineCache {
   }
 
   private layoutOf(kernel: Kernel): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
+    // The size of the parameters stands in the layout: wgpu 29 takes that of a pass's first pipeline for all of its
+    // pipelines with an equal layout, where the layout leaves it open.
+    const paramBytes = Math.ceil((kernel.fields.length * 4) / 16) * 16;
     const key =
-      kernel.bindings.map((b) => (b.write ? "w" : "r")).join("") + (kernel.fields.length > 0 ? "u" : "");
+      kernel.bindings.map((b) => (b.write ? "w" : "r")).join("") + (paramBytes > 0 ? `u${paramBytes}` : "");
     let hit = this.layouts.get(key);
     if (!hit) {
       const entries: GPUBindGroupLayoutEntry[] = kernel.bindings.map((b, binding) => ({
@@ -38,11 +41,11 @@ export class PipelineCache {
         visibility: ShaderStage.COMPUTE,
         buffer: { type: b.write ? "storage" : "read-only-storage" },
       }));
-      if (kernel.fields.length > 0) {
+      if (paramBytes > 0) {
         entries.push({
           binding: entries.length,
           visibility: ShaderStage.COMPUTE,
-          buffer: { type: "uniform" },
+          buffer: { type: "uniform", minBindingSize: paramBytes },
         });
       }
       const group = this.device.gpu.createBindGroupLayout({ label: `naysay.${key}`, entries });

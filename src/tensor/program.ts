@@ -3,49 +3,23 @@
  * allocation but for its results.
  */
 import type { Executable } from "./backend.ts";
-import { GpuStorage } from "./buffers.ts";
-import type { Kernel } from "./codegen/kernel.ts";
+import type { GpuStorage } from "./buffers.ts";
 import { TensorError } from "./errors.ts";
 import { flags } from "./flags.ts";
 import { BufferUsage } from "./gpuConstants.ts";
-import type { Graph, Value } from "./ir.ts";
+import type { Graph } from "./ir.ts";
 import { NanCheck } from "./nanCheck.ts";
 import { ALIGN, bytesFor } from "./passes/memory.ts";
 import type { Lowered } from "./passes/pipeline.ts";
-import type { Pipeline } from "./pipelines.ts";
+import type { Profiler } from "./profiler.ts";
 import { numel } from "./shape.ts";
 import { span, spanUntil } from "./spans.ts";
+import { type Dispatch, type RunStorages, type Step, Tapes } from "./tapes.ts";
 import type { Storage } from "./tensor.ts";
-import type { WebGpuBackend } from "./webgpu.ts";
+import type { Task, WebGpuBackend } from "./webgpu.ts";
 
 /** Estimated operations after which a submission ends, so that no driver's watchdog fires: 0.2 s at 100 GFLOP/s. */
 const SUBMIT_FLOPS = 2e10;
-/** Bind groups kept for one kernel; beyond that the oldest go. */
-const BIND_GROUPS_KEPT = 64;
-/** Runs whose bind groups are kept whole: results come from a pool, which mostly deals them out in few orders. */
-const TAPES_KEPT = 4;
-
-/** Where a binding that changes from run to run comes from. */
-interface Outer {
-  readonly from: "args" | "results";
-  readonly index: number;
-}
-
-interface Step {
-  readonly kernel: Kernel;
-  /** Bytes of the kernel's parameters in the program's parameter buffer. */
-  readonly paramOffset: number;
-  readonly paramBytes: number;
-  readonly outer: readonly Outer[];
-  readonly groups: Map<string, GPUBindGroup>;
-  pipeline: Pipeline | null;
-}
-
-/** The bind groups of a whole run, and the storages (buffer and offset of each) that they bind. */
-interface Tape {
-  readonly ids: readonly number[];
-  readonly groups: readonly GPUBindGroup[];
-}
 
 interface ScalarSlot {
   readonly input: number;
@@ -67,45 +41,41 @@ export class Program implements Executable {
   readonly lowered: Lowered;
   readonly plannedBytes: number;
   private readonly backend: WebGpuBackend;
-  private readonly graph: Graph;
-  private readonly steps: Step[] = [];
-  private readonly tapes: Tape[] = [];
-  /** Filled anew in each run: what `Tape.ids` is compared with. */
-  private readonly ids: number[] = [];
+  private readonly steps: readonly Step[];
+  private readonly tapes: Tapes;
   /** Which inputs are host numbers. */
   private readonly takesNumber: readonly boolean[];
+  private readonly outputs: readonly { bytes: number; label: string }[];
   private readonly arenas: GPUBuffer[];
   private params: GPUBuffer | null;
   private readonly words: Uint32Array<ArrayBuffer>;
   private readonly slots: ScalarSlot[] = [];
-  private readonly inputIndex: Map<Value, number>;
-  private readonly outputIndex: Map<Value, number>;
   private readonly building: Promise<void>;
   private isReady = false;
   private failure: Error | null = null;
   private disposed = false;
-  /** Runs asked for and not yet handed to the device. */
-  private pending = 0;
+  /** Runs that wait to be handed to the device. */
+  private waiting = 0;
   private dirty = true;
 
   constructor(backend: WebGpuBackend, traced: Graph, lowered: Lowered, label: string) {
     this.backend = backend;
     this.lowered = lowered;
-    this.graph = traced;
     this.label = label;
     this.plannedBytes = lowered.memory.totalBytes;
     this.takesNumber = traced.inputs.map((v) => v.node.attrs.scalar === true);
-    this.inputIndex = new Map(lowered.graph.inputs.map((v, i) => [v, i]));
-    this.outputIndex = new Map(lowered.graph.outputs.map((v, i) => [v, i]));
+    this.outputs = traced.outputs.map((v, i) => ({ bytes: bytesFor(v), label: `${label}.out${i}` }));
     let offset = 0;
-    for (const kernel of lowered.kernels) {
+    let flops = 0;
+    this.steps = lowered.kernels.map((kernel, i): Step => {
+      const paramOffset = offset;
       const paramBytes = Math.ceil((kernel.fields.length * 4) / 16) * 16;
-      const outer = kernel.bindings.flatMap((b) =>
-        lowered.memory.places.has(b.value) ? [] : [this.outerOf(b.value)],
-      );
-      this.steps.push({ kernel, paramOffset: offset, paramBytes, outer, groups: new Map(), pipeline: null });
       offset += Math.ceil(paramBytes / ALIGN) * ALIGN;
-    }
+      flops += kernel.flops;
+      const cut = flops > SUBMIT_FLOPS && i < lowered.kernels.length - 1;
+      if (cut) flops = 0;
+      return { kernel, paramOffset, paramBytes, cut, pipeline: null };
+    });
     this.words = new Uint32Array(offset / 4);
     this.packParams();
     this.arenas = lowered.memory.arenas.map((bytes, i) => backend.pool.create(bytes, `${label}.arena${i}`));
@@ -113,16 +83,18 @@ export class Program implements Executable {
       offset > 0
         ? backend.pool.create(offset, `${label}.params`, BufferUsage.UNIFORM | BufferUsage.COPY_DST)
         : null;
+    this.tapes = new Tapes(backend.device, lowered, this.steps, this.arenas, this.params);
     this.building = spanUntil("pipelines", label, this.compile());
     this.building.catch(() => {});
   }
 
   private packParams(): void {
+    const inputIndex = new Map(this.lowered.graph.inputs.map((v, i) => [v, i]));
     for (const { kernel, paramOffset } of this.steps) {
       kernel.fields.forEach((f, i) => {
         const word = paramOffset / 4 + i;
         if (typeof f.value === "number") this.words[word] = wordOf(f.value, f.type);
-        else this.slots.push({ input: this.inputIndex.get(f.value.scalar) as number, word, type: f.type });
+        else this.slots.push({ input: inputIndex.get(f.value.scalar) as number, word, type: f.type });
       });
     }
   }
@@ -153,33 +125,14 @@ export class Program implements Executable {
 
   run(args: readonly (Storage | number)[]): Storage[] {
     this.check(args);
-    const results = this.graph.outputs.map((v, i) =>
-      this.backend.pool.take(this.backend, bytesFor(v), `${this.label}.out${i}`),
-    );
-    const held: GpuStorage[] = [];
-    for (const a of args) if (a instanceof GpuStorage) held.push(a);
-    for (const s of held) s.retain();
-    for (const s of results) s.retain();
-    this.pending++;
-    this.backend.enqueue({
-      ready: this.isReady ? null : this.building,
-      label: this.label,
-      go: () => {
-        const fault = this.failure ?? held.find((s) => s.fault)?.fault;
-        if (fault) throw fault;
-        span("encode", this.label, () => this.encode(args, results, held));
-      },
-      failed: (error) => {
-        for (const s of results) s.fault = error;
-      },
-      done: () => {
-        for (const s of held) s.release();
-        for (const s of results) s.release();
-        this.pending--;
-        if (this.disposed) this.free();
-      },
-    });
-    return results;
+    const run = new Run(this, args, this.takeResults());
+    this.backend.enqueue(run);
+    return run.results;
+  }
+
+  private takeResults(): GpuStorage[] {
+    const { pool } = this.backend;
+    return this.outputs.map(({ bytes, label }) => pool.take(this.backend, bytes, label));
   }
 
   /** What can be known wrong before anything is allocated or handed to the device. */
@@ -192,109 +145,39 @@ export class Program implements Executable {
     for (let i = 0; i < this.takesNumber.length; i++) {
       const a = args[i];
       const number = this.takesNumber[i];
-      if (number ? typeof a === "number" : a instanceof GpuStorage && a.backend === this.backend) continue;
+      if (typeof a === "number" ? number : !number && a?.backend === this.backend) continue;
       throw new TensorError(
         `${this.label}: ${number ? "a number" : "a tensor of the current device"} was expected, got ${typeof a === "number" ? "a number" : "a tensor of another device"}. Create tensors after init().`,
       );
     }
   }
 
-  private outerOf(v: Value): Outer {
-    const out = this.outputIndex.get(v);
-    if (out !== undefined) return { from: "results", index: out };
-    return { from: "args", index: this.inputIndex.get(v) as number };
+  /** What a run has to wait for, or null. */
+  get awaits(): Promise<void> | null {
+    return this.isReady ? null : this.building;
   }
 
-  /** The range that holds a value in this run, as long as `size`. */
-  private rangeOf(
-    v: Value,
-    size: number,
-    args: readonly (Storage | number)[],
-    results: readonly GpuStorage[],
-  ): GPUBufferBinding {
-    const place = this.lowered.memory.places.get(v);
-    if (place) return { buffer: this.arenas[place.arena], offset: place.offset, size };
-    const { from, index } = this.outerOf(v);
-    const s = from === "results" ? results[index] : (args[index] as GpuStorage);
-    return { buffer: s.buffer, offset: s.offset, size };
+  /** Keeps the program's memory until `left`. */
+  entered(): void {
+    this.waiting++;
   }
 
-  /** The bind groups of this run, one a step. */
-  private groupsFor(
-    args: readonly (Storage | number)[],
-    results: readonly GpuStorage[],
-    held: readonly GpuStorage[],
-  ): readonly GPUBindGroup[] {
-    const { ids } = this;
-    let n = 0;
-    for (const list of [held, results]) {
-      for (const s of list) {
-        ids[n++] = s.bufferId;
-        ids[n++] = s.offset;
-      }
-    }
-    for (const tape of this.tapes) {
-      let i = 0;
-      while (i < n && tape.ids[i] === ids[i]) i++;
-      if (i === n) return tape.groups;
-    }
-    const groups = this.steps.map((step) => this.bindGroup(step, args, results));
-    if (this.tapes.length >= TAPES_KEPT) this.tapes.shift();
-    this.tapes.push({ ids: ids.slice(0, n), groups });
-    return groups;
+  left(): void {
+    this.waiting--;
+    if (this.disposed) this.free();
   }
 
-  private bindGroup(
-    step: Step,
-    args: readonly (Storage | number)[],
-    results: readonly GpuStorage[],
-  ): GPUBindGroup {
-    let key = "";
-    for (const { from, index } of step.outer) {
-      const s = from === "results" ? results[index] : (args[index] as GpuStorage);
-      key += `${s.bufferId}@${s.offset},`;
-    }
-    return step.groups.get(key) ?? this.createBindGroup(step, key, args, results);
+  /** Hands a run to the device. */
+  submit(run: Run): void {
+    if (this.failure) throw this.failure;
+    for (const a of run.args)
+      if (typeof a !== "number" && (a as GpuStorage).fault) throw (a as GpuStorage).fault;
+    span("encode", this.label, () => this.encode(run));
   }
 
-  private createBindGroup(
-    step: Step,
-    key: string,
-    args: readonly (Storage | number)[],
-    results: readonly GpuStorage[],
-  ): GPUBindGroup {
-    const { kernel } = step;
-    const entries: GPUBindGroupEntry[] = kernel.bindings.map((b, binding) => ({
-      binding,
-      resource: this.rangeOf(b.value, bytesFor(b.value), args, results),
-    }));
-    this.checkAliasing(kernel, entries);
-    if (this.params) {
-      entries.push({
-        binding: entries.length,
-        resource: { buffer: this.params, offset: step.paramOffset, size: step.paramBytes },
-      });
-    }
-    const { layout } = step.pipeline as Pipeline;
-    const group = this.backend.device.gpu.createBindGroup({ label: kernel.label, layout, entries });
-    if (step.groups.size >= BIND_GROUPS_KEPT) step.groups.delete(step.groups.keys().next().value as string);
-    step.groups.set(key, group);
-    return group;
-  }
-
-  /** WebGPU rejects a buffer that one dispatch both reads and writes; say it in words of the caller. */
-  private checkAliasing(kernel: Kernel, entries: readonly GPUBindGroupEntry[]): void {
-    const written = new Set<GPUBuffer>();
-    kernel.bindings.forEach((b, i) => {
-      if (b.write) written.add((entries[i].resource as GPUBufferBinding).buffer);
-    });
-    kernel.bindings.forEach((b, i) => {
-      if (!b.write && written.has((entries[i].resource as GPUBufferBinding).buffer)) {
-        throw new TensorError(
-          `${kernel.label}: a state and what is read with it were expected in buffers of their own, got one buffer for both. Copy one of them.`,
-        );
-      }
-    });
+  /** The dispatches of a run in order. */
+  dispatches(run: RunStorages): readonly Dispatch[] {
+    return this.tapes.dispatches(run);
   }
 
   private writeScalars(args: readonly (Storage | number)[]): void {
@@ -309,59 +192,81 @@ export class Program implements Executable {
     this.dirty = false;
   }
 
-  private encode(
-    args: readonly (Storage | number)[],
-    results: readonly GpuStorage[],
-    held: readonly GpuStorage[],
-  ): void {
-    this.writeScalars(args);
+  private encode(run: Run): void {
+    this.writeScalars(run.args);
     const { device, profiler } = this.backend;
     const nan = flags().nan ? this.nanCheck() : null;
-    let encoder = device.gpu.createCommandEncoder({ label: this.label });
-    let pass: GPUComputePassEncoder | null = nan ? this.lookAtArguments(nan, encoder, args, results) : null;
-    let flops = 0;
-    let current: GPUComputePipeline | null = null;
-    const groups = this.groupsFor(args, results, held);
-    for (let i = 0; i < this.steps.length; i++) {
-      const step = this.steps[i];
-      if (profiler) {
-        pass?.end();
-        pass = profiler.begin(encoder, step.kernel);
-      }
-      if (profiler || nan || !pass) current = null;
-      pass ??= encoder.beginComputePass({ label: this.label });
-      const { pipeline } = step.pipeline as Pipeline;
-      if (pipeline !== current) pass.setPipeline(pipeline);
-      current = pipeline;
-      pass.setBindGroup(0, groups[i]);
-      pass.dispatchWorkgroups(step.kernel.grid[0], step.kernel.grid[1]);
-      if (nan) {
-        pass.end();
-        pass = this.lookAtResults(nan, encoder, i, args, results);
-      }
-      flops += step.kernel.flops;
-      if (flops > SUBMIT_FLOPS) {
-        pass.end();
-        pass = null;
-        device.queue.submit([encoder.finish()]);
-        this.backend.submits++;
-        encoder = device.gpu.createCommandEncoder({ label: this.label });
-        flops = 0;
-      }
-    }
-    pass?.end();
+    const dispatches = this.dispatches(run);
+    const encoder =
+      profiler || nan
+        ? this.encodeWatched(dispatches, run, profiler, nan)
+        : this.encodeAll(dispatches, device.gpu, device.queue);
     for (const c of this.lowered.copies) {
       const bytes = numel(c.value.shape) * 4;
       if (bytes === 0) continue;
-      const to = this.rangeOf(c.input, bytes, args, results);
-      const from = this.rangeOf(c.value, bytes, args, results);
+      const to = this.tapes.rangeOf(c.input, bytes, run);
+      const from = this.tapes.rangeOf(c.value, bytes, run);
       encoder.copyBufferToBuffer(from.buffer, from.offset as number, to.buffer, to.offset as number, bytes);
     }
     profiler?.resolve(encoder);
     if (nan) this.backend.expect(nan.verdict(encoder, this.steps.length));
     device.queue.submit([encoder.finish()]);
     this.backend.submits++;
-    this.backend.dispatches += this.steps.length;
+    this.backend.dispatches += dispatches.length;
+  }
+
+  /** The dispatches in as few passes as may be; returns the encoder that is still to be submitted. */
+  private encodeAll(dispatches: readonly Dispatch[], gpu: GPUDevice, queue: GPUQueue): GPUCommandEncoder {
+    const name = { label: this.label };
+    let encoder = gpu.createCommandEncoder();
+    if (dispatches.length === 0) return encoder;
+    let pass = encoder.beginComputePass(name);
+    let current: GPUComputePipeline | null = null;
+    for (let i = 0; i < dispatches.length; i++) {
+      const { pipeline, group, x, y, cut } = dispatches[i];
+      if (pipeline !== current) pass.setPipeline(pipeline);
+      current = pipeline;
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(x, y);
+      if (cut) {
+        pass.end();
+        queue.submit([encoder.finish()]);
+        this.backend.submits++;
+        encoder = gpu.createCommandEncoder();
+        pass = encoder.beginComputePass(name);
+        current = null;
+      }
+    }
+    pass.end();
+    return encoder;
+  }
+
+  /** As `encodeAll`, a pass for each kernel, with what times it or looks at its results. */
+  private encodeWatched(
+    dispatches: readonly Dispatch[],
+    run: Run,
+    profiler: Profiler | null,
+    nan: NanCheck | null,
+  ): GPUCommandEncoder {
+    const { gpu, queue } = this.backend.device;
+    const name = { label: this.label };
+    let encoder = gpu.createCommandEncoder(name);
+    if (nan) this.lookAtArguments(nan, encoder, run);
+    dispatches.forEach(({ pipeline, group, x, y, cut }, i) => {
+      const { kernel } = this.steps[i];
+      const pass = profiler ? profiler.begin(encoder, kernel) : encoder.beginComputePass(name);
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(x, y);
+      pass.end();
+      if (nan) this.lookAtResults(nan, encoder, i, run);
+      if (cut) {
+        queue.submit([encoder.finish()]);
+        this.backend.submits++;
+        encoder = gpu.createCommandEncoder(name);
+      }
+    });
+    return encoder;
   }
 
   // ------------------------------------------------------------ NAN=1
@@ -371,35 +276,23 @@ export class Program implements Executable {
     return new NanCheck(this.backend.device, this.label, most);
   }
 
-  private lookAtArguments(
-    nan: NanCheck,
-    encoder: GPUCommandEncoder,
-    args: readonly (Storage | number)[],
-    results: readonly GpuStorage[],
-  ): GPUComputePassEncoder {
+  private lookAtArguments(nan: NanCheck, encoder: GPUCommandEncoder, run: Run): void {
     const pass = encoder.beginComputePass({ label: `${this.label}.nan` });
     for (const v of this.lowered.graph.inputs) {
       if (v.node.attrs.scalar === true) continue;
-      nan.look(pass, v, this.rangeOf(v, numel(v.shape) * 4, args, results), null, 0);
+      nan.look(pass, v, this.tapes.rangeOf(v, numel(v.shape) * 4, run), null, 0);
     }
-    return pass;
+    pass.end();
   }
 
-  private lookAtResults(
-    nan: NanCheck,
-    encoder: GPUCommandEncoder,
-    at: number,
-    args: readonly (Storage | number)[],
-    results: readonly GpuStorage[],
-  ): GPUComputePassEncoder {
+  private lookAtResults(nan: NanCheck, encoder: GPUCommandEncoder, at: number, run: Run): void {
     const pass = encoder.beginComputePass({ label: `${this.label}.nan` });
     const { kernel } = this.steps[at];
     for (const b of kernel.bindings) {
-      if (!b.write) continue;
-      const range = this.rangeOf(b.value, numel(b.value.shape) * 4, args, results);
-      nan.look(pass, b.value, range, kernel, at + 1);
+      if (b.write)
+        nan.look(pass, b.value, this.tapes.rangeOf(b.value, numel(b.value.shape) * 4, run), kernel, at + 1);
     }
-    return pass;
+    pass.end();
   }
 
   /** One line: kernels and memory. */
@@ -426,11 +319,50 @@ export class Program implements Executable {
   }
 
   private free(): void {
-    if (this.pending > 0) return;
+    if (this.waiting > 0) return;
     for (const b of this.arenas.splice(0)) this.backend.pool.destroy(b);
     if (this.params) this.backend.pool.destroy(this.params);
     this.params = null;
-    for (const s of this.steps) s.groups.clear();
-    this.tapes.length = 0;
+    this.tapes.clear();
+  }
+}
+
+/** One run of a program. */
+class Run implements Task, RunStorages {
+  readonly program: Program;
+  readonly args: readonly (Storage | number)[];
+  readonly results: GpuStorage[];
+  private waited = false;
+
+  constructor(program: Program, args: readonly (Storage | number)[], results: GpuStorage[]) {
+    this.program = program;
+    this.args = args;
+    this.results = results;
+  }
+
+  get ready(): Promise<void> | null {
+    return this.program.awaits;
+  }
+
+  wait(): void {
+    this.waited = true;
+    this.program.entered();
+    for (const a of this.args) if (typeof a !== "number") a.retain();
+    for (const s of this.results) s.retain();
+  }
+
+  go(): void {
+    this.program.submit(this);
+  }
+
+  failed(error: Error): void {
+    for (const s of this.results) s.fault = error;
+  }
+
+  done(): void {
+    if (!this.waited) return;
+    for (const a of this.args) if (typeof a !== "number") a.release();
+    for (const s of this.results) s.release();
+    this.program.left();
   }
 }

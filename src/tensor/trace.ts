@@ -24,6 +24,13 @@ export class Trace {
     return value;
   }
 
+  /** An input that each run fills with a number of its own. */
+  scalarInput(dtype: DType): Value {
+    const value = new Node("input", [], { scalar: true }, [{ shape: [], dtype }]).results[0];
+    this.inputs.push(value);
+    return value;
+  }
+
   /** Declares an input as state: `assign` may give it a new value. */
   declareState(input: Value): void {
     this.states.set(input, { input, current: input });
@@ -110,7 +117,7 @@ export function withTrace<T>(trace: Trace, f: () => T): T {
 
 /** Runs a graph at once on concrete tensors; `compile.ts` puts itself here (it sits above this file). */
 export interface EagerRunner {
-  run(graph: Graph, args: readonly Tensor[]): Tensor[];
+  run(graph: Graph, args: readonly (Tensor | number)[]): Tensor[];
 }
 let eager: EagerRunner | null = null;
 export function setEagerRunner(runner: EagerRunner): void {
@@ -158,7 +165,8 @@ export function apply(op: OpDef, args: readonly TensorLike[], attrs: Attrs = {},
 
 /**
  * Traces `f` on the concrete tensors among `args` and runs the result at once: how an op, or a chain of ops with
- * their own inner calls (broadcasts, casts), works outside `compile`.
+ * their own inner calls (broadcasts, casts), works outside `compile`. Numbers are inputs, as in `compile`: another
+ * value builds nothing. Booleans are constants: there are two of them.
  */
 export function runEagerly(
   f: (args: TensorLike[]) => Tensor[],
@@ -166,14 +174,19 @@ export function runEagerly(
 ): Tensor[] {
   if (!eager) throw new NaysayError("op: a backend was expected, got none. Call `await init()` first.");
   const trace = new Trace();
+  const numbers: number[] = [];
   const outs = withTrace(trace, () => {
-    const inner = args.map((a) => {
-      if (isTensor(a)) return Tensor.traced(trace, trace.valueOf(a));
-      return constant(trace, a.scalar, a.dtype);
+    // Numbers before tensors, whose inputs come in the order of capture: `f` may capture more.
+    const scalars = args.map((a) => {
+      if (isTensor(a)) return null;
+      if (a.dtype === "bool") return constant(trace, a.scalar, "bool");
+      numbers.push(a.scalar);
+      return Tensor.traced(trace, trace.scalarInput(a.dtype));
     });
+    const inner = args.map((a, i) => scalars[i] ?? Tensor.traced(trace, trace.valueOf(a as Tensor)));
     return f(inner).map((t) => trace.valueOf(t));
   });
-  return eager.run({ inputs: trace.inputs, outputs: outs, updates: [] }, trace.captureOrder);
+  return eager.run({ inputs: trace.inputs, outputs: outs, updates: [] }, [...numbers, ...trace.captureOrder]);
 }
 
 /** Makes a composite function (several primitives) one program when called outside a trace. */

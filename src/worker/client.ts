@@ -1,9 +1,12 @@
 /** The page's side: talks to a worker that serves naysay. Loads none of the engine. */
+import type { CheckProgress } from "../check/run.ts";
 import type { Summary } from "../eval/summary.ts";
 import { DeviceError } from "../tensor/errors.ts";
 import type {
   CallName,
   Calls,
+  CheckRequest,
+  CheckResult,
   Completion,
   DistributionRequest,
   ExperimentControl,
@@ -95,6 +98,11 @@ export class NaysayWorker {
   async policy(request: PolicyRequest): Promise<WorkerPolicy> {
     const { policy, info } = await this.call("policyOpen", request).result;
     return new WorkerPolicy(this, policy, info);
+  }
+
+  /** Checks naysay on this adapter, as `naysay check` does. */
+  check(request: CheckRequest = {}, options: CallOptions<CheckProgress> = {}): Promise<CheckResult> {
+    return this.call("check", request, options).result;
   }
 
   /** The bytes of a file of the worker, such as `runs/quick/report.html`. Throws `CheckpointError` where there is none. */

@@ -9,6 +9,8 @@ export {
   WorkerPolicy,
 } from "./client.ts";
 export type {
+  CheckRequest,
+  CheckResult,
   Completion,
   DistributionRequest,
   ExperimentControl,

@@ -169,6 +169,7 @@ export class Policy {
           batch,
           rows: plan.rows,
           weights: plan.weights,
+          divisors: plan.divisors,
           oldLogProbs: logProbs,
           clipLow: algorithm.clipLow,
           clipHigh: algorithm.clipHigh,
@@ -252,9 +253,9 @@ export class Policy {
     const { model, params } = resident;
     const learner = new Learner(model, params, { form, microBatchRows: this.microBatchRows });
     const { optimizer } = decodeCheckpoint(this.saved);
-    if (optimizer) {
-      writeWeights(learner.optimizer.m, optimizer.m);
-      writeWeights(learner.optimizer.v, optimizer.v);
+    if (optimizer && learner.moments) {
+      writeWeights(learner.moments.m, optimizer.m);
+      writeWeights(learner.moments.v, optimizer.v);
     }
     learner.updates = this.updates;
     resident.learner = learner;
@@ -264,7 +265,7 @@ export class Policy {
   private encode({ params, model, learner }: Resident): Promise<Uint8Array> {
     const metadata: Record<string, string> = { [UPDATES_KEY]: String(this.updates) };
     if (this.tokenizer) metadata[TOKENIZER_KEY] = JSON.stringify(this.tokenizer.toJSON());
-    const optimizer = learner ? { m: learner.optimizer.m, v: learner.optimizer.v } : undefined;
+    const optimizer = learner?.moments ?? undefined;
     return encodeCheckpoint({ config: model.config, params, optimizer, metadata });
   }
 

@@ -3,6 +3,8 @@
  * so a page that talks to a worker loads none of the engine.
  */
 
+import type { CheckReport } from "../check/report.ts";
+import type { CheckOptions, CheckProgress } from "../check/run.ts";
 import type { Tally } from "../eval/estimators.ts";
 import type { AdapterSummary, ArmSummary, MetricsRow, Summary } from "../eval/summary.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -210,6 +212,16 @@ export interface DistributionRequest {
   temperature?: number;
 }
 
+// ------------------------------------------------------------ the adapter
+
+export type CheckRequest = Pick<CheckOptions, "tier" | "seed" | "ops">;
+
+export interface CheckResult {
+  report: CheckReport;
+  /** The report to paste into an issue. */
+  text: string;
+}
+
 // ------------------------------------------------------------ the table of calls
 
 /** Every call: its argument, its result and the events on the way. */
@@ -232,6 +244,7 @@ export interface Calls {
   };
   policyCheckpoint: { args: { policy: number }; result: Uint8Array; event: never };
   policyClose: { args: { policy: number }; result: null; event: never };
+  check: { args: CheckRequest; result: CheckResult; event: CheckProgress };
   readFile: { args: { path: string }; result: Uint8Array; event: never };
   writeFile: { args: { path: string; bytes: Uint8Array }; result: null; event: never };
   listFiles: { args: { path: string }; result: string[]; event: never };

@@ -62,6 +62,12 @@ export function serve(port: Port = globalThis as unknown as Port, options: Serve
       policies.delete(id);
       return null;
     },
+    async check(request, { emit, signal }) {
+      // On demand: a third of the engine's size again, and few ask for it.
+      const { formatCheck, runCheck } = await import("../check/index.ts");
+      const report = await runCheck({ ...request, signal, onProgress: emit });
+      return { report, text: formatCheck(report) };
+    },
     readFile: ({ path }) => files.readFile(path),
     async writeFile({ path, bytes }) {
       await files.writeFileAtomic(path, bytes);

@@ -41,7 +41,7 @@ export class RowWatcher {
         completion: tokens.map((id) => vocab[id]),
         tokens,
         reward: rollout.rewards[row],
-        reason: task.verify(prompt, tokens).reason,
+        reason: rollout.rowReasons[row],
         weight: rowWeights[row],
         logProbs,
         push: logProbs.map((l) => pushOf(algorithm.form, rowWeights[row], l)),

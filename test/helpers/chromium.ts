@@ -7,7 +7,8 @@ import { extname, join, normalize } from "node:path";
 import type { LaunchOptions } from "playwright-core";
 import { softwareChromium } from "../../src/cli/software.ts";
 
-const QUIET = [
+/** Arguments that keep a browser to itself; WebGPU is not among them. */
+export const QUIET = [
   "--disable-quic",
   "--no-first-run",
   "--disable-background-networking",

@@ -1,19 +1,23 @@
-/** The short experiment through the command line in a Node process of its own, on SwiftShader at T0. Node only. */
+/** A short experiment through the command line in a Node process of its own, on SwiftShader at T0. Node only. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MetricsRow, Summary } from "../../src/eval/summary.ts";
+import type { ExperimentChanges } from "../../src/rl/presets.ts";
 import { setup } from "./build.ts";
 import { naysay } from "./command.ts";
 import { comparable, SHORT_QUICK } from "./shortQuick.ts";
 
-/** Runs it and gives what must be equal everywhere. */
-export async function nodeExperiment(seed: number): Promise<ReturnType<typeof comparable>> {
+/** Runs the quick preset with changes and gives what must be equal everywhere. */
+export async function nodeExperiment(
+  seed: number,
+  changes: ExperimentChanges = SHORT_QUICK,
+): Promise<ReturnType<typeof comparable>> {
   setup();
   const folder = mkdtempSync(join(tmpdir(), "naysay-identity-"));
   try {
     const config = join(folder, "changes.json");
-    writeFileSync(config, JSON.stringify(SHORT_QUICK));
+    writeFileSync(config, JSON.stringify(changes));
     const out = join(folder, "run");
     const args = [
       "experiment",

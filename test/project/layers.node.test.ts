@@ -13,8 +13,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   // Evaluation knows no task; an experiment trains and evaluates.
   rl: ["eval", "model", "tensor", "shaders"],
   eval: ["model", "tensor", "shaders"],
-  worker: ["rl", "eval", "model", "tensor", "shaders"],
-  cli: ["rl", "eval", "model", "tensor", "shaders"],
+  check: ["model", "tensor", "shaders"],
+  worker: ["check", "rl", "eval", "model", "tensor", "shaders"],
+  cli: ["check", "rl", "eval", "model", "tensor", "shaders"],
   "": ["rl", "eval", "model", "tensor", "shaders"],
 };
 
@@ -67,10 +68,10 @@ const layerOf = (path: string) => (path.split("/").length > 2 ? path.split("/")[
 
 /** What is wrong with one import, or `null`. */
 function complaint(path: string, { specifier, lazy }: ImportLine): string | null {
-  const nodeOnly = path.endsWith(".node.ts") || path.startsWith("src/cli/");
+  const nodeOnly = /\.(node|deno)\.ts$/.test(path) || path.startsWith("src/cli/");
   if (IMPORT_NOTHING.includes(path)) return `imports "${specifier}" and may import nothing`;
   if (specifier.startsWith("node:"))
-    return nodeOnly ? null : `imports "${specifier}" outside *.node.ts and src/cli`;
+    return nodeOnly ? null : `imports "${specifier}" outside *.node.ts, *.deno.ts and src/cli`;
   if (specifier.startsWith("#")) return null;
   if (!specifier.startsWith(".")) {
     const rule = PACKAGES[specifier];
@@ -79,7 +80,7 @@ function complaint(path: string, { specifier, lazy }: ImportLine): string | null
     return rule.lazy && !lazy ? `imports "${specifier}" at its start; use import()` : null;
   }
   const target = relative(root, join(root, dirname(path), specifier));
-  if (target.endsWith(".node.ts") && !nodeOnly) return `imports ${target} and is no Node-only file`;
+  if (/\.(node|deno)\.ts$/.test(target) && !nodeOnly) return `imports ${target} and is no Node-only file`;
   const from = layerOf(path);
   const to = layerOf(target);
   const allowed = MAY_IMPORT[from];

@@ -89,6 +89,7 @@ test("holds what it needs and no tests", () => {
     "assets/quick-base.safetensors",
     "assets/quick-base.json",
     "dist/tensor/gpu.node.js",
+    "dist/tensor/gpu.deno.js",
     "dist/tensor/gpu.browser.js",
   ]) {
     expect(existsSync(join(installed, path)), path).toBe(true);
@@ -173,9 +174,9 @@ test.each([...entries.map(({ specifier }) => specifier), "./node_modules/naysay/
     const { chunks, needed } = await bundle(source);
     const text = chunks.map((chunk) => chunk.code).join("\n");
     expect(text).toContain("export");
-    expect(text).not.toMatch(/dawn\.node|enable-dawn-features|["'`]node:|\.node\.js["'`]/);
+    expect(text).not.toMatch(/dawn\.node|enable-dawn-features|["'`]node:|\.(node|deno)\.js["'`]/);
     const modules = needed.flatMap((chunk) => Object.keys(chunk.modules));
-    expect(modules.filter((id) => /wgsl_reflect|\.node\.js$/.test(id))).toEqual([]);
+    expect(modules.filter((id) => /wgsl_reflect|\.(node|deno)\.js$/.test(id))).toEqual([]);
   },
 );
 

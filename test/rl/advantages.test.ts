@@ -1,16 +1,10 @@
 /** Advantages, kept rows, normalisers and plans against numbers worked out by hand. */
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { advantages, groupAdvantages, keptRows, planUpdates, splitRows } from "../../src/rl/advantages.ts";
-import {
-  type Algorithm,
-  algorithmByName,
-  flipped,
-  grpo,
-  nsr,
-  psr,
-  wReinforce,
-} from "../../src/rl/algorithms.ts";
+import type { Algorithm } from "../../src/rl/algorithm.ts";
+import { algorithmByName, flipped, grpo, nsr, psr, wReinforce } from "../../src/rl/algorithms.ts";
 
 const whole = { kind: "whole" } as const;
 const plan = (algorithm: Algorithm, rewards: number[], lengths: number[], more = {}) =>

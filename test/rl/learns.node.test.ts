@@ -3,12 +3,14 @@
  * it gets worse. The reward is measured on the same problems with the same random numbers before and after, and the
  * differences of three seeds are paired problem by problem.
  */
+
 import { beforeAll, describe, expect, test } from "vitest";
 import { bootstrapMean } from "../../src/eval/bootstrap.ts";
 import { passCurve } from "../../src/eval/estimators.ts";
 import { evaluate } from "../../src/eval/harness.ts";
 import { type DecodedCheckpoint, decodeCheckpoint, parametersFrom } from "../../src/model/checkpoint.ts";
-import { type Algorithm, flipped, nsr } from "../../src/rl/algorithms.ts";
+import type { Algorithm } from "../../src/rl/algorithm.ts";
+import { flipped, nsr } from "../../src/rl/algorithms.ts";
 import { experimentConfig } from "../../src/rl/presets.ts";
 import type { Problem, Task } from "../../src/rl/task.ts";
 import { makeTask } from "../../src/rl/taskTable.ts";
@@ -18,7 +20,7 @@ import { Rng, Stream } from "../../src/tensor/random.ts";
 import { useBackend } from "../helpers/backend.ts";
 import { quickBase } from "../helpers/quickBase.ts";
 
-const STEPS = 8;
+const SEEDS = [1, 2, 3];
 const config = experimentConfig("quick");
 let task: Task;
 let base: DecodedCheckpoint;
@@ -52,18 +54,22 @@ async function rewards(params: FlatTensors, problems: Problem[], samples: number
   return tallies;
 }
 
-/** Change of the mean training reward of each problem through a few updates. */
-async function change(algorithm: Algorithm, seed: number): Promise<number[]> {
+/** What the base does on a seed's problems: the same before every algorithm. */
+const untrained = new Map<number, Awaited<ReturnType<typeof rewards>>>();
+
+/** Change of the mean training reward of each problem through `steps` updates. */
+async function change(algorithm: Algorithm, seed: number, steps: number): Promise<number[]> {
   const problems = task.distinct(new Rng(seed, Stream.test), "train", 48);
   const trainer = trainerFrom(base, {
     task,
     algorithm,
-    config: { ...config.train, steps: STEPS },
+    config: { ...config.train, steps },
     seed,
     shared,
   });
   try {
-    const before = await rewards(trainer.params, problems, 8, seed);
+    const before = untrained.get(seed) ?? (await rewards(trainer.params, problems, 8, seed));
+    untrained.set(seed, before);
     for await (const _ of trainer.steps());
     const after = await rewards(trainer.params, problems, 8, seed);
     return after.map((tally, i) => (tally.c - before[i].c) / tally.n);
@@ -89,14 +95,17 @@ describe("the shipped base", () => {
 describe("training", () => {
   test("NSR raises the reward: paired 95 % interval above zero over three seeds", async () => {
     const differences = [];
-    for (const seed of [1, 2, 3]) differences.push(...(await change(nsr, seed)));
+    for (const seed of SEEDS) differences.push(...(await change(nsr, seed, 8)));
     const { mean, low, high } = bootstrapMean(differences, { seed: 1 });
     console.log(`NSR: ${mean.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`);
     expect(low).toBeGreaterThan(0);
   }, 400_000);
 
-  test("with the sign turned it falls", async () => {
-    const { mean, low, high } = bootstrapMean(await change(flipped(nsr), 1), { seed: 1 });
+  test("with the sign turned it falls: the interval of the same seeds lies below zero", async () => {
+    const differences = [];
+    // Half the updates are enough: unlearning is faster than learning.
+    for (const seed of SEEDS) differences.push(...(await change(flipped(nsr), seed, 4)));
+    const { mean, low, high } = bootstrapMean(differences, { seed: 1 });
     console.log(`NSR flipped: ${mean.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`);
     expect(high).toBeLessThan(0);
   }, 400_000);

@@ -1,8 +1,10 @@
 /** The loss and its gradients in the logits, by the engine, against formulas written out in float64. */
+
 import { beforeAll, describe, expect, test } from "vitest";
 import { scoreLogits } from "../../src/model/scoring.ts";
 import { planUpdates } from "../../src/rl/advantages.ts";
-import { type Algorithm, grpo, type LossForm, nsr, psr, wReinforce } from "../../src/rl/algorithms.ts";
+import type { Algorithm } from "../../src/rl/algorithm.ts";
+import { grpo, nsr, psr, wReinforce } from "../../src/rl/algorithms.ts";
 import { maskedAdvantageLoss } from "../../src/rl/loss.ts";
 import { valueAndGrad } from "../../src/tensor/autodiff.ts";
 import { compile } from "../../src/tensor/compile.ts";
@@ -14,6 +16,9 @@ let on: TestBackend;
 beforeAll(async () => {
   on = await useBackend();
 });
+
+/** The forms that have a gradient by token; `algorithms.test.ts` has the others. */
+type LossForm = "ratio" | "log" | "pi";
 
 const V = 5;
 const N = 3;
@@ -114,7 +119,7 @@ describe.each(ALGORITHMS.map((a) => [a.name, a] as const))("%s", (_name, algorit
     const old = now.map((row, b) => row.map((l, t) => l + (((b * 5 + t * 3) % 7) - 3) / 6));
     const bounds: [number, number] = algorithm.clipLow === null ? [0, 1e30] : [0.8, 1.2];
     const got = await run(
-      algorithm.form,
+      algorithm.form as LossForm,
       rows.map((r) => r.logits),
       rows.map((r) => r.tokens),
       weights,
@@ -135,8 +140,8 @@ describe.each(ALGORITHMS.map((a) => [a.name, a] as const))("%s", (_name, algorit
         const ratio = Math.min(w * rho, w * Math.min(Math.max(rho, lo), hi));
         const cut = algorithm.form === "ratio" && (w > 0 ? rho > hi : w < 0 && rho < lo);
         clipped += cut ? 1 : 0;
-        loss -= { ratio, log: w * now[b][t], pi: w * p[r.tokens[t]] }[algorithm.form];
-        const scale = cut ? 0 : w * { ratio: rho, log: 1, pi: p[r.tokens[t]] }[algorithm.form];
+        loss -= { ratio, log: w * now[b][t], pi: w * p[r.tokens[t]] }[algorithm.form as LossForm];
+        const scale = cut ? 0 : w * { ratio: rho, log: 1, pi: p[r.tokens[t]] }[algorithm.form as LossForm];
         for (let v = 0; v < V; v++) grad.push(-scale * ((v === r.tokens[t] ? 1 : 0) - p[v]));
       });
     });

@@ -1,8 +1,10 @@
 /** The trainer on a task of five tokens: metrics, skipped steps, warnings, abort, and going on from a checkpoint. */
+
 import { beforeAll, describe, expect, test } from "vitest";
 import { decodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
-import { type Algorithm, nsr, psr } from "../../src/rl/algorithms.ts";
+import type { Algorithm } from "../../src/rl/algorithm.ts";
+import { nsr, psr } from "../../src/rl/algorithms.ts";
 import { taskModel } from "../../src/rl/makeBase.ts";
 import { type TrainConfig, trainConfig } from "../../src/rl/trainConfig.ts";
 import { type SharedPrograms, type StepMetrics, sharedPrograms, Trainer } from "../../src/rl/trainer.ts";

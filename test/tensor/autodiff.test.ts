@@ -82,3 +82,37 @@ test("states are updated in place and numbers are data", async () => {
   expect(await list(s)).toEqual([-0.5, 0.5]);
   expect(step.programs).toBe(1);
 });
+
+test("a checkpoint within a checkpoint keeps what the outer one keeps, and every bit of the gradients", async () => {
+  const width = 32;
+  const weight = (seed: number): Tensor =>
+    tensor(
+      Float32Array.from({ length: width * width }, (_, i) => (((i * seed) % 13) - 6) / 30),
+      { shape: [width, width] },
+    );
+  const layer = (x: Tensor, w: Tensor): Tensor => {
+    const wide = [0.5, 1, 2].map((k) => ops.tanh(ops.matmul(ops.mul(x, k), w)));
+    return wide.reduce((a, b) => ops.mul(ops.add(a, b), 0.7));
+  };
+  type Wrap = (f: (x: Tensor) => Tensor) => (x: Tensor) => Tensor;
+  const plain: Wrap = (f) => f;
+  /** Sixteen layers in groups of four. */
+  const run = async (inner: Wrap, outer: Wrap) => {
+    const ws = [3, 5, 7, 11].map(weight);
+    const group = (x: Tensor): Tensor => ws.reduce((y, w) => inner((z) => layer(z, w))(y), x);
+    const f = compile(
+      grad((x: Tensor) => ops.sum([0, 1, 2, 3].reduce((y) => outer(group)(y), x))),
+      { label: "nested" },
+    );
+    return { words: await list(f(weight(17))), bytes: f.plannedBytes };
+  };
+  const none = await run(plain, plain);
+  const layers = await run(checkpoint, plain);
+  const nested = await run(checkpoint, checkpoint);
+  console.log(`planned bytes: ${none.bytes}, layers ${layers.bytes}, groups of layers ${nested.bytes}`);
+  expect(layers.bytes).toBeLessThan(none.bytes);
+  expect(nested.bytes).toBeLessThan(layers.bytes);
+  expect(layers.words).toEqual(none.words);
+  expect(nested.words).toEqual(none.words);
+  expect(none.words.some((x) => x !== 0)).toBe(true);
+});

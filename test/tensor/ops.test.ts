@@ -4,11 +4,13 @@
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Bench, type Prepared } from "../../src/check/bench.ts";
+import { type Call, forwardCall, gradientCall } from "../../src/check/calls.ts";
+import { callText, forwardGraph, gradInputs, type NamedCase, typeOf } from "../../src/check/cases.ts";
 import type { Kernel } from "../../src/tensor/codegen/kernel.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { requestAdapter } from "../../src/tensor/device.ts";
 import { init } from "../../src/tensor/init.ts";
-import { interpret } from "../../src/tensor/interpreter.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
 import { allOps } from "../../src/tensor/ops/table.ts";
 import { lowerGraph } from "../../src/tensor/passes/pipeline.ts";
@@ -16,70 +18,48 @@ import { scope } from "../../src/tensor/tensor.ts";
 import { TIERS, type Tier } from "../../src/tensor/tiers.ts";
 import { apply } from "../../src/tensor/trace.ts";
 import { WebGpuBackend } from "../../src/tensor/webgpu.ts";
-import { Bench, type Prepared } from "../helpers/bench.ts";
-import {
-  allCases,
-  callText,
-  compare,
-  describeDifference,
-  drawInputs,
-  forwardAccept,
-  forwardGraph,
-  gradGraph,
-  gradInputs,
-  largest,
-  type NamedCase,
-  rngOf,
-  typeOf,
-} from "../helpers/opCases.ts";
-import { repeat } from "../helpers/seed.ts";
+import { casesOfRun } from "../helpers/casesOfRun.ts";
+import { repeat, seed } from "../helpers/seed.ts";
 
-const cases = allCases();
+const cases = casesOfRun();
 const byOp = (list: readonly NamedCase[], name: string): NamedCase[] =>
   list.filter((c) => c.op.name === name);
+const preparedOf = (prepared: ReadonlyMap<NamedCase, Ready>, name: string): Ready[] =>
+  [...prepared].filter(([c]) => c.op.name === name).map(([, ready]) => ready);
 const opNames = [...new Set(cases.map((c) => c.op.name))];
 
-/** The case's call, ready to run on the backend. */
-function prepareForward(bench: Bench, c: NamedCase): Prepared {
-  return bench.prepare(c.name, forwardGraph(c), drawInputs(c.test.inputs, rngOf(c.index)));
+interface Ready {
+  call: Call;
+  p: Prepared;
 }
 
-/** Compares a run of the case with the float64 reference. */
-async function checkForward(bench: Bench, c: NamedCase, p: Prepared): Promise<void> {
-  const attrs = c.test.attrs ?? {};
-  const want = c.op.reference(p.inputs, attrs, p.graph.outputs);
-  const unstable = c.op.unstable?.(p.inputs, attrs);
-  const got = await bench.read(p);
-  want.forEach((w, r) => {
-    const d = compare(got[r], w, forwardAccept(c.op, p.inputs, attrs, r), (at) => unstable?.(r, at) ?? false);
-    expect(d.worst, `${describeDifference(c.name, d)}; ${repeat}`).toBeLessThanOrEqual(1);
-  });
+function prepare(bench: Bench, call: Call): Ready {
+  return { call, p: bench.prepare(call.name, call.graph, call.inputs) };
 }
 
-async function checkAll(
-  bench: Bench,
-  list: readonly NamedCase[],
-  prepared: ReadonlyMap<NamedCase, Prepared>,
-) {
-  const mine = list.map((c) => [c, prepared.get(c) as Prepared] as const);
-  for (const [, p] of mine) bench.run(p);
-  for (const [c, p] of mine) await checkForward(bench, c, p);
+/** Runs calls and compares them with the float64 reference; then looks at the words around their tensors. */
+async function checkAll(bench: Bench, list: readonly Ready[]): Promise<void> {
+  for (const { p } of list) bench.run(p);
+  for (const { call, p } of list) {
+    const { worst, complaint } = call.judge(await bench.read(p));
+    expect(worst, `${complaint}; ${repeat}`).toBeLessThanOrEqual(1);
+  }
   expect(await bench.backend.checkGuards(), `words outside a tensor; ${repeat}`).toEqual([]);
-  for (const [, p] of mine) bench.dispose(p);
+  for (const { p } of list) bench.dispose(p);
 }
 
 describe("T0", () => {
   let bench: Bench;
-  const forward = new Map<NamedCase, Prepared>();
+  const forward = new Map<NamedCase, Ready>();
   beforeAll(async () => {
     bench = new Bench(await init({ tier: "T0", guardWords: true }));
-    for (const c of cases) forward.set(c, prepareForward(bench, c));
+    for (const c of cases) forward.set(c, prepare(bench, forwardCall(c, seed)));
     await bench.ready();
   });
   afterAll(() => bench?.backend.destroy());
 
   test.each(opNames)("forward: %s", async (name) => {
-    await checkAll(bench, byOp(cases, name), forward);
+    await checkAll(bench, preparedOf(forward, name));
   });
 
   test.each(
@@ -137,37 +117,17 @@ describe("T0", () => {
 
 describe("vjp on T0", () => {
   let bench: Bench;
-  const prepared = new Map<NamedCase, Prepared>();
+  const backward = new Map<NamedCase, Ready>();
   const list = cases.filter((c) => gradInputs(c).length > 0);
   beforeAll(async () => {
     bench = new Bench(await init({ tier: "T0", guardWords: true }));
-    for (const c of list) {
-      const rng = rngOf(c.index);
-      const inputs = drawInputs(c.test.inputs, rng);
-      const built = gradGraph(c);
-      const cotangents = built.cotangents.flatMap((t) => drawInputs([t], rng));
-      prepared.set(c, bench.prepare(`vjp of ${c.name}`, built.graph, [...inputs, ...cotangents]));
-    }
+    for (const c of list) backward.set(c, prepare(bench, gradientCall(c, seed)));
     await bench.ready();
   });
   afterAll(() => bench?.backend.destroy());
 
   test.each([...new Set(list.map((c) => c.op.name))])("vjp: %s", async (name) => {
-    const mine = byOp(list, name).map((c) => [c, prepared.get(c) as Prepared] as const);
-    for (const [, p] of mine) bench.run(p);
-    for (const [c, p] of mine) {
-      const want = interpret(p.graph, p.inputs, p.graph.outputs);
-      const got = await bench.read(p);
-      const t = c.op.tolerance ?? {};
-      const scale = Math.max(...p.inputs.slice(c.test.inputs.length).map((x) => largest(x.data)));
-      want.forEach((w, r) => {
-        const accept = { relative: t.gradient ?? 2e-4, floor: 1e-2, absolute: (t.absolute ?? 0) * scale };
-        const d = compare(got[r], w, accept);
-        expect(d.worst, `${describeDifference(p.name, d)}; ${repeat}`).toBeLessThanOrEqual(1);
-      });
-    }
-    expect(await bench.backend.checkGuards(), `words outside a tensor; ${repeat}`).toEqual([]);
-    for (const [, p] of mine) bench.dispose(p);
+    await checkAll(bench, preparedOf(backward, name));
   });
 });
 
@@ -180,16 +140,16 @@ function kernelsOf(c: NamedCase, options: { tier?: Tier; maxGroups?: number }): 
 test("grids folded into two axes give the same", async () => {
   const { device } = await init({ tier: "T0", guardWords: true });
   const bench = new Bench(new WebGpuBackend(device, { maxGroups: 2, guardWords: true }));
-  const prepared = new Map<NamedCase, Prepared>();
+  const prepared: Ready[] = [];
   const folded = new Set<string>();
   for (const c of cases) {
     const kernels = kernelsOf(c, { maxGroups: 2 }).filter((k) => k.grid[1] > 1);
     for (const k of kernels) folded.add(k.group.kind);
-    if (kernels.length > 0) prepared.set(c, prepareForward(bench, c));
+    if (kernels.length > 0) prepared.push(prepare(bench, forwardCall(c, seed)));
   }
   await bench.ready();
   expect([...folded].sort()).toEqual(["map", "matmul", "row", "template"]);
-  await checkAll(bench, [...prepared.keys()], prepared);
+  await checkAll(bench, prepared);
   bench.backend.destroy();
 });
 
@@ -201,9 +161,9 @@ test("tiers above T0", async () => {
     const own = cases.filter((c) => kernelsOf(c, { tier }).some((k) => k.variants.length > 0));
     const last = cases.filter((c) => c === byOp(cases, c.op.name).at(-1) && !own.includes(c));
     const bench = new Bench(await init({ tier, guardWords: true }));
-    const prepared = new Map([...own, ...last].map((c) => [c, prepareForward(bench, c)]));
+    const prepared = [...own, ...last].map((c) => prepare(bench, forwardCall(c, seed)));
     await bench.ready();
-    await checkAll(bench, [...prepared.keys()], prepared);
+    await checkAll(bench, prepared);
     // A kernel that its first check refused would have been replaced by T0's, and its results right.
     expect([...bench.backend.pipelines.fallbacks]).toEqual([]);
     bench.backend.destroy();

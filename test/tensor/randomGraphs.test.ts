@@ -4,11 +4,11 @@
  */
 
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { Bench, type Prepared } from "../../src/check/bench.ts";
 import { init } from "../../src/tensor/init.ts";
 import { printGraph, roots } from "../../src/tensor/ir.ts";
 import { OPTIONAL_PASSES } from "../../src/tensor/passes/pipeline.ts";
 import { Rng, Stream } from "../../src/tensor/random.ts";
-import { Bench, type Prepared } from "../helpers/bench.ts";
 import { allowances } from "../helpers/conditioning.ts";
 import { type GraphOptions, type RandomGraph, randomGraph } from "../helpers/randomGraph.ts";
 import { seed, variable } from "../helpers/seed.ts";

@@ -5,13 +5,14 @@
 
 import { expect, test } from "vitest";
 import { detectRaces, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
+import { forwardGraph, gradGraph, gradInputs } from "../../src/check/cases.ts";
 import type { Kernel } from "../../src/tensor/codegen/kernel.ts";
 import { WORKGROUP } from "../../src/tensor/codegen/kernel.ts";
 import type { Graph } from "../../src/tensor/ir.ts";
 import { lowerGraph } from "../../src/tensor/passes/pipeline.ts";
 import { numel } from "../../src/tensor/shape.ts";
 import type { Tier } from "../../src/tensor/tiers.ts";
-import { allCases, forwardGraph, gradGraph, gradInputs } from "../helpers/opCases.ts";
+import { casesOfRun } from "../helpers/casesOfRun.ts";
 
 /** Kernels by text: one of each, from graphs that the derived tests run. */
 function kernels(tier: Tier): Map<string, Kernel> {
@@ -27,7 +28,7 @@ function kernels(tier: Tier): Map<string, Kernel> {
     };
     for (const k of lowerGraph(graph, options).kernels) if (!found.has(k.wgsl)) found.set(k.wgsl, k);
   };
-  for (const c of allCases()) {
+  for (const c of casesOfRun()) {
     lower(forwardGraph(c), c.name);
     if (gradInputs(c).length > 0) lower(gradGraph(c).graph, `vjp of ${c.name}`);
   }

@@ -172,3 +172,17 @@ test("refused by name", async () => {
   await policy.close();
   await expect(policy.current()).rejects.toThrow(/open policy expected/);
 });
+
+test("the adapter is checked in the worker, with progress, while a policy waits", async () => {
+  const worker = await open();
+  const policy = await worker.policy({ checkpoint });
+  const seen: string[] = [];
+  const { report, text } = await worker.check(
+    { tier: "T0", ops: ["add", "matmul"], seed: 2 },
+    { onEvent: ({ name }) => seen.push(name) },
+  );
+  expect(report.failures).toBe(0);
+  expect(seen).toEqual(["add", "matmul"]);
+  expect(text).toMatch(/^## naysay check\n/);
+  expect(await policy.generate(ASK).result).toHaveLength(6);
+});

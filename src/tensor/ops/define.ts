@@ -18,7 +18,7 @@ import {
 import { broadcastShapes, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { isTensor } from "../tensor.ts";
-import { apply, composite, lift, type TensorLike } from "../trace.ts";
+import { apply, composite, constant, currentTrace, lift, runEagerly, type TensorLike } from "../trace.ts";
 import { MAP_SHAPES } from "./caseShapes.ts";
 import { broadcastTo } from "./movement.ts";
 
@@ -203,11 +203,10 @@ const constOp: OpDef = {
 export const full: ((shape: readonly number[], value: number, dtype?: DType) => Tensor) & OpFunction =
   Object.assign(
     (shape: readonly number[], value: number, dtype: DType = "f32"): Tensor => {
-      const make = composite(() => {
-        const c = apply(constOp, [], { value: Object.is(value, -0) ? "-0" : String(value), dtype })[0];
-        return shape.length === 0 ? c : broadcastTo(c, shape);
-      });
-      return make();
+      const spread = (c: TensorLike): Tensor => broadcastTo(c as Tensor, shape);
+      const trace = currentTrace();
+      if (trace) return spread(constant(trace, value, dtype));
+      return runEagerly(([c]) => [spread(c)], [{ scalar: value, dtype }])[0];
     },
     { op: constOp },
   );

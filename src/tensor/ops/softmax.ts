@@ -46,19 +46,19 @@ function checkWeight(op: string, x: Tensor, w: Tensor): void {
 /** x / sqrt(mean(x^2) + eps) * weight along the last axis. Source: arXiv 1910.07467, eq. 4. */
 export function rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
   checkWeight("rmsNorm", x, weight);
-  return composite((t: TensorLike, w: TensorLike) => {
+  return composite((t: TensorLike, w: TensorLike, e: TensorLike) => {
     const z = t as Tensor;
-    return mul(mul(z, rsqrt(add(mean(square(z), -1, true), eps))), w);
-  })(x, weight);
+    return mul(mul(z, rsqrt(add(mean(square(z), -1, true), e))), w);
+  })(x, weight, eps);
 }
 
 /** (x - mean) / sqrt(var + eps) * weight + bias along the last axis. Source: arXiv 1607.06450. */
 export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, eps: number): Tensor {
   checkWeight("layerNorm", x, weight);
   checkWeight("layerNorm", x, bias);
-  return composite((t: TensorLike, w: TensorLike, b: TensorLike) => {
+  return composite((t: TensorLike, w: TensorLike, b: TensorLike, e: TensorLike) => {
     const z = t as Tensor;
     const centred = sub(z, mean(z, -1, true));
-    return add(mul(mul(centred, rsqrt(add(mean(square(centred), -1, true), eps))), w), b);
-  })(x, weight, bias);
+    return add(mul(mul(centred, rsqrt(add(mean(square(centred), -1, true), e))), w), b);
+  })(x, weight, bias, eps);
 }

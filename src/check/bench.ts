@@ -1,12 +1,15 @@
-/** Runs many small graphs on a WebGPU backend: all are built first, so that pipelines are created side by side. */
+/**
+ * Runs many small graphs on a WebGPU backend: they are built first, so that pipelines are created side by side. With
+ * guard words around its tensors, stray writes are found by `backend.checkGuards()`.
+ */
 
-import type { Executable } from "../../src/tensor/backend.ts";
-import type { HostArray } from "../../src/tensor/dtype.ts";
-import type { Graph } from "../../src/tensor/ir.ts";
-import type { NDArray } from "../../src/tensor/ndarray.ts";
-import { numel } from "../../src/tensor/shape.ts";
-import type { Storage } from "../../src/tensor/tensor.ts";
-import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
+import type { Executable } from "../tensor/backend.ts";
+import type { HostArray } from "../tensor/dtype.ts";
+import type { Graph } from "../tensor/ir.ts";
+import type { NDArray } from "../tensor/ndarray.ts";
+import { numel } from "../tensor/shape.ts";
+import type { Storage } from "../tensor/tensor.ts";
+import type { WebGpuBackend } from "../tensor/webgpu.ts";
 
 export interface Prepared {
   readonly name: string;
@@ -33,7 +36,7 @@ export class Bench {
   ): Prepared {
     const executable = this.backend.build(graph, { label: name, passesOff });
     const ready = executable.ready();
-    // Reported by ready(); a test that failed before never asks.
+    // Reported to whoever awaits it; where something failed before, nobody does.
     ready.catch(() => {});
     this.building.push(ready);
     return { name, graph, inputs, executable, args: [], results: [] };

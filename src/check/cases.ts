@@ -1,16 +1,18 @@
-/** Test cases of the op table, made concrete: inputs drawn from a seed, graphs traced, results measured. */
+/**
+ * Cases of the op table, made concrete: inputs drawn from a seed, forward and gradient graphs traced. What the tests
+ * and `naysay check` run.
+ */
 
-import { backward } from "../../src/tensor/autodiff.ts";
-import type { DType } from "../../src/tensor/dtype.ts";
-import type { Graph, ValueType } from "../../src/tensor/ir.ts";
-import { type NDArray, ndarray } from "../../src/tensor/ndarray.ts";
-import type { CaseInput, OpCase, OpDef, Tolerance } from "../../src/tensor/opdef.ts";
-import { allOps } from "../../src/tensor/ops/table.ts";
-import { Rng, Stream } from "../../src/tensor/random.ts";
-import { numel } from "../../src/tensor/shape.ts";
-import { Tensor } from "../../src/tensor/tensor.ts";
-import { apply, Trace, withTrace } from "../../src/tensor/trace.ts";
-import { seed, variable } from "./seed.ts";
+import { backward } from "../tensor/autodiff.ts";
+import type { DType } from "../tensor/dtype.ts";
+import type { Graph, ValueType } from "../tensor/ir.ts";
+import { type NDArray, ndarray } from "../tensor/ndarray.ts";
+import type { CaseInput, OpCase, OpDef } from "../tensor/opdef.ts";
+import { allOps } from "../tensor/ops/table.ts";
+import { Rng, Stream } from "../tensor/random.ts";
+import { numel } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { apply, Trace, withTrace } from "../tensor/trace.ts";
 
 export interface NamedCase {
   op: OpDef;
@@ -30,17 +32,15 @@ export function callText(op: string, inputs: readonly CaseInput[], attrs: unknow
   return `${op}(${list})${JSON.stringify(attrs)}`;
 }
 
-/** Every case of every op, or of the ops that `NAYSAY_OPS` names. */
-export function allCases(): NamedCase[] {
-  const list: NamedCase[] = [];
-  const only = variable("NAYSAY_OPS")?.split(",");
-  for (const op of allOps()) {
-    if (only && !only.includes(op.name)) continue;
-    for (const test of op.cases) {
-      list.push({ op, test, index: list.length, name: callText(op.name, test.inputs, test.attrs) });
-    }
-  }
-  return list;
+/**
+ * Every case of every op, or of the ops that `only` names. A case keeps its index whatever is left out, so that a
+ * seed repeats a failure of a whole run with one op alone.
+ */
+export function allCases(only?: readonly string[]): NamedCase[] {
+  const list = allOps().flatMap((op) => op.cases.map((test) => ({ op, test })));
+  return list
+    .map(({ op, test }, index) => ({ op, test, index, name: callText(op.name, test.inputs, test.attrs) }))
+    .filter(({ op }) => only?.includes(op.name) ?? true);
 }
 
 // ---------------------------------------------------------------- inputs
@@ -98,7 +98,7 @@ export function drawInputs(inputs: readonly CaseInput[], rng: Rng): NDArray[] {
 }
 
 /** A generator of its own for each case: one case's draws never move another's. */
-export function rngOf(index: number): Rng {
+export function rngOf(seed: number, index: number): Rng {
   return new Rng(seed, Stream.test, index);
 }
 
@@ -148,65 +148,4 @@ export function gradGraph(c: Pick<NamedCase, "op" | "test">): GradGraph {
       outputs: grads.map((g) => (g ? flowing.indexOf(g) : -1)),
     };
   });
-}
-
-// ---------------------------------------------------------------- measures
-
-/** Largest |x|; 0 for nothing. */
-export function largest(data: Float64Array): number {
-  let m = 0;
-  for (const x of data) m = Math.max(m, Math.abs(x));
-  return m;
-}
-
-export interface Difference {
-  /** Largest error over what is accepted: above 1 is a failure. */
-  worst: number;
-  at: number;
-  got: number;
-  want: number;
-}
-
-/**
- * Compares with `relative * (floor * scale + |basis|) + absolute`, where the scale is the largest |basis|;
- * integers and bools have to be equal.
- */
-export function compare(
-  got: ArrayLike<number>,
-  want: NDArray,
-  accept: { relative: number; absolute?: number; floor?: number; basis?: NDArray },
-  skip?: (at: number) => boolean,
-): Difference {
-  const basis = accept.basis?.data ?? want.data;
-  const scale = (accept.floor ?? 1e-6) * largest(basis);
-  const result: Difference = { worst: 0, at: -1, got: 0, want: 0 };
-  if (got.length !== want.data.length)
-    return { worst: Infinity, at: -1, got: got.length, want: want.data.length };
-  for (let i = 0; i < want.data.length; i++) {
-    if (skip?.(i) || got[i] === want.data[i]) continue;
-    const limit =
-      want.dtype === "f32" ? accept.relative * (scale + Math.abs(basis[i])) + (accept.absolute ?? 0) : 0;
-    const error = Math.abs(got[i] - want.data[i]);
-    const worst = Number.isNaN(error) ? Infinity : error / (limit + Number.MIN_VALUE);
-    if (worst > result.worst) Object.assign(result, { worst, at: i, got: got[i], want: want.data[i] });
-  }
-  return result;
-}
-
-/** Error accepted of a forward result in f32. */
-export function forwardAccept(op: OpDef, inputs: readonly NDArray[], attrs: OpCase["attrs"], result: number) {
-  const t: Tolerance = op.tolerance ?? {};
-  let basis: NDArray | undefined;
-  if (t.ofMagnitudes) {
-    const sizes = inputs.map((x) =>
-      x.dtype === "f32" ? ndarray(x.shape, x.dtype, x.data.map(Math.abs)) : x,
-    );
-    const types = op.infer(inputs, attrs ?? {});
-    basis = op.reference(sizes, attrs ?? {}, types)[result];
-  }
-  return { relative: t.forward ?? 2e-6, absolute: t.absolute, basis };
-}
-
-export function describeDifference(name: string, d: Difference): string {
-  return `${name}: element ${d.at} is ${d.got}, wanted ${d.want} (${d.worst.toPrecision(3)} times what is accepted)`;
 }

@@ -1,0 +1,78 @@
+/**
+ * A value head on the policy's last hidden state, for PPO: V = h . w + b, one number a token, the expected return before
+ * the token is drawn. It starts at 0 and has an optimizer of its own; its error's gradient reaches the policy's trunk.
+ */
+import { tokenLogProbs } from "../model/scoring.ts";
+import { type TokenRows, takeRows } from "../model/sequences.ts";
+import type { Parameters, Transformer } from "../model/transformer.ts";
+import { type Compiled, compile } from "../tensor/compile.ts";
+import { FlatTensors, flatLayout, tensor } from "../tensor/create.ts";
+import { ops } from "../tensor/ops/index.ts";
+import { AdamW } from "../tensor/optim.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+export const VALUE_WEIGHT = "value_head.weight";
+export const VALUE_BIAS = "value_head.bias";
+
+/** The head's learning rate is this many times the policy's: it starts from nothing. */
+export const VALUE_RATE = 10;
+
+type Program = Compiled<[Parameters, Parameters, Tensor, Tensor, number], Tensor>;
+
+/** Values [B, N] from hidden states [B, N, C] and the head's parameters by name. */
+export function valuesOf(hidden: Tensor, head: Readonly<Record<string, Tensor>>): Tensor {
+  const [b, n] = hidden.shape;
+  return ops.add(ops.reshape(ops.matmul(hidden, head[VALUE_WEIGHT]), [b, n]), head[VALUE_BIAS]);
+}
+
+export class ValueHead {
+  readonly params: FlatTensors;
+  readonly optimizer: AdamW;
+  private readonly program: Program;
+  private readonly rows: number;
+
+  /** `rows` are valued together. */
+  constructor(model: Transformer, rows: number) {
+    const specs = [
+      { name: VALUE_WEIGHT, shape: [model.config.hiddenSize, 1] },
+      { name: VALUE_BIAS, shape: [1] },
+    ];
+    this.params = new FlatTensors(flatLayout(specs), "value head");
+    this.optimizer = new AdamW(this.params);
+    this.rows = rows;
+    this.program = compile(
+      (params: Parameters, head: Parameters, tokens: Tensor, start: Tensor, from: number) =>
+        valuesOf(tokenLogProbs(model, params, tokens, { start, from }).hidden, head),
+      { static: [4], label: "value" },
+    );
+  }
+
+  /** Programs built so far. */
+  get programs(): number {
+    return this.program.programs + this.optimizer.programs;
+  }
+
+  /** [rows, completionLength] values before each token of the completions; meaningless in the padding. */
+  async values(params: Parameters, batch: TokenRows): Promise<Float64Array> {
+    const width = batch.completionLength;
+    const out = new Float64Array(batch.rows * width);
+    for (let first = 0; first < batch.rows; first += this.rows) {
+      const part = takeRows(
+        batch,
+        Array.from({ length: this.rows }, (_, i) => (first + i < batch.rows ? first + i : -1)),
+      );
+      using tokens = tensor(part.tokens, { shape: [this.rows, part.promptLength + width], dtype: "u32" });
+      using start = tensor(part.starts, { dtype: "u32" });
+      using values = this.program(params, this.params.tensors, tokens, start, batch.promptLength);
+      const count = Math.min(this.rows, batch.rows - first) * width;
+      out.set((await values.data()).subarray(0, count), first * width);
+    }
+    return out;
+  }
+
+  dispose(): void {
+    this.program.dispose();
+    this.optimizer.dispose();
+    this.params.dispose();
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * What a program's runs bind: its own memory and the storages that a run brings, as bind groups that are kept from run
+ * to run, and as tapes, which hold all dispatches of a run.
+ */
+import type { GpuStorage } from "./buffers.ts";
+import type { Kernel } from "./codegen/kernel.ts";
+import type { Device } from "./device.ts";
+import { TensorError } from "./errors.ts";
+import type { Value } from "./ir.ts";
+import { bytesFor } from "./passes/memory.ts";
+import type { Lowered } from "./passes/pipeline.ts";
+import type { Pipeline } from "./pipelines.ts";
+import type { Storage } from "./tensor.ts";
+
+/** Bind groups kept for one kernel; beyond that the oldest go. */
+const BIND_GROUPS_KEPT = 64;
+/** Runs whose bind groups are kept whole: results come from a pool, which mostly deals them out in few orders. */
+const TAPES_KEPT = 4;
+
+/** One kernel of a program. */
+export interface Step {
+  readonly kernel: Kernel;
+  /** Bytes of the kernel's parameters in the program's parameter buffer. */
+  readonly paramOffset: number;
+  readonly paramBytes: number;
+  /** True where a submission ends after it. */
+  readonly cut: boolean;
+  pipeline: Pipeline | null;
+}
+
+/**
+ * One dispatch as the encoder takes it. Flat, and all of one kind: reaching through steps and kernels for the same four
+ * things took longer than the calls themselves (bench/NOTES.md).
+ */
+export interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly x: number;
+  readonly y: number;
+  readonly cut: boolean;
+}
+
+interface Tape {
+  /** Buffer and offset of each storage that it binds, results first: they change most. */
+  readonly ids: readonly number[];
+  readonly dispatches: readonly Dispatch[];
+}
+
+/** The storages of one run: of its arguments (numbers among them) and of its results, in the graph's order. */
+export interface RunStorages {
+  readonly args: readonly (Storage | number)[];
+  readonly results: readonly GpuStorage[];
+}
+
+/** Where a binding that changes from run to run comes from. */
+interface Outer {
+  readonly from: "args" | "results";
+  readonly index: number;
+}
+
+export class Tapes {
+  private readonly device: Device;
+  private readonly lowered: Lowered;
+  private readonly steps: readonly Step[];
+  private readonly arenas: readonly GPUBuffer[];
+  private readonly params: GPUBuffer | null;
+  private readonly outers = new Map<Value, Outer>();
+  /** Of each step, what changes from run to run. */
+  private readonly changing: readonly (readonly Outer[])[];
+  private readonly groups: readonly Map<string, GPUBindGroup>[];
+  private readonly tapes: Tape[] = [];
+
+  constructor(
+    device: Device,
+    lowered: Lowered,
+    steps: readonly Step[],
+    arenas: readonly GPUBuffer[],
+    params: GPUBuffer | null,
+  ) {
+    this.device = device;
+    this.lowered = lowered;
+    this.steps = steps;
+    this.arenas = arenas;
+    this.params = params;
+    lowered.graph.inputs.forEach((v, index) => {
+      this.outers.set(v, { from: "args", index });
+    });
+    lowered.graph.outputs.forEach((v, index) => {
+      this.outers.set(v, { from: "results", index });
+    });
+    this.changing = steps.map(({ kernel }) =>
+      kernel.bindings.filter((b) => !lowered.memory.places.has(b.value)).map((b) => this.outerOf(b.value)),
+    );
+    this.groups = steps.map(() => new Map());
+  }
+
+  private outerOf(v: Value): Outer {
+    return this.outers.get(v) as Outer;
+  }
+
+  /** The range that holds a value in a run, as long as `size` bytes. */
+  rangeOf(v: Value, size: number, run: RunStorages): GPUBufferBinding {
+    const place = this.lowered.memory.places.get(v);
+    if (place) return { buffer: this.arenas[place.arena], offset: place.offset, size };
+    const s = storageOf(this.outerOf(v), run);
+    return { buffer: s.buffer, offset: s.offset, size };
+  }
+
+  /** The dispatches of a run in order. */
+  dispatches(run: RunStorages): readonly Dispatch[] {
+    for (const tape of this.tapes) if (binds(tape, run)) return tape.dispatches;
+    const dispatches = this.steps.map(
+      (step, i): Dispatch => ({
+        pipeline: (step.pipeline as Pipeline).pipeline,
+        group: this.bindGroup(i, run),
+        x: step.kernel.grid[0],
+        y: step.kernel.grid[1],
+        cut: step.cut,
+      }),
+    );
+    if (this.tapes.length >= TAPES_KEPT) this.tapes.shift();
+    this.tapes.push({ ids: idsOf(run), dispatches });
+    return dispatches;
+  }
+
+  private bindGroup(at: number, run: RunStorages): GPUBindGroup {
+    let key = "";
+    for (const outer of this.changing[at]) {
+      const s = storageOf(outer, run);
+      key += `${s.bufferId}@${s.offset},`;
+    }
+    const kept = this.groups[at];
+    let group = kept.get(key);
+    if (!group) {
+      group = this.createBindGroup(this.steps[at], run);
+      if (kept.size >= BIND_GROUPS_KEPT) kept.delete(kept.keys().next().value as string);
+      kept.set(key, group);
+    }
+    return group;
+  }
+
+  private createBindGroup(step: Step, run: RunStorages): GPUBindGroup {
+    const { kernel } = step;
+    const entries: GPUBindGroupEntry[] = kernel.bindings.map((b, binding) => ({
+      binding,
+      resource: this.rangeOf(b.value, bytesFor(b.value), run),
+    }));
+    checkAliasing(kernel, entries);
+    if (this.params) {
+      entries.push({
+        binding: entries.length,
+        resource: { buffer: this.params, offset: step.paramOffset, size: step.paramBytes },
+      });
+    }
+    const { layout } = step.pipeline as Pipeline;
+    return this.device.gpu.createBindGroup({ label: kernel.label, layout, entries });
+  }
+
+  /** Forgets all bind groups. */
+  clear(): void {
+    for (const kept of this.groups) kept.clear();
+    this.tapes.length = 0;
+  }
+}
+
+function idsOf({ args, results }: RunStorages): number[] {
+  const held = args.filter((a) => typeof a !== "number") as GpuStorage[];
+  return [...results, ...held].flatMap((s) => [s.bufferId, s.offset]);
+}
+
+/** Whether a tape is that of a run: `idsOf(run)` compared, without making the list. */
+function binds({ ids }: Tape, { args, results }: RunStorages): boolean {
+  let n = 0;
+  for (let i = 0; i < results.length; i++) {
+    const s = results[i];
+    if (ids[n++] !== s.bufferId || ids[n++] !== s.offset) return false;
+  }
+  for (let i = 0; i < args.length; i++) {
+    const s = args[i];
+    if (typeof s === "number") continue;
+    if (ids[n++] !== (s as GpuStorage).bufferId || ids[n++] !== s.offset) return false;
+  }
+  return true;
+}
+
+function storageOf({ from, index }: Outer, { args, results }: RunStorages): GpuStorage {
+  return from === "results" ? results[index] : (args[index] as GpuStorage);
+}
+
+/** WebGPU rejects a buffer that one dispatch both reads and writes; say it in words of the caller. */
+function checkAliasing(kernel: Kernel, entries: readonly GPUBindGroupEntry[]): void {
+  const written = new Set<GPUBuffer>();
+  kernel.bindings.forEach((b, i) => {
+    if (b.write) written.add((entries[i].resource as GPUBufferBinding).buffer);
+  });
+  kernel.bindings.forEach((b, i) => {
+    if (!b.write && written.has((entries[i].resource as GPUBufferBinding).buffer)) {
+      throw new TensorError(
+        `${kernel.label}: a state and what is read with it were expected in buffers of their own, got one buffer for both. Copy one of them.`,
+      );
+    }
+  });
+}

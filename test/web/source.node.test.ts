@@ -1,0 +1,65 @@
+/** What the page may not hold: whatever turns a string into markup or code, and the engine outside its worker. */
+import { readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "vite";
+import { expect, test } from "vitest";
+import { root, sourceFiles, withoutComments } from "../helpers/sourceFiles.ts";
+
+const FORBIDDEN =
+  /\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write(ln)?|srcdoc|DOMParser|createContextualFragment|setHTML(Unsafe)?|eval\(|new Function|javascript:)|\.on[a-z]+ *=(?!=)/;
+
+/** What a visitor loads before the engine, bytes after gzip. */
+const PAGE_BUDGET = 60_000;
+
+function offences(path: string, text: string): string[] {
+  const lines = withoutComments(text).split("\n");
+  return lines.flatMap((line, i) => (FORBIDDEN.test(line) ? [`${path}:${i + 1} ${line.trim()}`] : []));
+}
+
+test("no string becomes markup or code", () => {
+  const files = sourceFiles("web/src", [".ts"]);
+  expect(files.length).toBeGreaterThan(20);
+  const found = files.flatMap((path) => offences(relative(root, path), readFileSync(path, "utf8")));
+  expect(found).toEqual([]);
+});
+
+test("index.html holds no script and no handler of its own", () => {
+  const text = readFileSync(join(root, "web/index.html"), "utf8");
+  expect(text.match(/<script[^>]*>/g)).toEqual(['<script type="module" src="./src/main.ts">']);
+  expect(text).not.toMatch(/\son[a-z]+\s*=|javascript:|\sstyle=/i);
+});
+
+test("the rule bites", () => {
+  for (const line of [
+    "a.innerHTML = b",
+    "document.write(x)",
+    "eval(x)",
+    "a.onclick = b",
+    "new Function(x)",
+  ]) {
+    expect(offences("a.ts", line), line).toHaveLength(1);
+  }
+  for (const line of ["a.textContent = b", "if (a.on === b) c();", "evaluate(x)", "// innerHTML"]) {
+    expect(offences("a.ts", line), line).toEqual([]);
+  }
+});
+
+test("the engine is in the worker alone, and the page around it is small", async () => {
+  const built = await build({
+    configFile: join(root, "web/vite.config.ts"),
+    logLevel: "error",
+    build: { write: false },
+  });
+  const { output } = built as unknown as { output: { fileName: string; code?: string; source?: unknown }[] };
+  const scripts = output
+    .filter(({ fileName }) => fileName.endsWith(".js"))
+    .map(({ fileName, code, source }) => ({ worker: /worker/.test(fileName), text: String(code ?? source) }));
+  expect(scripts.map(({ worker, text }) => [worker, text.includes("@compute")])).toContainEqual([true, true]);
+  const page = scripts.filter(({ worker }) => !worker);
+  expect(page.filter(({ text }) => text.includes("@compute"))).toEqual([]);
+  const size = page.reduce((sum, { text }) => sum + gzipSync(text).length, 0);
+  console.log(`page: ${size} bytes gzip of ${PAGE_BUDGET}`);
+  expect(size).toBeGreaterThan(10_000);
+  expect(size).toBeLessThanOrEqual(PAGE_BUDGET);
+});

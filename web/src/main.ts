@@ -1,0 +1,53 @@
+/** Where the page begins: settings from the address, then the engine in its worker, then everything else. */
+import { connect, type NaysayWorker } from "../../src/worker/index.ts";
+import type { App } from "./app.ts";
+import { byId } from "./dom.ts";
+import { readLink, writeLink } from "./link.ts";
+import { drawNodeCard } from "./nodeCard.ts";
+import { notify } from "./notices.ts";
+import { SettingsForm } from "./settingsForm.ts";
+import { startTheme } from "./theme.ts";
+import { showUnavailable } from "./unavailable.ts";
+
+declare global {
+  interface Window {
+    /** The connected worker, for the console: `await naysay.runs()`. */
+    naysay?: NaysayWorker;
+  }
+}
+
+/** Some headless browsers name a language that their own `Intl` refuses, and the charts ask it for numbers. */
+function useKnownLanguage(): void {
+  try {
+    new Intl.NumberFormat(navigator.language);
+  } catch {
+    Object.defineProperty(navigator, "language", { value: "en" });
+  }
+}
+
+useKnownLanguage();
+startTheme();
+// Beside the results on a wide screen; above them, and folded, on a narrow one.
+byId("settings-fold", HTMLDetailsElement).open = matchMedia("(min-width: 821px)").matches;
+
+const { settings, problems } = readLink(location.search);
+for (const [i, problem] of problems.entries()) notify("warning", `link ${i}`, problem);
+
+let app: App | null = null;
+const form = new SettingsForm(settings, () => {
+  history.replaceState(null, "", writeLink(form.settings));
+  if (app) app.settingsChanged();
+  else drawNodeCard(form.settings, null, null);
+});
+drawNodeCard(settings, null, null);
+
+try {
+  const engine = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "naysay" });
+  // The charts come in a file of their own, and only where there is something to draw.
+  const [worker, { App }] = await Promise.all([connect(engine), import("./app.ts")]);
+  window.naysay = worker;
+  app = new App(worker, form);
+  await app.ready();
+} catch (error) {
+  showUnavailable(error);
+}
