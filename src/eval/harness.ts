@@ -9,7 +9,7 @@ import { Stream } from "../tensor/random.ts";
 import { EstimatorError, type Tally } from "./estimators.ts";
 
 /** What a caller has to say about one sample. */
-export interface Judgement {
+export interface JudgedSample {
   /** 0 for wrong and 1 for right, or anything finite between and beyond; at least 1 counts as right in the tallies. */
   reward: number;
   /** The final answer, as votes of maj@k compare it; absent or `null` where there is none. */
@@ -64,7 +64,7 @@ export interface JudgeOptions extends SamplingOptions {
    * Judges a completion (EOS included) of prompt number `prompt`. Promises of one call of the generator are awaited
    * together; results keep the order of samples whichever comes first.
    */
-  judge(prompt: number, completion: Uint32Array, sample: number): Judgement | Promise<Judgement>;
+  judge(prompt: number, completion: Uint32Array, sample: number): JudgedSample | Promise<JudgedSample>;
   isRight?: undefined;
 }
 
@@ -131,7 +131,7 @@ export async function evaluate(
         promptIds: some.map((_, i) => first + i),
         stream: Stream.eval,
       });
-      const verdicts: (Judgement | Promise<Judgement>)[] = [];
+      const verdicts: (JudgedSample | Promise<JudgedSample>)[] = [];
       for (let row = 0; row < g.rows; row++) {
         const at = row * g.maxCompletionLength;
         const prompt = first + Math.floor(row / count);
@@ -153,7 +153,7 @@ export async function evaluate(
 }
 
 /** Adds a judgement to those of its prompt; returns the reward. */
-function keep(samples: JudgedSamples, { reward, answer, mode }: Judgement, prompt: number): number {
+function keep(samples: JudgedSamples, { reward, answer, mode }: JudgedSample, prompt: number): number {
   if (!Number.isFinite(reward)) {
     throw new EstimatorError(
       `evaluate: a finite reward expected, got ${reward} for prompt ${prompt}. Check judge.`,

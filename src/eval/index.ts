@@ -32,8 +32,8 @@ export type {
   EvaluateOptions,
   Evaluation,
   JudgedEvaluation,
+  JudgedSample,
   JudgedSamples,
-  Judgement,
   JudgeOptions,
 } from "./harness.ts";
 export { evaluate } from "./harness.ts";
