@@ -24,16 +24,10 @@ import { Progress, type ProgressEvent } from "./experimentProgress.ts";
 import { makeBase, taskModel } from "./makeBase.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, RunFolder } from "./runFolder.ts";
+import { maskedMean } from "./stepMetrics.ts";
 import type { Problem, Task } from "./task.ts";
 import { makeTask } from "./taskTable.ts";
-import {
-  clock,
-  maskedMean,
-  type SharedPrograms,
-  type StepDetails,
-  sharedPrograms,
-  Trainer,
-} from "./trainer.ts";
+import { clock, type SharedPrograms, type StepDetails, sharedPrograms, Trainer } from "./trainer.ts";
 
 export interface ExperimentOptions {
   config: ExperimentConfig;

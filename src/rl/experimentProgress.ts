@@ -3,7 +3,7 @@ import type { ArmSummary } from "../eval/summary.ts";
 import type { ExperimentConfig } from "./presets.ts";
 import { armName } from "./presets.ts";
 import type { PretrainStep } from "./pretrain.ts";
-import type { StepMetrics } from "./trainer.ts";
+import type { StepMetrics } from "./stepMetrics.ts";
 
 export interface ProgressEvent {
   phase: "pretrain" | "train" | "evaluate" | "arm";

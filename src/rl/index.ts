@@ -75,6 +75,7 @@ export {
 } from "./presets.ts";
 export { type PretrainConfig, type PretrainStep, pretrain, pretrainConfig } from "./pretrain.ts";
 export { completionOf, type Rollout, type RolloutOptions, rollOut } from "./rollout.ts";
+export type { StepMetrics } from "./stepMetrics.ts";
 export type { AnyTask, Problem, Split, Task, Trace, Verdict } from "./task.ts";
 export { Addition, type AdditionConfig, additionModes } from "./tasks/addition.ts";
 export { Countdown, type CountdownConfig, type CountdownProblem } from "./tasks/countdown.ts";
@@ -88,7 +89,6 @@ export { type TrainConfig, trainConfig } from "./trainConfig.ts";
 export {
   type SharedPrograms,
   type StepDetails,
-  type StepMetrics,
   type StepObserver,
   sharedPrograms,
   Trainer,

@@ -25,7 +25,6 @@ import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import {
   type MiniBatches,
-  meanAndStd,
   planUpdates,
   type RowFacts,
   type TokenReturns,
@@ -36,54 +35,10 @@ import type { Algorithm } from "./algorithm.ts";
 import { Learner } from "./learner.ts";
 import { klOf } from "./loss.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
+import { type Learned, maskedMean, rolloutMetrics, type StepMetrics, warningsOf } from "./stepMetrics.ts";
 import type { AnyTask } from "./task.ts";
 import { type TrainConfig, trainConfig } from "./trainConfig.ts";
 import { ValueHead } from "./valueHead.ts";
-
-/** What one step did; names as in TRL. Times are in seconds, everything else is the same run after run. */
-export interface StepMetrics {
-  /** Rollouts so far, from 1. */
-  step: number;
-  /** Optimizer updates so far. */
-  updates: number;
-  /** Rollouts so far that gave nothing to learn from. */
-  skipped: number;
-  reward: number;
-  /** Mean over prompts of the sample deviation of their rewards. */
-  reward_std: number;
-  /** Share of prompts whose rewards are all equal. */
-  frac_reward_zero_std: number;
-  /** Of the policy before the update, at temperature 1, over all completion tokens; nats. */
-  entropy: number;
-  "completions/mean_length": number;
-  "completions/min_length": number;
-  "completions/max_length": number;
-  /** Share of completions cut at maxCompletionLength. */
-  "completions/clipped_ratio": number;
-  /** Completion tokens drawn so far. */
-  num_tokens: number;
-  /** Rows that the normaliser counted, and rows with a weight. */
-  kept_rows: number;
-  trained_rows: number;
-  /** Mean over the step's updates; `null` where there was none. */
-  loss: number | null;
-  grad_norm: number | null;
-  /** Share of trained tokens whose ratio was clipped. */
-  clip_ratio: number | null;
-  /** Mean KL to the reference over completion tokens by the algorithm's estimator, nats; absent without a KL term. */
-  kl?: number;
-  /** Weight of the entropy bonus in this step; absent without one. */
-  entropy_coefficient?: number;
-  learning_rate: number;
-  /** How often each reason of the verifier came. */
-  reasons: Record<string, number>;
-  /** Completions of this step on which the verifier itself failed: they count as wrong. */
-  verifier_failures: number;
-  /** What a user should hear: a step that cannot learn and why. */
-  warnings: string[];
-  step_time: number;
-  rollout_time: number;
-}
 
 /** What a checkpoint holds beside weights and moments. */
 export interface TrainerState {
@@ -485,17 +440,6 @@ function checkAlgorithm({ name, kl, advantage }: Algorithm): void {
   }
 }
 
-/** What the updates of a step did; `null` where there was none. */
-interface Learned {
-  updates: number;
-  kept: number;
-  trained: number;
-  loss: number | null;
-  gradNorm: number | null;
-  clipRatio: number | null;
-  learningRate: number;
-}
-
 /** A rollout under the policy before the update. */
 interface Scores {
   /** [rows, maxCompletionLength] at the rollout's temperature, nats. */
@@ -533,18 +477,6 @@ export function trainerFrom(base: DecodedCheckpoint, options: Omit<TrainerOption
   return new Trainer({ ...options, params: parametersFrom(base) });
 }
 
-/** Mean over the elements whose mask is 1; 0 where there is none. */
-export function maskedMean(values: ArrayLike<number>, mask: ArrayLike<number>): number {
-  let sum = 0;
-  let count = 0;
-  for (let i = 0; i < values.length; i++) {
-    if (mask[i] === 0) continue;
-    sum += values[i];
-    count++;
-  }
-  return count === 0 ? 0 : sum / count;
-}
-
 /** Token weight of each of `count` rows over a rollout's plans; a row is in one plan at most. */
 function rowWeights(plans: readonly UpdatePlan[], count: number): Float64Array {
   const weights = new Float64Array(count);
@@ -554,51 +486,6 @@ function rowWeights(plans: readonly UpdatePlan[], count: number): Float64Array {
     });
   }
   return weights;
-}
-
-function rolloutMetrics(rollout: Rollout) {
-  const { rewards, lengths, numGenerations, clipped, tokens } = rollout;
-  let stds = 0;
-  let flat = 0;
-  const groups = rewards.length / numGenerations;
-  for (let at = 0; at < rewards.length; at += numGenerations) {
-    const group = rewards.slice(at, at + numGenerations);
-    stds += meanAndStd(group).std;
-    flat += group.every((r) => r === group[0]) ? 1 : 0;
-  }
-  return {
-    reward: meanAndStd(rewards).mean,
-    reward_std: stds / groups,
-    frac_reward_zero_std: flat / groups,
-    "completions/mean_length": tokens / lengths.length,
-    "completions/min_length": Math.min(...lengths),
-    "completions/max_length": Math.max(...lengths),
-    "completions/clipped_ratio": clipped / lengths.length,
-  };
-}
-
-function warningsOf(rollout: Rollout, learned: Learned, algorithm: Algorithm): string[] {
-  const { rewards, clipped, failures, failure } = rollout;
-  const { updates, gradNorm, loss } = learned;
-  const found: string[] = [];
-  if (failures > 0)
-    found.push(
-      `the verifier failed on ${failures} of ${rewards.length} completions, which count as wrong: ${failure}`,
-    );
-  if (updates > 0 && !(Number.isFinite(loss) && Number.isFinite(gradNorm)))
-    found.push(
-      "loss or gradient is not finite: lower learningRate, set maxGradNorm, or run with NAN=1 to find the op",
-    );
-  else if (updates > 0 && gradNorm === 0)
-    found.push(
-      "the gradient is 0: every advantage is 0 or every token is clipped; change the task or the algorithm",
-    );
-  if (clipped === rewards.length)
-    found.push("every completion was cut before EOS: raise maxCompletionLength or pretrain longer");
-  if (rewards.every((r) => r === rewards[0]))
-    found.push(`every reward is ${rewards[0]}: the task is too ${rewards[0] > 0 ? "easy" : "hard"}`);
-  if (updates === 0) found.push(`nothing for ${algorithm.name} to learn from: no update was made`);
-  return found;
 }
 
 function readState(text: string | undefined): TrainerState | undefined {

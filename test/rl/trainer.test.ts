@@ -6,8 +6,9 @@ import { initializeParameters } from "../../src/model/parameters.ts";
 import type { Algorithm } from "../../src/rl/algorithm.ts";
 import { nsr, psr } from "../../src/rl/algorithms.ts";
 import { taskModel } from "../../src/rl/makeBase.ts";
+import type { StepMetrics } from "../../src/rl/stepMetrics.ts";
 import { type TrainConfig, trainConfig } from "../../src/rl/trainConfig.ts";
-import { type SharedPrograms, type StepMetrics, sharedPrograms, Trainer } from "../../src/rl/trainer.ts";
+import { type SharedPrograms, sharedPrograms, Trainer } from "../../src/rl/trainer.ts";
 import { useBackend } from "../helpers/backend.ts";
 import { LetterTask } from "../helpers/letterTask.ts";
 
