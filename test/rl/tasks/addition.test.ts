@@ -13,7 +13,7 @@ function isRight(prompt: readonly string[], answer: readonly string[]): boolean 
 
 taskSuite("addition", {
   task: new Addition(),
-  small: new Addition({ digits: 1 }),
+  small: new Addition({ digits: 1, pool: 20 }), // drawn, where the two-digit ones are listed
   isRight,
   canonical: (prompt) => parts(prompt).sort().join(),
   wrongReasons: ["wrongSum"],

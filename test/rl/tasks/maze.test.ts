@@ -129,7 +129,7 @@ describe("maze", () => {
     expect(judge("R").reason).toBe("elsewhere");
     expect(judge("")).toEqual({ reward: 0, valid: false, reason: "malformed" });
     expect(judge("R : D").reason).toBe("malformed");
-    expect(judge("R L R L R L D R").reason).toBe("unfinished"); // 8 moves of 6
+    expect(judge("R L R L R L R").reason).toBe("unfinished"); // 7 moves of 6
     const mode = (moves: string, given = prompt) =>
       small.modeOf({ key: "", prompt: given, modes: [] }, [...tokenizer.encode(moves), tokenizer.eos]);
     expect([mode("R D"), mode("D U R D"), mode("R")]).toEqual(["shortest", "detour", null]);
