@@ -82,6 +82,7 @@ type ScoreProgram = Compiled<[Parameters, Tensor, Tensor, number, number], Score
 export class Scorer {
   private readonly program: ScoreProgram;
   private readonly rows: number;
+  private readonly maxPositions: number;
 
   /** `rows` in each micro-batch. */
   constructor(model: Transformer, rows = 32) {
@@ -89,6 +90,7 @@ export class Scorer {
       throw new ConfigError(`scorer: rows of at least 1 expected, got ${rows}. Choose what fits in memory.`);
     }
     this.rows = rows;
+    this.maxPositions = model.config.maxPositions;
     this.program = compile(
       (params: Parameters, tokens: Tensor, start: Tensor, from: number, temperature: TensorLike) => {
         const { logProbs, entropy } = tokenLogProbs(model, params, tokens, { start, from, temperature });
@@ -103,13 +105,17 @@ export class Scorer {
     return this.program.programs;
   }
 
-  /** Scores the completions of `batch` at a temperature above 0. */
+  /**
+   * Scores the completions of `batch` at a temperature above 0. Throws `ConfigError` for another temperature, and for a row
+   * of more tokens than the model has positions.
+   */
   async score(params: Parameters, batch: TokenRows, temperature = 1): Promise<HostScores> {
     if (!(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
       throw new ConfigError(
         `scorer: a temperature above 0 expected, got ${temperature}. A greedy choice has no log-probability.`,
       );
     }
+    this.checkLengths(batch);
     const width = batch.completionLength;
     const logProbs = new Float64Array(batch.rows * width);
     const entropy = new Float64Array(batch.rows * width);
@@ -129,6 +135,18 @@ export class Scorer {
       scored.entropy.dispose();
     }
     return { logProbs, entropy };
+  }
+
+  private checkLengths({ rows, promptLength, completionLength, starts, completionMask }: TokenRows): void {
+    for (let r = 0; r < rows; r++) {
+      const mask = completionMask.subarray(r * completionLength, (r + 1) * completionLength);
+      const prompt = promptLength - starts[r];
+      const completion = mask.findLastIndex((m) => m !== 0) + 1;
+      if (prompt + completion <= this.maxPositions) continue;
+      throw new ConfigError(
+        `scorer: prompt and completion of at most maxPositions=${this.maxPositions} tokens expected, got ${prompt} + ${completion} in row ${r}. Shorten the rows, or use a model with more positions.`,
+      );
+    }
   }
 
   dispose(): void {

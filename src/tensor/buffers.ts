@@ -54,7 +54,7 @@ export class GpuStorage implements Storage {
 const SMALLEST = 256;
 
 /** Size that a request is rounded up to, so that freed buffers fit later requests: eighths of powers of two. */
-export function sizeClass(bytes: number): number {
+function sizeClass(bytes: number): number {
   if (bytes <= SMALLEST) return SMALLEST;
   const step = Math.max(SMALLEST, 2 ** (31 - Math.clz32(bytes - 1)) / 8);
   return Math.ceil(bytes / step) * step;
@@ -116,11 +116,5 @@ export class BufferPool {
   destroy(buffer: GPUBuffer): void {
     this.allocatedBytes -= buffer.size;
     buffer.destroy();
-  }
-
-  /** Returns pooled buffers to the system. */
-  trim(): void {
-    for (const list of this.free.values()) for (const { buffer } of list) this.destroy(buffer);
-    this.free.clear();
   }
 }

@@ -53,10 +53,10 @@ export function zeros(shape: Shape, dtype: DType = "f32"): Tensor {
 }
 
 /** Start of each part of a flat segment is a multiple of this many elements, so that it can be bound on its own. */
-export const SEGMENT_ALIGN = 64;
+const SEGMENT_ALIGN = 64;
 
 /** Largest segment in elements: what every adapter can bind (128 MiB). */
-export const SEGMENT_LIMIT = (128 << 20) / 4;
+const SEGMENT_LIMIT = (128 << 20) / 4;
 
 export interface FlatLayout {
   /** Elements of each segment, padding included. */

@@ -1,4 +1,4 @@
-/** WebGPU's flag constants as plain numbers: the specification fixes them, and Node has no such globals. */
+/** WebGPU's flag constants that the engine uses, as plain numbers: the specification fixes them, and Node has no such globals. */
 
 /** Bits of `GPUBufferUsage`. */
 export const BufferUsage = {
@@ -6,16 +6,13 @@ export const BufferUsage = {
   MAP_WRITE: 0x0002,
   COPY_SRC: 0x0004,
   COPY_DST: 0x0008,
-  INDEX: 0x0010,
-  VERTEX: 0x0020,
   UNIFORM: 0x0040,
   STORAGE: 0x0080,
-  INDIRECT: 0x0100,
   QUERY_RESOLVE: 0x0200,
 } as const;
 
 /** Bits of `GPUMapMode`. */
-export const MapMode = { READ: 0x0001, WRITE: 0x0002 } as const;
+export const MapMode = { READ: 0x0001 } as const;
 
 /** Bits of `GPUShaderStage`. */
-export const ShaderStage = { VERTEX: 0x1, FRAGMENT: 0x2, COMPUTE: 0x4 } as const;
+export const ShaderStage = { COMPUTE: 0x4 } as const;

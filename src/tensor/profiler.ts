@@ -33,7 +33,7 @@ const CAPACITY = 2048;
 const MOST_TIMES = 200_000;
 
 /** Bytes that a kernel's bindings hold: what it moves if it touches each element once. */
-export function kernelBytes(kernel: Kernel): number {
+function kernelBytes(kernel: Kernel): number {
   if (kernel.group.kind === "patch") return 8 * kernel.group.elements;
   return kernel.bindings.reduce((sum, b) => sum + bytesFor(b.value) * (b.read && b.write ? 2 : 1), 0);
 }

@@ -1,7 +1,7 @@
-/** The reference backend: plain JavaScript, float64 (or `Math.fround` f32). An oracle, never a silent fallback. */
+/** The reference backend: plain JavaScript in float64. An oracle, never a silent fallback. */
 import type { Backend, BuildOptions, Executable, MemoryUse } from "./backend.ts";
 import type { DType, HostArray } from "./dtype.ts";
-import { interpret, type Precision } from "./interpreter.ts";
+import { interpret } from "./interpreter.ts";
 import { type Graph, roots } from "./ir.ts";
 import { type NDArray, ndarray } from "./ndarray.ts";
 import type { Storage } from "./tensor.ts";
@@ -45,13 +45,8 @@ class ReferenceStorage implements Storage {
 
 export class ReferenceBackend implements Backend {
   readonly kind = "reference";
-  readonly precision: Precision;
   live = 0;
   private programs = 0;
-
-  constructor(precision: Precision = "f64") {
-    this.precision = precision;
-  }
 
   allocate(_dtype: DType, count: number): Storage {
     return new ReferenceStorage(this, new Float64Array(count));
@@ -68,11 +63,7 @@ export class ReferenceBackend implements Backend {
 
   write(storage: Storage, dtype: DType, data: ArrayLike<number>): void {
     const out = (storage as ReferenceStorage).data;
-    for (let i = 0; i < out.length; i++) {
-      const x = data[i];
-      out[i] =
-        dtype === "bool" ? (x ? 1 : 0) : this.precision === "f32" && dtype === "f32" ? Math.fround(x) : x;
-    }
+    for (let i = 0; i < out.length; i++) out[i] = dtype === "bool" ? (data[i] ? 1 : 0) : data[i];
   }
 
   build(graph: Graph, options: BuildOptions): Executable {
@@ -88,7 +79,7 @@ export class ReferenceBackend implements Backend {
           const a = args[i];
           return ndarray(v.shape, v.dtype, typeof a === "number" ? [a] : (a as ReferenceStorage).data);
         });
-        const results = interpret(graph, inputs, wanted, this.precision);
+        const results = interpret(graph, inputs, wanted);
         graph.updates.forEach((u, i) => {
           const state = args[graph.inputs.indexOf(u.input)] as ReferenceStorage;
           state.data.set(results[graph.outputs.length + i].data);

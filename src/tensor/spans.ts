@@ -9,7 +9,7 @@ export interface Span {
 }
 
 /** Spans kept: about 20 MB. Later ones are counted only. */
-export const MOST_SPANS = 200_000;
+const MOST_SPANS = 200_000;
 
 let kept: Span[] | null = null;
 let dropped = 0;

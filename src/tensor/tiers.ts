@@ -34,7 +34,7 @@ export const RAISED_LIMITS = {
 } as const;
 
 /** Bytes of immediate data (`var<immediate>`) that are asked for from T1 on, where the language has them. */
-export const IMMEDIATE_BYTES = 64;
+const IMMEDIATE_BYTES = 64;
 
 /** What an adapter offers, as plain data. */
 export interface AdapterFacts {

@@ -16,7 +16,6 @@ export class Trace {
   readonly captures = new Map<Tensor, Value>();
   readonly captureOrder: Tensor[] = [];
   private readonly states = new Map<Value, { input: Value; current: Value }>();
-  private open = true;
 
   input(type: ValueType): Value {
     const value = new Node("input", [], {}, [type]).results[0];
@@ -66,14 +65,6 @@ export class Trace {
     return list;
   }
 
-  close(): void {
-    this.open = false;
-  }
-
-  get isOpen(): boolean {
-    return this.open;
-  }
-
   /** The value a tensor names in this trace. */
   valueOf(x: Tensor): Value {
     if (x.isTraced) {
@@ -111,7 +102,6 @@ export function withTrace<T>(trace: Trace, f: () => T): T {
     return result;
   } finally {
     current = outer;
-    trace.close();
   }
 }
 

@@ -177,15 +177,23 @@ export class WebGpuBackend implements Backend {
       done: () => s.release(),
     });
     const fetch = async (): Promise<HostArray> => {
-      await this.drain();
-      const buffer = staging as GPUBuffer | null;
-      if (!buffer)
-        throw s.fault ?? new DeviceError("read: a staging buffer was expected, got none. The queue failed.");
-      await buffer.mapAsync(MapMode.READ, 0, bytes);
-      const copy = buffer.getMappedRange(0, bytes).slice(0);
-      buffer.unmap();
-      this.staging.push(buffer);
-      return hostArray(dtype, copy);
+      try {
+        await this.drain();
+        const buffer = staging as GPUBuffer | null;
+        if (!buffer)
+          throw (
+            s.fault ?? new DeviceError("read: a staging buffer was expected, got none. The queue failed.")
+          );
+        await buffer.mapAsync(MapMode.READ, 0, bytes);
+        const copy = buffer.getMappedRange(0, bytes).slice(0);
+        buffer.unmap();
+        this.staging.push(buffer);
+        return hostArray(dtype, copy);
+      } catch (error) {
+        // Not kept: what a failed map left of it is unknown.
+        if (staging) this.pool.destroy(staging);
+        throw error;
+      }
     };
     return this.device.guard(spanUntil("read", "read", fetch()));
   }

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { grad } from "../../src/tensor/autodiff.ts";
+import type { GpuStorage } from "../../src/tensor/buffers.ts";
 import { assign, compile, u32 } from "../../src/tensor/compile.ts";
 import { FlatTensors, flatLayout, tensor } from "../../src/tensor/create.ts";
 import { init } from "../../src/tensor/init.ts";
@@ -300,6 +301,28 @@ describe("failures of the GPU", () => {
       Array(2).fill("DeviceLostError"),
     );
     await start();
+  });
+
+  test("reads that fail keep no staging buffer", async () => {
+    await start();
+    const x = shape(100);
+    const buffers: GPUBuffer = Object.getPrototypeOf((x.storage as GpuStorage).buffer);
+    const bytes: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      // The map is refused; then a program fails whose failure the read has to tell.
+      vi.spyOn(buffers, "mapAsync").mockRejectedValueOnce(new Error("refused"));
+      await expect(x.data()).rejects.toMatchObject({ message: expect.stringContaining("refused") });
+      breakKernels(/^broken/);
+      const broken = compile((t: Tensor) => ops.sin(t), { label: `broken${i}` });
+      broken(x).dispose();
+      await expect(x.data()).rejects.toMatchObject({ name: "ShaderError" });
+      broken.dispose();
+      vi.restoreAllMocks();
+      expect((await x.data())[99]).toBe(99);
+      bytes.push(b.memory().allocatedBytes);
+    }
+    expect(bytes).toEqual(Array(4).fill(bytes[0]));
+    x.dispose();
   });
 
   test("a program disposed with runs under way finishes them", async () => {

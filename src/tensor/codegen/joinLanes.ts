@@ -33,7 +33,7 @@ export const treeJoin: JoinLanes = (a, k) => {
  * subgroups are that small. The size is read at run time (4, 8, 16, 32, 64 and 128 exist), and places are those in
  * the subgroup, so it does not matter which lanes the adapter puts together.
  */
-export const subgroupJoin: JoinLanes = (a, k) => {
+const subgroupJoin: JoinLanes = (a, k) => {
   k.subgroups();
   const shared = share(a, k);
   for (const s of STEPS) {

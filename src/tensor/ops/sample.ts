@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor.ts";
 import { apply } from "../trace.ts";
 
 /** Kept probabilities of a row (0 where cut), in float64: the distribution that is sampled. */
-export function filteredProbabilities(
+function filteredProbabilities(
   logits: ArrayLike<number>,
   temperature: number,
   topK: number,

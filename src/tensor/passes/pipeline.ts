@@ -45,8 +45,8 @@ export interface Lowered {
   readonly memory: MemoryPlan;
 }
 
-/** Graph to graph: what both the interpreter's tests and the lowering see. */
-export function optimize(graph: Graph, options: Pick<CompilerOptions, "label" | "passesOff">): Graph {
+/** The passes from graph to graph. */
+function optimize(graph: Graph, options: Pick<CompilerOptions, "label" | "passesOff">): Graph {
   const off = new Set([...options.passesOff, ...flags().passesOff]);
   const show = (name: string, g: Graph): Graph => {
     if (flags().debug >= 4) console.error(`${options.label} after ${name}:\n${printGraph(g)}`);
