@@ -24,6 +24,38 @@ beforeAll(async () => {
 });
 afterAll(() => web?.close());
 
+describe("the check of the adapter", () => {
+  test("can be stopped, and reports progress on the way", async () => {
+    const page = await open("?preset=tiny&tier=T0");
+    await page.click("#check");
+    await page.waitForFunction(() =>
+      / of \d+/.test(document.getElementById("check-progress")?.textContent ?? ""),
+    );
+    expect(await page.textContent("#check")).toBe("Stop the check");
+    await page.click("#check");
+    await page.waitForFunction(() => document.getElementById("check-progress")?.textContent === "Stopped.");
+    expect(await page.textContent("#check")).toBe("Check this adapter");
+    await page.close();
+  });
+
+  test("gives a report to copy, as text", async () => {
+    const page = await open("?preset=tiny");
+    // Three ops of the table stand for all: `test/check` has the whole of it.
+    await page.evaluate(() => {
+      const { naysay } = window as unknown as {
+        naysay: { check(request: object, options: object): unknown };
+      };
+      const check = naysay.check.bind(naysay);
+      naysay.check = (_request, options) => check({ tier: "T0", ops: ["add", "matmul", "sum"] }, options);
+    });
+    await page.click("#check");
+    await page.waitForSelector("#check-text");
+    expect(await page.textContent("#check-text")).toMatch(/^## naysay check\n[^]*PASSED/);
+    expect(await page.textContent("#check-progress")).toMatch(/^Passed\. \d+ s\.$/);
+    await page.close();
+  });
+});
+
 describe("addresses", () => {
   test("that are hostile are shown as text, run nothing, and leave a page that works", async () => {
     const image = '<img src=x onerror="window.hacked=1">';

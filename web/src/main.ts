@@ -1,6 +1,7 @@
 /** Where the page begins: settings from the address, then the engine in its worker, then everything else. */
 import { connect, type NaysayWorker } from "../../src/worker/index.ts";
 import type { App } from "./app.ts";
+import { startCheckCard } from "./checkCard.ts";
 import { byId } from "./dom.ts";
 import { readLink, writeLink } from "./link.ts";
 import { drawNodeCard } from "./nodeCard.ts";
@@ -46,6 +47,7 @@ try {
   // The charts come in a file of their own, and only where there is something to draw.
   const [worker, { App }] = await Promise.all([connect(engine), import("./app.ts")]);
   window.naysay = worker;
+  startCheckCard(worker);
   app = new App(worker, form);
   await app.ready();
 } catch (error) {
