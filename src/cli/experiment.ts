@@ -25,6 +25,7 @@ const FLAGS = {
   },
   updates: { kind: "integer", help: "rollouts of each arm, an update each", min: 0 },
   config: { kind: "text", help: "JSON file with changes to the preset", takes: "file" },
+  base: { kind: "text", help: "checkpoint to start from instead of the preset's", takes: "file" },
   "from-scratch": { kind: "flag", help: "pretrain the base instead of loading the shipped one" },
   json: { kind: "flag", help: "print summary.json instead of the table" },
   help: { kind: "flag", help: "print this help" },
@@ -39,6 +40,12 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
   const changes = readChanges(args.config);
   if (args.arms !== undefined) changes.arms = args.arms.split(",").map((arm) => arm.trim());
+  if (args.base !== undefined) {
+    if (args["from-scratch"]) {
+      throw new ConfigError("--base: no --from-scratch beside it expected, got both. Choose one.");
+    }
+    changes.base = args.base;
+  }
   if (args.updates !== undefined) changes.train = { ...changes.train, steps: args.updates };
   const config = experimentConfig(args.preset, changes);
   const { device, destroy } = await open();
@@ -54,7 +61,9 @@ export async function run(argv: readonly string[]): Promise<number> {
       adapter: adapterSummary(device),
       command: ["naysay experiment", ...argv].join(" "),
       versions: versions(),
-      loadBase: args["from-scratch"] ? undefined : (name) => files.readFile(assetPath(name)),
+      loadBase: args["from-scratch"]
+        ? undefined
+        : (name) => files.readFile(args.base === undefined ? assetPath(name) : name),
       signal: abort.signal,
       onProgress: (event) =>
         status.show(progressText(event), event.phase === "arm" || event.warnings.length > 0),

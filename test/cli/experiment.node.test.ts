@@ -58,6 +58,31 @@ describe("runs", () => {
     expect(blocked.stderr).toMatch(/CheckpointError: .*A part of the path is a file/);
   }, 240_000);
 
+  test("a base of one's own: the arms start from it; one that is missing or of other sizes is refused", async () => {
+    const base = join(folder, "own.safetensors");
+    const made = await naysay(["pretrain", "--preset", "tiny", "--seed", "9", "--out", base]);
+    expect(made.code, made.stderr).toBe(0);
+    const record = JSON.parse(readFileSync(join(folder, "own.json"), "utf8"));
+    const argv = ["experiment", "--preset", "tiny", "--arms", "base", "--json"];
+    const { code, stdout, stderr } = await naysay([...argv, "--base", base, "--out", join(folder, "own")]);
+    expect(code, stderr).toBe(0);
+    expect(JSON.parse(stdout).arms[0].weightsSha256).toBe(record.weightsSha256);
+
+    const other = await naysay([
+      ...argv,
+      "--base",
+      "assets/quick-base.safetensors",
+      "--out",
+      join(folder, "no"),
+    ]);
+    expect(other.code).toBe(2);
+    expect(other.stderr).toMatch(/a base .* expected/);
+    const missing = await naysay([...argv, "--base", join(folder, "none"), "--out", join(folder, "no")]);
+    expect(missing.stderr).toMatch(/CheckpointError: readFile: a file or folder that exists expected/);
+    const both = await naysay([...argv, "--base", base, "--from-scratch"]);
+    expect(both.code).toBe(2);
+  }, 240_000);
+
   test("pretrain leaves the checkpoint and its record", async () => {
     const out = join(folder, "base.safetensors");
     const { code, stdout, stderr } = await naysay(["pretrain", "--preset", "tiny", "--out", out]);

@@ -17,15 +17,13 @@ function block(title: string, text: string, id: string): HTMLElement[] {
   ];
 }
 
-/** `tier`: of the device here; `null` without one. `base`: name of an uploaded base, which the command cannot know. */
+/** `tier`: of the device here; `null` without one. `base`: name of an uploaded base. */
 export function drawNodeCard(settings: Settings, tier: string | null, base: string | null): void {
-  const { line, json } = nodeCommand(settings, tier);
+  const { line, json } = nodeCommand(settings, tier, base);
   byId("node-command", HTMLElement).replaceChildren(
     ...block("the command", line, "node-line"),
     ...(json === null ? [] : block("run.json", json, "node-json")),
-    ...(base === null
-      ? []
-      : [element("p", { class: "hint" }, `This run starts from ${base}; the command would not.`)]),
+    ...(base === null ? [] : [element("p", { class: "hint" }, `Put ${base} where the command runs.`)]),
     element(
       "div",
       { class: "with-button" },

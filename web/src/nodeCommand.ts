@@ -8,13 +8,24 @@ export interface NodeCommand {
   json: string | null;
 }
 
-export function nodeCommand(settings: Settings, tier: string | null): NodeCommand {
+/** A file name as one word of a shell. */
+function word(name: string): string {
+  return /^[\w.-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+}
+
+/** `base`: name of the checkpoint that the run starts from, where it is not the preset's own. */
+export function nodeCommand(
+  settings: Settings,
+  tier: string | null,
+  base: string | null = null,
+): NodeCommand {
   const changes = changesOf(settings);
   const json = Object.keys(changes).length > 0 ? JSON.stringify(changes, null, 2) : null;
   const words = [
     ...(tier === null ? [] : [`NAYSAY_TIER=${tier}`]),
     `npx naysay experiment --preset ${settings.preset} --seed ${settings.seed}`,
     ...(json === null ? [] : ["--config run.json"]),
+    ...(base === null ? [] : [`--base ${word(base)}`]),
   ];
   return { line: words.join(" "), json };
 }
