@@ -6,13 +6,13 @@
  *     entropy[b, i] = -sum_v p_v log p_v  of the same distribution, nats
  */
 import { type Compiled, compile } from "../tensor/compile.ts";
-import { tensor } from "../tensor/create.ts";
 import { ConfigError, ShapeError } from "../tensor/errors.ts";
 import { ops } from "../tensor/ops/index.ts";
 import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { TensorLike } from "../tensor/trace.ts";
-import { type TokenRows, takeRows } from "./sequences.ts";
+import { gatherMicroBatches } from "./microBatches.ts";
+import type { TokenRows } from "./sequences.ts";
 import type { HiddenOptions, Parameters, Transformer } from "./transformer.ts";
 
 /** Scores with what they were computed from. */
@@ -116,25 +116,9 @@ export class Scorer {
       );
     }
     this.checkLengths(batch);
-    const width = batch.completionLength;
-    const logProbs = new Float64Array(batch.rows * width);
-    const entropy = new Float64Array(batch.rows * width);
-    for (let first = 0; first < batch.rows; first += this.rows) {
-      const part = takeRows(
-        batch,
-        Array.from({ length: this.rows }, (_, i) => (first + i < batch.rows ? first + i : -1)),
-      );
-      using tokens = tensor(part.tokens, { shape: [this.rows, part.promptLength + width], dtype: "u32" });
-      using start = tensor(part.starts, { dtype: "u32" });
-      const scored = this.program(params, tokens, start, batch.promptLength, temperature);
-      const count = Math.min(this.rows, batch.rows - first) * width;
-      const [l, e] = await Promise.all([scored.logProbs.data(), scored.entropy.data()]);
-      logProbs.set(l.subarray(0, count), first * width);
-      entropy.set(e.subarray(0, count), first * width);
-      scored.logProbs.dispose();
-      scored.entropy.dispose();
-    }
-    return { logProbs, entropy };
+    return gatherMicroBatches(batch, this.rows, ["logProbs", "entropy"], (tokens, start) =>
+      this.program(params, tokens, start, batch.promptLength, temperature),
+    );
   }
 
   private checkLengths({ rows, promptLength, completionLength, starts, completionMask }: TokenRows): void {

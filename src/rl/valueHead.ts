@@ -2,11 +2,12 @@
  * A value head on the policy's last hidden state, for PPO: V = h . w + b, one number a token, the expected return before
  * the token is drawn. It starts at 0 and has an optimizer of its own; its error's gradient reaches the policy's trunk.
  */
+import { gatherMicroBatches } from "../model/microBatches.ts";
 import { tokenLogProbs } from "../model/scoring.ts";
-import { type TokenRows, takeRows } from "../model/sequences.ts";
+import type { TokenRows } from "../model/sequences.ts";
 import type { Parameters, Transformer } from "../model/transformer.ts";
 import { type Compiled, compile } from "../tensor/compile.ts";
-import { FlatTensors, flatLayout, tensor } from "../tensor/create.ts";
+import { FlatTensors, flatLayout } from "../tensor/create.ts";
 import { ops } from "../tensor/ops/index.ts";
 import { AdamW } from "../tensor/optim.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -54,20 +55,11 @@ export class ValueHead {
 
   /** [rows, completionLength] values before each token of the completions; meaningless in the padding. */
   async values(params: Parameters, batch: TokenRows): Promise<Float64Array> {
-    const width = batch.completionLength;
-    const out = new Float64Array(batch.rows * width);
-    for (let first = 0; first < batch.rows; first += this.rows) {
-      const part = takeRows(
-        batch,
-        Array.from({ length: this.rows }, (_, i) => (first + i < batch.rows ? first + i : -1)),
-      );
-      using tokens = tensor(part.tokens, { shape: [this.rows, part.promptLength + width], dtype: "u32" });
-      using start = tensor(part.starts, { dtype: "u32" });
-      using values = this.program(params, this.params.tensors, tokens, start, batch.promptLength);
-      const count = Math.min(this.rows, batch.rows - first) * width;
-      out.set((await values.data()).subarray(0, count), first * width);
-    }
-    return out;
+    const head = this.params.tensors;
+    const { values } = await gatherMicroBatches(batch, this.rows, ["values"], (tokens, start) => ({
+      values: this.program(params, head, tokens, start, batch.promptLength),
+    }));
+    return values;
   }
 
   dispose(): void {
