@@ -229,7 +229,6 @@ export {
   type TrainerState,
   taskModel,
   taskNames,
-  tokenWeight,
   trainConfig,
   trainerFrom,
   type UpdatePlan,

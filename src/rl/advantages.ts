@@ -119,6 +119,8 @@ export interface RowFacts {
   finished?: ArrayLike<number>;
   /** [rows] rewards that advantages are made from, where they are not the verifier's: less a KL term. */
   shaped?: readonly number[];
+  /** [rows] whether the verifier itself failed: such a row says nothing, of itself or of its group. */
+  failed?: readonly boolean[];
   /** Step of the run, from 1: for scheduled numbers. */
   step?: number;
 }
@@ -141,13 +143,22 @@ export function advantages(
       "advantages: log-probabilities expected for unlikeliness, got none. Pass logProbs.",
     );
   }
-  const out: number[] = [];
+  const out = new Array<number>(rewards.length).fill(0);
   for (let from = 0; from < rewards.length; from += numGenerations) {
-    const to = from + numGenerations;
-    let group = rewards.slice(from, to);
-    if (unlikeliness) group = unlikelyRewards(group, facts.logProbs?.slice(from, to) ?? [], unlikeliness);
-    for (const a of groupAdvantages(group, algorithm.advantage, facts.step))
-      out.push(algorithm.flip ? 0 - a : a);
+    const rows = Array.from({ length: numGenerations }, (_, i) => from + i).filter((i) => !facts.failed?.[i]);
+    let group = rows.map((i) => rewards[i]);
+    if (unlikeliness) {
+      const logProbs = rows.map((i) => facts.logProbs?.[i] ?? 0);
+      group = unlikelyRewards(group, logProbs, unlikeliness);
+    }
+    const rule = algorithm.advantage;
+    if (rule.kind === "passAtK") checkK(rule.k, numGenerations);
+    // Too few judged rows for a subset of k say nothing of Pass@k.
+    const silent = rows.length === 0 || (rule.kind === "passAtK" && rule.k > rows.length);
+    const found = silent ? group.map(() => 0) : groupAdvantages(group, rule, facts.step);
+    rows.forEach((row, i) => {
+      out[row] = algorithm.flip ? 0 - found[i] : found[i];
+    });
   }
   return out;
 }
@@ -157,7 +168,7 @@ export function keptRows(rewards: readonly number[], keep: Algorithm["keep"]): n
   return rewards.flatMap((r, i) => (keep === "all" || r > 0 === (keep === "right") ? [i] : []));
 }
 
-/** Whether each row may take part at all, by the masks for cut completions and for groups without variance. */
+/** Whether each row may take part at all: masks for cut completions and groups without variance; failed verifiers. */
 function unmasked(
   rewards: readonly number[],
   numGenerations: number,
@@ -165,10 +176,14 @@ function unmasked(
   facts: RowFacts,
 ): boolean[] {
   return rewards.map((_, i) => {
+    if (facts.failed?.[i]) return false;
     if (algorithm.maskTruncated && facts.finished && facts.finished[i] === 0) return false;
     if (!algorithm.dropZeroVariance) return true;
     const from = Math.floor(i / numGenerations) * numGenerations;
-    return !allEqual(rewards.slice(from, from + numGenerations));
+    const group = Array.from({ length: numGenerations }, (_, j) => from + j).filter(
+      (j) => !facts.failed?.[j],
+    );
+    return !allEqual(group.map((j) => rewards[j]));
   });
 }
 
@@ -188,11 +203,6 @@ export function normaliser(
 /** What the advantage of a row's token is divided by: Z, times the row's length under `sequence`. */
 export function tokenDivisor(length: number, z: number, aggregation: Aggregation): number {
   return aggregation === "sequence" ? z * length : z;
-}
-
-/** Weight of each token of a row: A / Z, divided by the row's length under `sequence`. 0 for an empty row. */
-export function tokenWeight(advantage: number, length: number, z: number, aggregation: Aggregation): number {
-  return length === 0 || z === 0 ? 0 : advantage / tokenDivisor(length, z, aggregation);
 }
 
 /** How a rollout becomes optimizer steps. */
@@ -215,7 +225,7 @@ export interface UpdatePlan {
   weights: number[];
   /** Z, times the row's length under `sequence`: what divides a token's terms. */
   divisors: number[];
-  /** Rows that the normaliser counts. */
+  /** Rows of this mini-batch that the normaliser counts. */
   counted: number;
 }
 
@@ -278,8 +288,8 @@ export function planUpdates(
   return batches.flatMap((batch) => {
     // A common normaliser is the whole rollout's, shared out evenly among its mini-batches.
     const common = algorithm.normaliser === "all";
-    const counted = common ? all : batch.filter((i) => kept.has(i));
-    const norm = common ? z(all) / batches.length : z(counted);
+    const counted = batch.filter((i) => (common ? may[i] : kept.has(i)));
+    const norm = common ? z(all.filter((i) => may[i])) / batches.length : z(counted);
     const rows = batch
       .filter((i) => kept.has(i) && (always || a[i] !== 0) && lengths[i] > 0)
       .sort((i, j) => i - j);

@@ -9,7 +9,7 @@
  */
 import type { MiniBatches } from "./advantages.ts";
 
-/** A number that may change over a run: constant, or linear in the step from `from` to `to` over `steps`, then `to`. */
+/** A number that may change over a run: constant, or linear from `from` at step 1 to `to` at step `steps + 1`, then `to`. */
 export type Scheduled = number | { readonly from: number; readonly to: number; readonly steps: number };
 
 /** How the rewards of one prompt's G samples become advantages. */
@@ -121,7 +121,7 @@ export interface Algorithm {
 export function at(scheduled: Scheduled, step: number): number {
   if (typeof scheduled === "number") return scheduled;
   const { from, to, steps } = scheduled;
-  return step >= steps ? to : from + ((to - from) * Math.max(0, step - 1)) / steps;
+  return step > steps ? to : from + ((to - from) * Math.max(0, step - 1)) / steps;
 }
 
 /** Whether rows without an advantage still have a gradient. */

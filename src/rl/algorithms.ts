@@ -9,6 +9,7 @@ import { didYouMean } from "../tensor/suggest.ts";
 import {
   boolean,
   type Infer,
+  integer,
   number,
   object,
   oneOf,
@@ -74,7 +75,8 @@ export const reinforce: Algorithm = { ...LOG, name: "REINFORCE", advantage: { ki
 export const rloo: Algorithm = {
   ...LOG,
   name: "RLOO",
-  aggregation: "sequence",
+  // The log-likelihood of a response is a sum over its tokens; a constant only scales it.
+  aggregation: "constant",
   advantage: { kind: "group", baseline: "others", scale: "none", eps: 0 },
 };
 
@@ -127,13 +129,13 @@ export const maxRl: Algorithm = {
 
 /** Pass@k training: the group's Pass@k as its reward. Source: arXiv 2508.10751. */
 export function passKTraining(k = 4): Algorithm {
-  checkNumber("passKTraining", "k", k, 1, "Use 2 to numGenerations.");
+  checkWhole("passKTraining", k);
   return { ...COMMON, name: `Pass@${k} training`, advantage: { kind: "passAtK", k, form: "training" } };
 }
 
 /** Pass@k policy optimization. Source: arXiv 2505.15201. */
 export function pkpo(k = 4): Algorithm {
-  checkNumber("pkpo", "k", k, 1, "Use 2 to numGenerations.");
+  checkWhole("pkpo", k);
   return { ...COMMON, name: `PKPO ${k}`, advantage: { kind: "passAtK", k, form: "pkpo" } };
 }
 
@@ -153,7 +155,7 @@ export const topr: Algorithm = {
   name: "TOPR",
   advantage: { kind: "fixed", right: 1, wrong: -1 },
   form: "truncatedLog",
-  aggregation: "sequence",
+  aggregation: "constant",
   clipLow: 1,
   clipHigh: 0,
 };
@@ -191,11 +193,36 @@ export function flipped(algorithm: Algorithm): Algorithm {
   return { ...algorithm, name: `${algorithm.name} flipped`, flip: !algorithm.flip };
 }
 
+function checkWhole(op: string, k: number): void {
+  if (Number.isInteger(k) && k >= 1) return;
+  throw new ConfigError(
+    `${op}: k: a whole number of at least 1 expected, got ${k}. Use 2 to numGenerations.`,
+  );
+}
+
 function checkNumber(op: string, name: string, value: number, min: number, remedy: string): void {
   if (value >= min && value < Number.POSITIVE_INFINITY) return;
   throw new ConfigError(
     `${op}: ${name}: a finite number of at least ${min} expected, got ${value}. ${remedy}`,
   );
+}
+
+/**
+ * Throws `ConfigError` for choices that do not go together, or not with `numGenerations` samples a prompt: before anything
+ * is computed.
+ */
+export function checkAlgorithm({ name, kl, advantage }: Algorithm, numGenerations: number): void {
+  const byReward = advantage.kind === "fixed" || advantage.kind === "passAtK";
+  if (kl?.where === "reward" && byReward) {
+    throw new ConfigError(
+      `algorithm: a rule that compares rewards expected for KL in the reward, got ${name}'s. Use where: "loss".`,
+    );
+  }
+  if (advantage.kind === "passAtK" && advantage.k > numGenerations) {
+    throw new ConfigError(
+      `algorithm: k of at most numGenerations=${numGenerations} expected, got ${advantage.k} of ${name}. Draw more samples or lower k.`,
+    );
+  }
 }
 
 /** By the word that arms use; those with a number take one after a colon. */
@@ -244,7 +271,7 @@ const changes = object({
   dropZeroVariance: optional(boolean()),
   unlikeliness: optional(choice),
   cutFirst: optional(boolean()),
-  epochs: optional(number({ min: 1, max: 1000 })),
+  epochs: optional(integer({ min: 1, max: 1000 })),
   optimizer: optional(oneOf("adamw", "sgd")),
   flip: optional(boolean()),
 });

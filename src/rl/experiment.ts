@@ -233,7 +233,6 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
       trainSeconds: spent.train,
       rolloutSeconds: spent.rollout,
     });
-    await folder.remove(partialPath(name));
   } finally {
     trainer.dispose();
   }
@@ -290,6 +289,7 @@ async function finishArm(
   const record: ArmRecord = { summary, tallies };
   await folder.spend(bench.spent());
   await folder.finish(name, record);
+  await folder.remove(partialPath(name));
   bench.progress.finished(name, summary);
   await options.observer?.arm?.(record);
   options.signal?.throwIfAborted();

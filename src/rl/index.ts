@@ -12,7 +12,6 @@ export {
   splitRows,
   type TokenReturns,
   tokenAdvantages,
-  tokenWeight,
   type UpdatePlan,
   unlikelyRewards,
 } from "./advantages.ts";

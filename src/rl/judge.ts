@@ -1,6 +1,7 @@
 /**
  * A verifier's word on a completion, whatever the verifier does: it may answer later, throw, or never answer. A failure is
- * reward 0 under a reason of its own, so a run goes on and its reasons tell how often it happened.
+ * reward 0 under a reason of its own, so a run goes on and its reasons tell how often it happened. It is no word on the answer:
+ * such a row is left out of the update.
  */
 import type { AnyTask, Verdict } from "./task.ts";
 
@@ -18,9 +19,18 @@ export interface Judged {
 }
 
 function judged(verdict: Verdict): Judged {
-  const { reward, reason } = verdict;
-  if (reward >= 0 && reward <= 1) return { reward, reason };
-  return { reward: 0, reason: INVALID, failure: `a reward in [0, 1] was expected, got ${reward}` };
+  const { reward, reason } = (verdict ?? {}) as Partial<Verdict>;
+  if (typeof reward === "number" && reward >= 0 && reward <= 1) return { reward, reason: String(reason) };
+  return {
+    reward: 0,
+    reason: INVALID,
+    failure: `a verdict with a reward in [0, 1] was expected, got ${shown(verdict)}`,
+  };
+}
+
+function shown(x: unknown): string {
+  const reward = x !== null && typeof x === "object" ? (x as { reward?: unknown }).reward : x;
+  return String(reward).slice(0, 60);
 }
 
 function failed(error: unknown): Judged {
@@ -40,7 +50,7 @@ export function judge(
   } catch (error) {
     return failed(error);
   }
-  if (!("then" in answer)) return judged(answer);
+  if (typeof (answer as Promise<Verdict> | null)?.then !== "function") return judged(answer as Verdict);
   let timer: ReturnType<typeof setTimeout>;
   const late = new Promise<Judged>((resolve) => {
     timer = setTimeout(
@@ -48,5 +58,7 @@ export function judge(
       timeoutMs,
     );
   });
-  return Promise.race([answer.then(judged, failed), late]).finally(() => clearTimeout(timer));
+  return Promise.race([Promise.resolve(answer).then(judged, failed), late]).finally(() =>
+    clearTimeout(timer),
+  );
 }

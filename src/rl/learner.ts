@@ -10,7 +10,7 @@ import { valueAndGrad } from "../tensor/autodiff.ts";
 import { type Compiled, compile } from "../tensor/compile.ts";
 import { type FlatTensors, tensor } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
-import { AdamW, type AdamWStep, accumulate, checkAdamWStep } from "../tensor/optim.ts";
+import { AdamW, type AdamWStep, accumulate, checkAdamWStep, UNCLIPPED } from "../tensor/optim.ts";
 import { Sgd } from "../tensor/sgd.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { KlEstimator, LossForm } from "./algorithm.ts";
@@ -129,9 +129,6 @@ export function tokenTerms(given: LearnRows, first: number, count: number) {
   return { ...terms, tokens };
 }
 
-/** No bound: far from overflow, and its product with 0 is 0. */
-const UNCLIPPED = 1e30;
-
 export class Learner {
   readonly model: Transformer;
   readonly params: FlatTensors;
@@ -217,21 +214,20 @@ export class Learner {
     this.value?.optimizer.step({ ...step, lr: step.lr * VALUE_RATE, step: next }).dispose();
     this.updates = next;
     const result: UpdateResult = { loss: 0, gradNorm: 0, clipped: 0, tokens, kl: 0 };
-    const sums = await Promise.all([
-      norm.item(),
-      ...results.map(async ({ loss, clipped, kl }) => [
-        await loss.item(),
-        await clipped.item(),
-        kl ? await kl.item() : 0,
-      ]),
-    ]);
-    for (const r of results) for (const t of Object.values(r) as Tensor[]) t.dispose();
-    const [gradNorm, ...parts] = sums as [number, ...number[][]];
-    result.gradNorm = gradNorm;
-    for (const [loss, clipped, kl] of parts) {
-      result.loss += loss;
-      result.clipped += clipped;
-      result.kl += kl;
+    try {
+      const read = (t: Tensor | undefined): Promise<number> => t?.item() ?? Promise.resolve(0);
+      const [gradNorm, ...parts] = await Promise.all([
+        norm.item().then((n) => [n]),
+        ...results.map(({ loss, clipped, kl }) => Promise.all([read(loss), read(clipped), read(kl)])),
+      ]);
+      result.gradNorm = gradNorm[0];
+      for (const [loss, clipped, kl] of parts) {
+        result.loss += loss;
+        result.clipped += clipped;
+        result.kl += kl;
+      }
+    } finally {
+      for (const r of results) for (const t of Object.values(r) as Tensor[]) t.dispose();
     }
     return result;
   }

@@ -142,7 +142,10 @@ export function policyLoss(
   let loss = main;
   let kl: Tensor | undefined;
   if (terms.kl) {
-    kl = mean(tokenKl(terms.kl, logProbs, data.reference as Tensor));
+    // What stands in the padding may be so unlikely that its term overflows, and infinity times 0 is NaN.
+    const counts = ops.gt(data.scales as Tensor, 0);
+    const own = ops.where(counts, logProbs, 0);
+    kl = mean(tokenKl(terms.kl, own, data.reference as Tensor));
     loss = ops.add(loss, ops.mul(kl, numbers.kl as Tensor));
   }
   if (terms.entropy) loss = ops.sub(loss, ops.mul(mean(outputs.entropy), numbers.entropy as Tensor));

@@ -15,7 +15,7 @@ import {
   withDefault,
 } from "../tensor/validate.ts";
 import type { Algorithm } from "./algorithm.ts";
-import { type AlgorithmChanges, algorithmByName, flipped } from "./algorithms.ts";
+import { type AlgorithmChanges, algorithmByName, checkAlgorithm, flipped } from "./algorithms.ts";
 import { pretrainRules } from "./pretrain.ts";
 import { trainConfig, trainRules } from "./trainConfig.ts";
 
@@ -154,7 +154,10 @@ export function experimentConfig(preset: string, changes: ExperimentChanges = {}
   }
   const config = validate("experiment", rules, merged);
   trainConfig(config.train);
-  for (const arm of config.arms) armAlgorithm(arm, config);
+  for (const arm of config.arms) {
+    const algorithm = armAlgorithm(arm, config);
+    if (algorithm) checkAlgorithm(algorithm, config.train.numGenerations);
+  }
   const names = config.arms.map((arm) => armName(arm, config));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {

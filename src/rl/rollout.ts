@@ -26,6 +26,8 @@ export interface Rollout {
   /** Completions on which the verifier itself failed, and what it said first. */
   readonly failures: number;
   readonly failure?: string;
+  /** [rows]: whether it failed on this one. */
+  readonly failed: boolean[];
   /** Prompts and completions, for scoring and learning. */
   readonly batch: TokenRows;
 }
@@ -44,6 +46,36 @@ export type RolloutOptions = Pick<
   /** Most milliseconds to wait for a verifier that answers later. Default 10,000. */
   verifierTimeout?: number;
 };
+
+/** Verifiers that answer later are asked so many at once: their time to answer counts from when they are asked. */
+const ASKED_AT_ONCE = 32;
+
+/** Results of `count` pieces of work in their order, `width` of them under way at a time. Rejects with the signal's reason. */
+async function inPool<T>(
+  count: number,
+  width: number,
+  signal: AbortSignal | undefined,
+  work: (i: number) => T | Promise<T>,
+): Promise<T[]> {
+  const results = new Array<T>(count);
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < count) {
+      signal?.throwIfAborted();
+      const i = next++;
+      const result = work(i);
+      results[i] = result instanceof Promise ? await result : result;
+    }
+  };
+  const all = Promise.all(Array.from({ length: Math.min(width, count) }, lane)).then(() => results);
+  if (!signal) return all;
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  return Promise.race([all, aborted]).finally(() => signal.removeEventListener("abort", stop));
+}
 
 /** Samples `numGenerations` answers to each problem and judges them. */
 export async function rollOut(
@@ -73,15 +105,12 @@ export async function rollOut(
     tokens += completion.length;
     clipped += generated.finished[row] === 0 ? 1 : 0;
   }
-  // Slow verifiers answer side by side; the order of rows is that of the rollout whoever is first.
-  const verdicts = await Promise.all(
-    completions.map((completion, row) =>
-      judge(
-        task,
-        problems[Math.floor(row / options.numGenerations)].prompt,
-        Array.from(completion),
-        verifierTimeout,
-      ),
+  const verdicts = await inPool(completions.length, ASKED_AT_ONCE, options.signal, (row) =>
+    judge(
+      task,
+      problems[Math.floor(row / options.numGenerations)].prompt,
+      Array.from(completions[row]),
+      verifierTimeout,
     ),
   );
   const reasons: Record<string, number> = {};
@@ -99,6 +128,7 @@ export async function rollOut(
     rowReasons: verdicts.map((v) => v.reason),
     failures: failures.length,
     failure: failures[0]?.failure,
+    failed: verdicts.map((v) => v.failure !== undefined),
     lengths,
     finished: generated.finished,
     clipped,

@@ -32,6 +32,7 @@ import {
   type UpdatePlan,
 } from "./advantages.ts";
 import type { Algorithm } from "./algorithm.ts";
+import { checkAlgorithm } from "./algorithms.ts";
 import { Learner } from "./learner.ts";
 import { klOf } from "./loss.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
@@ -68,8 +69,8 @@ export interface StepDetails {
   rollout: Rollout;
   /** [rows, maxCompletionLength], nats, before the update at the rollout's temperature; meaningless in the padding. */
   oldLogProbs: ArrayLike<number>;
-  /** [rows]: the weight w = A / Z of each token of a row in its update; 0 where a row took no part. */
-  rowWeights: Float64Array;
+  /** [rows, maxCompletionLength]: the weight w = A / Z of each token in its first update; 0 where it took no part. */
+  tokenWeights: Float64Array;
   /** The policy's parameters as they are now; they belong to the trainer. */
   params: FlatTensors;
 }
@@ -108,7 +109,7 @@ export class Trainer {
   private readonly learner: Learner;
   private readonly observer: StepObserver;
   private readonly now: () => number;
-  private readonly reference: Promise<FlatTensors> | null;
+  private reference: Promise<FlatTensors> | null;
   private progress: TrainerState = { step: 0, updates: 0, skipped: 0, numTokens: 0 };
 
   constructor(options: TrainerOptions) {
@@ -127,7 +128,7 @@ export class Trainer {
       );
     }
     const { algorithm } = options;
-    checkAlgorithm(algorithm);
+    checkAlgorithm(algorithm, this.config.numGenerations);
     const { model } = options.shared;
     this.learner = new Learner(model, options.params, {
       form: algorithm.form,
@@ -147,6 +148,11 @@ export class Trainer {
   /** Where the trainer stands. */
   get state(): TrainerState {
     return { ...this.progress };
+  }
+
+  /** Optimizer updates, those of a step under way among them. */
+  get updatesMade(): number {
+    return this.learner.updates;
   }
 
   /** Steps up to the configured number; throws the signal's reason when aborted, between or within steps. */
@@ -274,7 +280,7 @@ export class Trainer {
         for (let t = 0; t < length; t++) sum += values[row * width + t];
         return sum;
       });
-    const facts: RowFacts = { step, finished: rollout.finished };
+    const facts: RowFacts = { step, finished: rollout.finished, failed: rollout.failed };
     if (unlikeliness) facts.logProbs = sums(scores.oldLogProbs);
     if (kl?.where === "reward" && advantage.kind !== "gae") {
       const terms = sums(scores.klTerms as Float64Array);
@@ -320,16 +326,17 @@ export class Trainer {
       model: this.shared.model,
       rollout,
       oldLogProbs: scores.oldLogProbs,
-      rowWeights: rowWeights(first, count),
+      tokenWeights: tokenWeights(first, rollout, byToken),
       params: this.params,
     };
     await observer.beforeUpdate?.(details);
+    // The last place: a step that has begun to update is finished, or a checkpoint would hold half of it.
+    signal?.throwIfAborted();
     const warm = config.warmupSteps > 0 ? Math.min(1, step / config.warmupSteps) : 1;
     const lr = config.learningRate * warm;
     const sums = { loss: 0, gradNorm: 0, clipped: 0, tokens: 0, kept: 0, trained: 0, updates: 0 };
     for (let epoch = 0; epoch < epochs; epoch++) {
       for (const plan of epoch === 0 ? first : plansOf(epoch)) {
-        signal?.throwIfAborted();
         const done = await this.learner.update(
           {
             batch: rollout.batch,
@@ -378,11 +385,12 @@ export class Trainer {
   async checkpoint(metadata: Readonly<Record<string, string>> = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { moments, value } = this.learner;
     const head = value && { head: value.params, head_m: value.optimizer.m, head_v: value.optimizer.v };
+    const reference = this.reference && { reference: await this.reference };
     return encodeCheckpoint({
       config: this.shared.model.config,
       params: this.params,
       optimizer: moments ?? undefined,
-      extras: head ?? undefined,
+      extras: { ...head, ...reference },
       metadata: { ...metadata, [STATE_KEY]: JSON.stringify(this.progress) },
     });
   }
@@ -392,7 +400,9 @@ export class Trainer {
     const state = readState(from.metadata.get(STATE_KEY));
     const { moments, value } = this.learner;
     const extras = ["head", "head_m", "head_v"].map((group) => from.extras.get(group));
-    if (!state || (moments && !from.optimizer) || (value && extras.some((group) => !group))) {
+    const reference = from.extras.get("reference");
+    const lacks = (value && extras.some((group) => !group)) || (this.reference && !reference);
+    if (!state || (moments && !from.optimizer) || lacks) {
       throw new CheckpointError(
         "trainer: a checkpoint with optimizer moments and a step count expected, got weights only. Start a new run from it instead.",
       );
@@ -405,6 +415,15 @@ export class Trainer {
     if (value) {
       const { m, v } = value.optimizer;
       for (const [i, flat] of [value.params, m, v].entries()) writeWeights(flat, extras[i] as Weights);
+    }
+    // The policy that KL is measured to is the one the run began with, whatever this trainer was made from.
+    if (reference && this.reference) {
+      const written = this.reference.then((flat) => {
+        writeWeights(flat, reference);
+        return flat;
+      });
+      written.catch(() => {}); // Heard where it is awaited.
+      this.reference = written;
     }
     this.progress = state;
     this.learner.updates = state.updates;
@@ -428,16 +447,6 @@ async function copyOf(params: FlatTensors): Promise<FlatTensors> {
   const copy = new FlatTensors(params.layout, "reference");
   writeWeights(copy, await readWeights(params));
   return copy;
-}
-
-/** Throws `ConfigError` for choices that do not go together. */
-function checkAlgorithm({ name, kl, advantage }: Algorithm): void {
-  const byReward = advantage.kind === "fixed" || advantage.kind === "passAtK";
-  if (kl?.where === "reward" && byReward) {
-    throw new ConfigError(
-      `trainer: a rule that compares rewards expected for KL in the reward, got ${name}'s. Use where: "loss".`,
-    );
-  }
 }
 
 /** A rollout under the policy before the update. */
@@ -477,12 +486,19 @@ export function trainerFrom(base: DecodedCheckpoint, options: Omit<TrainerOption
   return new Trainer({ ...options, params: parametersFrom(base) });
 }
 
-/** Token weight of each of `count` rows over a rollout's plans; a row is in one plan at most. */
-function rowWeights(plans: readonly UpdatePlan[], count: number): Float64Array {
-  const weights = new Float64Array(count);
+/** Weight of each token over a rollout's plans; a row is in one plan at most. */
+function tokenWeights(
+  plans: readonly UpdatePlan[],
+  { batch, lengths }: Rollout,
+  byToken: TokenReturns | null,
+): Float64Array {
+  const width = batch.completionLength;
+  const weights = new Float64Array(batch.rows * width);
   for (const plan of plans) {
     plan.rows.forEach((row, i) => {
-      weights[row] = plan.weights[i];
+      for (let t = row * width; t < row * width + lengths[row]; t++) {
+        weights[t] = byToken ? byToken.advantages[t] / plan.divisors[i] : plan.weights[i];
+      }
     });
   }
   return weights;

@@ -4,6 +4,25 @@ import { TensorError } from "./errors.ts";
 import { BufferUsage } from "./gpuConstants.ts";
 import type { BackendLike, Storage } from "./tensor.ts";
 
+/** Ranges of a buffer whose contents are not what was asked for, shared by all storages in it. */
+export class Faults {
+  private ranges: { from: number; to: number; error: Error }[] = [];
+
+  in(from: number, to: number): Error | null {
+    if (this.ranges.length === 0) return null;
+    return this.ranges.find((r) => r.from < to && from < r.to)?.error ?? null;
+  }
+
+  add(from: number, to: number, error: Error): void {
+    this.ranges.push({ from, to, error });
+  }
+
+  /** Forgets what lies within a range that was written anew. */
+  clear(from: number, to: number): void {
+    this.ranges = this.ranges.filter((r) => r.from < from || r.to > to);
+  }
+}
+
 /** Storage in a GPU buffer, from `offset` on. */
 export class GpuStorage implements Storage {
   readonly backend: BackendLike;
@@ -13,8 +32,7 @@ export class GpuStorage implements Storage {
   readonly bytes: number;
   /** Number of the buffer: what bind groups are cached by. */
   readonly bufferId: number;
-  /** Why the contents are not what was asked for: reads of it and programs on it reject with this. */
-  fault: Error | null = null;
+  readonly faults: Faults;
   private count = 1;
   private readonly onFree: () => void;
 
@@ -25,6 +43,7 @@ export class GpuStorage implements Storage {
     offset: number,
     bytes: number,
     onFree: () => void,
+    faults = new Faults(),
   ) {
     this.backend = backend;
     this.buffer = buffer;
@@ -32,6 +51,18 @@ export class GpuStorage implements Storage {
     this.offset = offset;
     this.bytes = bytes;
     this.onFree = onFree;
+    this.faults = faults;
+  }
+
+  /** Why the contents are not what was asked for: reads of it and programs on it reject with this. Null: they are. */
+  get fault(): Error | null {
+    return this.faults.in(this.offset, this.offset + this.bytes);
+  }
+
+  set fault(error: Error | null) {
+    const to = this.offset + this.bytes;
+    if (error) this.faults.add(this.offset, to, error);
+    else this.faults.clear(this.offset, to);
   }
 
   get root(): object {

@@ -44,6 +44,8 @@ export class Program implements Executable {
   private readonly steps: readonly Step[];
   private readonly tapes: Tapes;
   /** Which inputs are host numbers. */
+  /** Positions of the arguments that a run gives new values. */
+  readonly states: readonly number[];
   private readonly takesNumber: readonly boolean[];
   private readonly outputs: readonly { bytes: number; label: string }[];
   private readonly arenas: GPUBuffer[];
@@ -64,6 +66,8 @@ export class Program implements Executable {
     this.label = label;
     this.plannedBytes = lowered.memory.totalBytes;
     this.takesNumber = traced.inputs.map((v) => v.node.attrs.scalar === true);
+    const position = new Map(traced.inputs.map((v, i) => [v, i]));
+    this.states = traced.updates.map((u) => position.get(u.input) as number);
     this.outputs = traced.outputs.map((v, i) => ({ bytes: bytesFor(v), label: `${label}.out${i}` }));
     let offset = 0;
     let flops = 0;
@@ -357,6 +361,7 @@ class Run implements Task, RunStorages {
 
   failed(error: Error): void {
     for (const s of this.results) s.fault = error;
+    for (const i of this.program.states) (this.args[i] as GpuStorage).fault = error;
   }
 
   done(): void {

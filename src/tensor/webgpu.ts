@@ -135,7 +135,8 @@ export class WebGpuBackend implements Backend {
     const s = storage as GpuStorage;
     s.retain();
     const bytes = Math.max(16, Math.ceil((count * 4) / 16) * 16);
-    return new GpuStorage(this, s.buffer, s.bufferId, s.offset + offset * 4, bytes, () => s.release());
+    const from = s.offset + offset * 4;
+    return new GpuStorage(this, s.buffer, s.bufferId, from, bytes, () => s.release(), s.faults);
   }
 
   write(storage: Storage, dtype: DType, data: ArrayLike<number>): void {

@@ -11,7 +11,8 @@ import { packRows } from "../model/sequences.ts";
 import { Tokenizer, type TokenizerJson } from "../model/tokenizer.ts";
 import { Transformer } from "../model/transformer.ts";
 import { planUpdates } from "../rl/advantages.ts";
-import { algorithmByName } from "../rl/algorithms.ts";
+import type { Algorithm } from "../rl/algorithm.ts";
+import { algorithmByName, checkAlgorithm } from "../rl/algorithms.ts";
 import { Learner } from "../rl/learner.ts";
 import { completionOf } from "../rl/rollout.ts";
 import type { FlatTensors } from "../tensor/create.ts";
@@ -40,8 +41,9 @@ interface Resident {
   generator: Generator;
   scorer: Scorer;
   distributions: Distributions;
-  /** By form of the loss: each has a program of its own, and they share no moments but through `saved`. */
+  /** Of one loss and optimizer, which `terms` names: others have programs of their own. */
   learner: Learner | null;
+  terms: string;
 }
 
 const TOKENIZER_KEY = "tokenizer";
@@ -131,6 +133,8 @@ export class Policy {
   learn(request: LearnRequest): Promise<LearnResult> {
     const algorithm = algorithmByName(request.algorithm ?? "nsr", request.changes);
     const { examples, learningRate, numGenerations = 1, weightDecay = 0, maxGradNorm = 1 } = request;
+    checkAlgorithm(algorithm, numGenerations);
+    checkTeachable(algorithm);
     for (const [i, { reward }] of examples.entries()) {
       if (!(reward >= 0 && reward <= 1)) {
         throw new ConfigError(
@@ -145,6 +149,11 @@ export class Policy {
       if (examples.length === 0) return nothing;
       const batch = packRows(prompts, completions, { padTokenId: this.tokenizer?.pad });
       const lengths = completions.map((c) => c.length);
+      const { logProbs } = await resident.scorer.score(resident.params.tensors, batch);
+      const width = batch.completionLength;
+      const rowLogProbs = lengths.map((n, row) =>
+        logProbs.subarray(row * width, row * width + n).reduce((sum, l) => sum + l, 0),
+      );
       const [plan] = planUpdates(
         examples.map(({ reward }) => reward),
         lengths,
@@ -154,11 +163,11 @@ export class Policy {
           maxCompletionLength: batch.completionLength,
           miniBatches: { kind: "whole" },
           cutFirst: true,
+          facts: { logProbs: rowLogProbs, step: this.updates + 1 },
         },
       );
       if (!plan) return nothing;
-      const { logProbs } = await resident.scorer.score(resident.params.tensors, batch);
-      const learner = this.learnerFor(resident, algorithm.form);
+      const learner = this.learnerFor(resident, algorithm);
       const done = await learner.update(
         {
           batch,
@@ -168,6 +177,8 @@ export class Policy {
           oldLogProbs: logProbs,
           clipLow: algorithm.clipLow,
           clipHigh: algorithm.clipHigh,
+          dualClip: algorithm.dualClip,
+          entropyCoefficient: algorithm.entropy?.coefficient,
         },
         { lr: learningRate, weightDecay, maxGradNorm: maxGradNorm ?? undefined },
       );
@@ -252,16 +263,27 @@ export class Policy {
       scorer: new Scorer(model, this.microBatchRows),
       distributions: new Distributions(model),
       learner: null,
+      terms: "",
     };
     this.updates = count(decoded.metadata.get(UPDATES_KEY));
     return this.resident;
   }
 
-  private learnerFor(resident: Resident, form: Learner["form"]): Learner {
-    if (resident.learner?.form === form) return resident.learner;
+  /** The learner with an algorithm's terms; another one's moments go over to it. */
+  private learnerFor(resident: Resident, algorithm: Algorithm): Learner {
+    const { form, optimizer: kind = "adamw" } = algorithm;
+    const terms = {
+      form,
+      entropy: Boolean(algorithm.entropy),
+      dualClip: algorithm.dualClip != null,
+      optimizer: kind,
+    };
+    const key = JSON.stringify(terms);
+    if (resident.learner && resident.terms === key) return resident.learner;
     resident.learner?.dispose();
+    resident.terms = key;
     const { model, params } = resident;
-    const learner = new Learner(model, params, { form, microBatchRows: this.microBatchRows });
+    const learner = new Learner(model, params, { ...terms, microBatchRows: this.microBatchRows });
     const { optimizer } = decodeCheckpoint(this.saved);
     if (optimizer && learner.moments) {
       writeWeights(learner.moments.m, optimizer.m);
@@ -304,6 +326,24 @@ export class Policy {
 
 function dispose({ params, model, generator, scorer, distributions, learner }: Resident): void {
   for (const x of [learner, generator, scorer, distributions, params, model]) x?.dispose();
+}
+
+/** Throws `ConfigError` for what needs more than judged completions: a reference, a value head, an end of each row. */
+function checkTeachable({ name, kl, advantage, maskTruncated, entropy }: Algorithm): void {
+  const needs =
+    kl != null
+      ? "a reference policy"
+      : advantage.kind === "gae"
+        ? "a value head"
+        : maskTruncated
+          ? "to know which rows were cut"
+          : entropy?.target !== undefined
+            ? "a whole run to adapt over"
+            : null;
+  if (needs === null) return;
+  throw new ConfigError(
+    `policy.learn: an algorithm over judged completions expected, got ${name}, which needs ${needs}. Use a Trainer or an experiment.`,
+  );
 }
 
 /** A count kept as text in metadata; 0 for none. */

@@ -60,8 +60,8 @@ export interface ShownRow {
   reward: number;
   /** The verifier's word: `right`, or what is wrong. */
   reason: string;
-  /** Weight w = A / Z of each token in the loss; 0 where the row took no part. */
-  weight: number;
+  /** [N] weight w = A / Z of each token in the loss; 0 where the row took no part. */
+  weights: number[];
   /** [N] log-probabilities before the update, nats. */
   logProbs: number[];
   /**

@@ -24,7 +24,7 @@ export class RowWatcher {
   /** The rows with what the update changed. */
   async afterUpdate(details: StepDetails): Promise<ShownRow[]> {
     const after = await this.probabilities(details);
-    const { rollout, task, algorithm, oldLogProbs, rowWeights } = details;
+    const { rollout, task, algorithm, oldLogProbs, tokenWeights } = details;
     const { vocab } = task.tokenizer;
     const width = rollout.batch.completionLength;
     const perRow = after.length / this.rows(details).length;
@@ -34,6 +34,7 @@ export class RowWatcher {
       const length = rollout.lengths[row];
       const tokens = Array.from(rollout.batch.tokens.subarray(at, at + length));
       const logProbs = tokens.map((_, t) => oldLogProbs[row * width + t]);
+      const weights = tokens.map((_, t) => tokenWeights[row * width + t]);
       const part = (all: Float32Array): Float32Array =>
         all.slice(i * perRow, i * perRow + (length * perRow) / width);
       return {
@@ -42,9 +43,9 @@ export class RowWatcher {
         tokens,
         reward: rollout.rewards[row],
         reason: rollout.rowReasons[row],
-        weight: rowWeights[row],
+        weights,
         logProbs,
-        push: logProbs.map((l) => pushOf(algorithm.form, rowWeights[row], l)),
+        push: logProbs.map((l, t) => pushOf(algorithm.form, weights[t], l)),
         before: part(this.before as Float32Array),
         after: part(after),
       };

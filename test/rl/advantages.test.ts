@@ -47,6 +47,32 @@ describe("advantages", () => {
     }
   });
 
+  test("a schedule is linear to its end, without a jump", () => {
+    const { advantage } = algorithmByName("nsr-to-w:0.1");
+    const right = (step: number) => groupAdvantages([1], advantage, step)[0];
+    for (const [step, want] of [
+      [1, 0],
+      [2, 0.01],
+      [9, 0.08],
+      [10, 0.09],
+      [11, 0.1],
+      [500, 0.1],
+    ]) {
+      expect(right(step)).toBeCloseTo(want, 14);
+    }
+  });
+
+  test("a row whose verifier failed counts for nothing, in its group too", () => {
+    const failed = [false, false, true, false, false, false, false, true];
+    const got = advantages(rewards, 4, grpo, { failed });
+    const left = groupAdvantages([1, 0, 1], grpo.advantage);
+    expect(got).toEqual([left[0], left[1], 0, left[2], 0, 0, 0, 0]);
+    const [n] = plan(nsr, rewards, lengths, { facts: { failed } });
+    expect(n.rows).toEqual([1, 4, 5, 6]);
+    const [all] = plan({ ...nsr, normaliser: "all" }, rewards, lengths, { facts: { failed } });
+    expect(all.divisors[0]).toBe(lengths.filter((_, i) => !failed[i]).reduce((a, b) => a + b, 0));
+  });
+
   test("kept rows", () => {
     expect(keptRows(rewards, "right")).toEqual([0, 3]);
     expect(keptRows(rewards, "wrong")).toEqual([1, 2, 4, 5, 6, 7]);

@@ -151,7 +151,8 @@ const ORACLES: Record<string, Oracle> = {
   reinforce: { advantages: (b) => perRow(b.rewards), aggregation: "token", loss: logForm },
   rloo: {
     advantages: byGroup((g) => g.map((r, i) => r - meanOf(g.filter((_, j) => j !== i)))),
-    aggregation: "sequence",
+    // log pi(y|x) is the sum over tokens: every token of every row weighs the same.
+    aggregation: "constant",
     loss: logForm,
   },
   grpo: { advantages: byGroup((g) => standardized(g)), aggregation: "token", loss: ppoClip(0.2, 0.2) },
@@ -225,7 +226,7 @@ const ORACLES: Record<string, Oracle> = {
   },
   topr: {
     advantages: (b) => perRow(b.rewards.map((r) => (r === 1 ? 1 : -1))),
-    aggregation: "sequence",
+    aggregation: "constant",
     loss: (a, { l, held }) => -a * l * (a > 0 ? 1 : clip(held.S, 0, 1)),
   },
   ngrpo: {

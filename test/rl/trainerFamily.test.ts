@@ -23,7 +23,12 @@ beforeAll(async () => {
   shared = sharedPrograms(config, { rows: 8, scoreRows: 8 });
 });
 
-function make(algorithm: Algorithm, changes: Partial<TrainConfig> = {}, on: AnyTask = task): Trainer {
+function make(
+  algorithm: Algorithm,
+  changes: Partial<TrainConfig> = {},
+  on: AnyTask = task,
+  initial = 3,
+): Trainer {
   return new Trainer({
     task: on,
     algorithm,
@@ -36,7 +41,7 @@ function make(algorithm: Algorithm, changes: Partial<TrainConfig> = {}, on: AnyT
       ...changes,
     },
     seed: 1,
-    params: initializeParameters(config, 3, { std: 0.3 }),
+    params: initializeParameters(config, initial, { std: 0.3 }),
     shared,
     now: () => 0,
   });
@@ -94,7 +99,8 @@ describe("what a checkpoint carries", () => {
     for (let i = 0; i < 2; i++) await first.step();
     const bytes = await first.checkpoint();
     first.dispose();
-    const second = make(algorithm);
+    // From other weights: all that the run began with is in the checkpoint.
+    const second = make(algorithm, {}, task, 4);
     second.restore(decodeCheckpoint(bytes));
     expect(await collect(second)).toEqual(rows.slice(2));
     expect(await second.weightsSha256()).toBe(want);
@@ -132,6 +138,38 @@ describe("terms", () => {
   test("KL in the reward needs a rule that compares rewards", () => {
     const kl = { estimator: "k1", where: "reward", coefficient: 0.1 } as const;
     expect(() => make({ ...nsr, kl })).toThrow(/Use where: "loss"/);
+  });
+
+  test("an abort between updates lets the step finish: a checkpoint holds whole steps only", async () => {
+    const changes = { steps: 2, epochs: 3 };
+    const whole = make(grpo, changes);
+    await collect(whole);
+    const torn = make(grpo, changes);
+    const abort = new AbortController();
+    const first = torn.step(abort.signal);
+    // By the time that the step updates, the abort has come.
+    const watch = setInterval(() => {
+      if (torn.updatesMade > 0) abort.abort(new Error("late"));
+    }, 0);
+    await first.finally(() => clearInterval(watch));
+    expect(torn.state).toMatchObject({ step: 1, updates: 3 });
+    const bytes = await torn.checkpoint();
+    const again = make(grpo, changes);
+    again.restore(decodeCheckpoint(bytes));
+    await collect(again);
+    expect(await again.weightsSha256()).toBe(await whole.weightsSha256());
+    for (const t of [whole, torn, again]) t.dispose();
+  });
+
+  test("KL in the loss survives padding that is all but impossible", async () => {
+    // At this temperature the pad token's log-probability is far below what exp() of its negative can hold.
+    const kl = { estimator: "k3", where: "loss", coefficient: 0.04 } as const;
+    const trainer = make({ ...grpo, kl }, { steps: 2, temperature: 0.004 });
+    for (const row of await collect(trainer)) {
+      if (row.grad_norm !== null) expect(Number.isFinite(row.grad_norm)).toBe(true);
+    }
+    expect((await trainer.params.flat[0].data()).every((x) => Number.isFinite(x))).toBe(true);
+    trainer.dispose();
   });
 
   test("epochs go over a rollout again", async () => {
@@ -205,7 +243,39 @@ describe("verifiers", () => {
     expect(row.verifier_failures).toBe(4);
     expect(row.reward).toBe(0.5);
     expect(row.warnings.join()).toMatch(/the verifier failed on 4 of 8 completions.*no network/);
-    expect(trainer.state.updates).toBe(1);
+    // A failure is no word on an answer: NSR has nothing to push down here.
+    expect(row.kept_rows).toBe(0);
+    expect(trainer.state.updates).toBe(0);
+    trainer.dispose();
+  });
+
+  test.each([undefined, null, true, 1, "right", {}])(
+    "a verdict that is none (%j), at once or later",
+    async (none) => {
+      for (const verdict of [none, Promise.resolve(none)]) {
+        const trainer = make(
+          nsr,
+          { steps: 1 },
+          under(() => verdict as unknown as Verdict),
+        );
+        const row = await trainer.step();
+        expect(row.reasons).toEqual({ [INVALID]: 8 });
+        expect(row.warnings.join()).toMatch(/a verdict with a reward in \[0, 1\] was expected/);
+        trainer.dispose();
+      }
+    },
+  );
+
+  test("an abort does not wait for a verifier", async () => {
+    const trainer = make(
+      nsr,
+      { steps: 1, verifierTimeout: 60_000 },
+      under(() => new Promise<Verdict>(() => {})),
+    );
+    const abort = new AbortController();
+    const step = trainer.step(abort.signal);
+    setTimeout(() => abort.abort(new Error("enough")), 300);
+    await expect(step).rejects.toThrow("enough");
     trainer.dispose();
   });
 

@@ -242,6 +242,22 @@ describe("failures of the GPU", () => {
     expect(Array.from(await y.data())).toEqual([1, 2, 3]);
   });
 
+  test("a state that a failed run should have given a new value says so, also by its parts, until it is written", async () => {
+    breakKernels(/^halfway\//);
+    const flat = new FlatTensors(flatLayout(["a", "b"].map((name) => ({ name, shape: [4] }))), "flat");
+    const step = compile((s: Tensor) => assign(s, ops.cos(s)), { state: [0], label: "halfway" });
+    step(flat.get("a"));
+    await expect(b.sync()).rejects.toMatchObject({ name: "ShaderError" });
+    await expect(flat.get("a").data()).rejects.toMatchObject({ name: "ShaderError" });
+    await expect(flat.flat[0].data()).rejects.toMatchObject({ name: "ShaderError" });
+    await expect(ops.add(flat.get("a"), 1).data()).rejects.toMatchObject({ name: "ShaderError" });
+    expect(Array.from(await flat.get("b").data())).toEqual([0, 0, 0, 0]);
+    flat.get("a").write([1, 2, 3, 4]);
+    expect(Array.from(await flat.get("a").data())).toEqual([1, 2, 3, 4]);
+    expect((await flat.flat[0].data())[3]).toBe(4);
+    flat.dispose();
+  });
+
   test("every pending await on a failed program rejects", async () => {
     breakKernels(/^pending\//);
     const y = compile((t: Tensor) => ops.sin(t), { label: "pending" })(shape(3));

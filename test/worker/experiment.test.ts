@@ -89,11 +89,12 @@ test("events tell the whole story, and the bits are those of the function itself
         n * vocab.length,
       ]);
       // A penalty pushes down, and NSR never rewards.
-      expect(row.weight === 0 || row.reward === 0).toBe(true);
+      const unused = row.weights.every((w) => w === 0);
+      expect(unused || row.reward === 0).toBe(true);
       for (const [t, push] of row.push.entries()) {
         const p = row.before[t * vocab.length + row.tokens[t]];
         expect(p).toBeCloseTo(exp(row.logProbs[t]), 5);
-        expect(push).toBeCloseTo(row.weight * (1 - p), 5);
+        expect(push).toBeCloseTo(row.weights[t] * (1 - p), 5);
         for (const all of [row.before, row.after]) {
           let sum = 0;
           for (const x of all.subarray(t * vocab.length, (t + 1) * vocab.length)) sum += x;
@@ -104,7 +105,7 @@ test("events tell the whole story, and the bits are those of the function itself
   }
   const pushed = (kinds("rollout") as { rows: ShownRow[] }[])
     .flatMap((e) => e.rows)
-    .filter((r) => r.weight < 0);
+    .filter((r) => r.weights[0] < 0);
   expect(pushed.length).toBeGreaterThan(0);
   side.close();
 }, 120_000);

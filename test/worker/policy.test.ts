@@ -117,6 +117,32 @@ test("rejections alone teach: what was rejected becomes less likely, the rest mo
   expect((await policy.current()).updates).toBe(5);
 });
 
+test("an algorithm's choices reach the update; what needs more than judged completions is refused", async () => {
+  const worker = await open();
+  const examples = [REJECTED[0], { ...REJECTED[1], reward: 1 }];
+  const after = async (algorithm: string, changes: object = {}): Promise<string> => {
+    const policy = await worker.policy({ checkpoint });
+    for (let i = 0; i < 2; i++) {
+      await policy.learn({ examples, algorithm, changes, learningRate: 1e-2, numGenerations: 2 });
+    }
+    return (await policy.checkpoint()).join();
+  };
+  const all = await Promise.all([
+    after("grpo"),
+    after("grpo", { entropy: { coefficient: 0.5 } }),
+    after("grpo", { optimizer: "sgd" }),
+    after("grpo", { form: "pi" }),
+    after("unlikeliness"),
+    after("nsr-to-w:0.9"),
+    after("w-reinforce:0"),
+  ]);
+  expect(new Set(all).size).toBe(all.length);
+  for (const name of ["grpo-kl", "ppo"]) {
+    await expect(after(name)).rejects.toThrow(/^policy.learn: an algorithm over judged completions expected/);
+  }
+  await expect(after("pass-k:5")).rejects.toThrow(/numGenerations=2/);
+});
+
 test("nothing rejected, no step", async () => {
   const policy = await (await open()).policy({ checkpoint });
   const praised = { ...REJECTED[0], reward: 1 };

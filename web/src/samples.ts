@@ -120,7 +120,7 @@ export class Samples {
 
 function sampleItem(row: ShownRow, index: number, most: number): HTMLLIElement {
   const right = row.reward > 0;
-  const unused = row.weight === 0 ? element("span", { class: "unused" }, "unused") : null;
+  const unused = row.weights.every((w) => w === 0) ? element("span", { class: "unused" }, "unused") : null;
   const prompt = row.prompt.filter((token) => token !== "BOS").join(" ");
   return element(
     "li",
