@@ -185,9 +185,11 @@ async function choose(): Promise<{ files: Files; kind: StorageKind }> {
     const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("naysay", {
       create: true,
     });
-    const probe = await root.getFileHandle(".probe", { create: true });
+    // A name of its own: two pages that start together must not trip over each other.
+    const name = `.probe-${globalThis.crypto.randomUUID()}`;
+    const probe = await root.getFileHandle(name, { create: true });
     await (await probe.createWritable()).close();
-    await root.removeEntry(".probe");
+    await root.removeEntry(name).catch(() => {});
     return { files: opfsFiles(root), kind: "persistent" };
   } catch {
     return { files: memoryFiles(), kind: "memory" };

@@ -9,8 +9,8 @@
  * D headDim, V vocabSize. Every method builds graph: call them inside `compile`, or alone.
  */
 import { checkpoint } from "../tensor/autodiff.ts";
-import { tensor } from "../tensor/create.ts";
-import { DTypeError, ShapeError } from "../tensor/errors.ts";
+import { SEGMENT_LIMIT, tensor } from "../tensor/create.ts";
+import { ConfigError, DTypeError, ShapeError } from "../tensor/errors.ts";
 import { ops } from "../tensor/ops/index.ts";
 import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -59,6 +59,12 @@ export class Transformer {
     this.config = config;
     this.parts = modelParts(config);
     if (config.positions === "rope") {
+      const elements = config.maxPositions * 2 * config.headDim;
+      if (elements > SEGMENT_LIMIT) {
+        throw new ConfigError(
+          `transformer: a rotary table of at most ${SEGMENT_LIMIT} elements expected, got maxPositions=${config.maxPositions} x ${2 * config.headDim}. Lower maxPositions.`,
+        );
+      }
       const table = rotaryTable(config.maxPositions, config.headDim, config.ropeTheta);
       this.rotary = tensor(table, { shape: [config.maxPositions, 2 * config.headDim] });
     }

@@ -184,7 +184,12 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
   const { observer } = options;
   const algorithm = armAlgorithm(arm, config);
   const file = `checkpoints/${slug(name)}.safetensors`;
-  const metadata = { arm: name, preset: options.preset, seed: String(options.seed) };
+  const metadata = {
+    arm: name,
+    preset: options.preset,
+    seed: String(options.seed),
+    tokenizer: JSON.stringify(bench.task.tokenizer.toJSON()),
+  };
   if (!algorithm) {
     const params = parametersFrom(base);
     try {

@@ -397,7 +397,7 @@ export class Trainer {
 
   /** Goes on from what `checkpoint` gave. Throws `CheckpointError` where moments or counters are missing. */
   restore(from: DecodedCheckpoint): void {
-    const state = readState(from.metadata.get(STATE_KEY));
+    const state = trainerState(from.metadata);
     const { moments, value } = this.learner;
     const extras = ["head", "head_m", "head_v"].map((group) => from.extras.get(group));
     const reference = from.extras.get("reference");
@@ -504,7 +504,9 @@ function tokenWeights(
   return weights;
 }
 
-function readState(text: string | undefined): TrainerState | undefined {
+/** Where the trainer of a checkpoint stood, from the checkpoint's metadata; undefined for another's. */
+export function trainerState(metadata: ReadonlyMap<string, string>): TrainerState | undefined {
+  const text = metadata.get(STATE_KEY);
   if (text === undefined) return undefined;
   try {
     const { step, updates, skipped, numTokens, entropyCoefficient } = JSON.parse(text);

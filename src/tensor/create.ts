@@ -56,7 +56,7 @@ export function zeros(shape: Shape, dtype: DType = "f32"): Tensor {
 const SEGMENT_ALIGN = 64;
 
 /** Largest segment in elements: what every adapter can bind (128 MiB). */
-const SEGMENT_LIMIT = (128 << 20) / 4;
+export const SEGMENT_LIMIT = (128 << 20) / 4;
 
 export interface FlatLayout {
   /** Elements of each segment, padding included. */

@@ -50,8 +50,12 @@ export interface Generation extends AsyncIterable<TokensEvent> {
  * Throws `DeviceError` with this platform's remedy where there is no
  * WebGPU, and where the worker's script cannot be loaded.
  */
-export async function connect(worker: Worker | Port, options: WorkerOptions = {}): Promise<NaysayWorker> {
-  const caller = new Caller(worker as Port);
+export async function connect(
+  worker: Worker | Port | NodeWorker,
+  options: WorkerOptions = {},
+): Promise<NaysayWorker> {
+  const port = "addEventListener" in worker ? (worker as Port) : portOf(worker as NodeWorker);
+  const caller = new Caller(port);
   const failed = (event: Event): void => {
     const said = (event as ErrorEvent).message || "its script could not be loaded";
     caller.fail(
@@ -60,21 +64,61 @@ export async function connect(worker: Worker | Port, options: WorkerOptions = {}
       ),
     );
   };
-  (worker as Worker).addEventListener("error", failed);
-  const info = await caller.call<WorkerInfo, never>("open", options).result;
-  return new NaysayWorker(caller, worker, info);
+  const errors = port as unknown as EventTarget;
+  errors.addEventListener("error", failed);
+  const close = (): void => {
+    caller.close();
+    errors.removeEventListener("error", failed);
+    if ("terminate" in worker) void worker.terminate();
+    else port.close?.();
+  };
+  try {
+    const info = await caller.call<WorkerInfo, never>("open", options).result;
+    return new NaysayWorker(caller, info, close);
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** What is used of a worker of Node's `worker_threads`; its own side is `serve(parentPort)`. */
+export interface NodeWorker {
+  postMessage(message: unknown, transfer: readonly unknown[]): void;
+  on(kind: string, listener: (value: never) => void): unknown;
+  off(kind: string, listener: (value: never) => void): unknown;
+  terminate(): Promise<unknown>;
+}
+
+/** Node's workers speak of values where a page's speak of events. */
+function portOf(worker: NodeWorker): Port {
+  const wrapped = new Map<unknown, (value: never) => void>();
+  const add = (kind: string, listener: (event: MessageEvent) => void): void => {
+    const own = (value: unknown): void =>
+      listener((kind === "message" ? { data: value } : value) as MessageEvent);
+    wrapped.set(listener, own);
+    worker.on(kind, own);
+  };
+  return {
+    postMessage: (message, transfer) => worker.postMessage(message, transfer),
+    addEventListener: add,
+    removeEventListener: (kind, listener) => {
+      const own = wrapped.get(listener);
+      if (own) worker.off(kind, own);
+      wrapped.delete(listener);
+    },
+  };
 }
 
 export class NaysayWorker {
   readonly info: WorkerInfo;
   private readonly caller: Caller;
-  private readonly worker: Worker | Port;
+  private readonly end: () => void;
 
   /** Use `connect`. */
-  constructor(caller: Caller, worker: Worker | Port, info: WorkerInfo) {
+  constructor(caller: Caller, info: WorkerInfo, end: () => void) {
     this.caller = caller;
-    this.worker = worker;
     this.info = info;
+    this.end = end;
   }
 
   /** Trains and measures every arm of an experiment. Aborting keeps what is done; the same request goes on from there. */
@@ -138,10 +182,9 @@ export class NaysayWorker {
     return this.caller.call(name, args, options);
   }
 
-  /** Ends the worker; calls under way reject. */
+  /** Aborts and rejects what is under way, and ends the worker, or closes the port. */
   close(): void {
-    this.caller.close();
-    if ("terminate" in this.worker) this.worker.terminate();
+    this.end();
   }
 }
 

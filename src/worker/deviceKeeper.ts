@@ -20,18 +20,18 @@ export class DeviceKeeper {
     return this.current();
   }
 
-  current(): Promise<WebGpuBackend> {
+  /** The device to use: another one where the last has failed, by a loss or by an error of its own. */
+  async current(): Promise<WebGpuBackend> {
+    const known = this.opening ? await this.opening : null;
+    if (known && known.device.failure !== null) {
+      this.opening = null;
+      known.destroy();
+    }
     this.opening ??= init({ tier: this.options.tier, timestamps: false }).catch((error) => {
       this.opening = null;
       throw error;
     });
     return this.opening;
-  }
-
-  /** A fresh device in place of `lost`; the current one where somebody was faster. */
-  async renew(lost: WebGpuBackend): Promise<WebGpuBackend> {
-    if ((await this.current()) === lost) this.opening = null;
-    return this.current();
   }
 }
 
@@ -40,8 +40,7 @@ export function adapterOf(backend: WebGpuBackend): AdapterSummary {
   return { vendor, description, backend: kind, tier, software };
 }
 
-/** Whether an error says that the device is gone, however deep. */
-export function isLoss(error: unknown): boolean {
-  for (let e = error; e instanceof Error; e = e.cause) if (e instanceof DeviceLostError) return true;
-  return false;
+/** Whether the device that work ran on is gone, whatever the error said that the work ended with. */
+export function isLost({ device }: WebGpuBackend): boolean {
+  return device.failure instanceof DeviceLostError;
 }

@@ -9,7 +9,7 @@ import { runExperiment } from "../rl/experiment.ts";
 import { armName, type ExperimentConfig, experimentConfig } from "../rl/presets.ts";
 import { makeTask } from "../rl/taskTable.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
-import { adapterOf, type DeviceKeeper, isLoss } from "./deviceKeeper.ts";
+import { adapterOf, type DeviceKeeper, isLost } from "./deviceKeeper.ts";
 import { Gate } from "./gate.ts";
 import type { ExperimentEvent, ExperimentRequest, StoredRun } from "./protocol.ts";
 import type { CallContext } from "./rpc.ts";
@@ -34,6 +34,18 @@ function checkOut(out: string): string {
   );
 }
 
+/** Runs `work` while no other page or worker of this origin writes the run's folder. */
+async function withLock<T>(out: string, work: () => Promise<T>): Promise<T> {
+  const { locks } = globalThis.navigator ?? {};
+  if (!locks) return work();
+  return locks.request(`naysay/worker: ${out}`, { ifAvailable: true }, (lock) => {
+    if (lock) return work();
+    throw new ConfigError(
+      `experiment: out: a folder that nobody else writes expected, got ${out}, which another tab runs. Close that tab, or choose another folder.`,
+    );
+  }) as Promise<T>;
+}
+
 export class ExperimentService {
   private readonly keeper: DeviceKeeper;
   private readonly files: Files;
@@ -55,20 +67,36 @@ export class ExperimentService {
     }
     this.running = true;
     const emit = (event: ExperimentEvent): void => context.emit(event);
+    // Before anything is awaited: a pause may be told at once.
+    const gate = new Gate(request.paused ?? false, (paused) => emit({ kind: paused ? "paused" : "resumed" }));
+    context.onTell = (word) => gate.tell(word);
     try {
       const out = checkOut(request.out ?? `${RUNS}/${request.preset}`);
-      const config = experimentConfig(request.preset, request.changes);
-      const command = request.command ?? "naysay/worker";
-      const base = await this.keep(out, request);
-      const arms = config.arms.map((arm) => armName(arm, config));
-      const { vocab } = makeTask(config.task).tokenizer;
-      emit({ kind: "started", out, config, arms, vocab: [...vocab], command });
-      const rows = await this.storedMetrics(out);
-      if (rows.length > 0) emit({ kind: "resumedFrom", rows });
-      return await this.untilDone({ ...request, out, command, base }, config, context, emit);
+      const given = experimentConfig(request.preset, request.changes);
+      // Bytes that are handed in are the base, whatever the preset names.
+      const config = request.base && given.base === undefined ? { ...given, base: BASE_FILE } : given;
+      return await withLock(out, () => this.begin(request, out, config, context, gate, emit));
     } finally {
       this.running = false;
     }
+  }
+
+  private async begin(
+    request: ExperimentRequest,
+    out: string,
+    config: ExperimentConfig,
+    context: CallContext,
+    gate: Gate,
+    emit: (event: ExperimentEvent) => void,
+  ): Promise<Summary> {
+    const command = request.command ?? "naysay/worker";
+    const base = await this.keep(out, request);
+    const arms = config.arms.map((arm) => armName(arm, config));
+    const { vocab } = makeTask(config.task).tokenizer;
+    emit({ kind: "started", out, config, arms, vocab: [...vocab], command });
+    const rows = await this.storedMetrics(out);
+    if (rows.length > 0) emit({ kind: "resumedFrom", rows });
+    return this.untilDone({ ...request, out, command, base }, config, context, gate, emit);
   }
 
   /** Every run in the files, in order of names. */
@@ -105,6 +133,12 @@ export class ExperimentService {
   private async keep(out: string, request: ExperimentRequest): Promise<Uint8Array | undefined> {
     const { files } = this;
     const { base, paused: _, ...kept } = request;
+    // A folder with a run in it keeps what that run was asked for; whether this request may go on with it shows next.
+    if (await files.exists(`${out}/run.json`)) {
+      if (base) return base;
+      const own = `${out}/${BASE_FILE}`;
+      return (await files.exists(own)) ? files.readFile(own) : undefined;
+    }
     await files.mkdirp(out);
     await files.writeFileAtomic(
       `${out}/${REQUEST_FILE}`,
@@ -114,7 +148,8 @@ export class ExperimentService {
       await files.writeFileAtomic(`${out}/${BASE_FILE}`, base);
       return base;
     }
-    return (await files.exists(`${out}/${BASE_FILE}`)) ? files.readFile(`${out}/${BASE_FILE}`) : undefined;
+    await files.remove(`${out}/${BASE_FILE}`);
+    return undefined;
   }
 
   private async storedMetrics(out: string): Promise<MetricsRow[]> {
@@ -138,10 +173,9 @@ export class ExperimentService {
     request: ExperimentRequest & { out: string; command: string },
     config: ExperimentConfig,
     context: CallContext,
+    gate: Gate,
     emit: (event: ExperimentEvent) => void,
   ): Promise<Summary> {
-    const gate = new Gate(request.paused ?? false, (paused) => emit({ kind: paused ? "paused" : "resumed" }));
-    context.onTell = (word) => gate.tell(word);
     let losses = 0;
     for (;;) {
       const backend = await this.keeper.current();
@@ -174,9 +208,9 @@ export class ExperimentService {
           },
         });
       } catch (error) {
-        if (!isLoss(error) || context.signal.aborted || ++losses > MOST_LOSSES) throw error;
-        emit({ kind: "deviceLost", message: (error as Error).message });
-        emit({ kind: "deviceRestored", adapter: adapterOf(await this.keeper.renew(backend)) });
+        if (!isLost(backend) || context.signal.aborted || ++losses > MOST_LOSSES) throw error;
+        emit({ kind: "deviceLost", message: (backend.device.failure as Error).message });
+        emit({ kind: "deviceRestored", adapter: adapterOf(await this.keeper.current()) });
       } finally {
         watcher.dispose();
       }

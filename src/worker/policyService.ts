@@ -15,10 +15,11 @@ import type { Algorithm } from "../rl/algorithm.ts";
 import { algorithmByName, checkAlgorithm } from "../rl/algorithms.ts";
 import { Learner } from "../rl/learner.ts";
 import { completionOf } from "../rl/rollout.ts";
+import { trainerState } from "../rl/trainer.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
-import { type DeviceKeeper, isLoss } from "./deviceKeeper.ts";
+import { type DeviceKeeper, isLost } from "./deviceKeeper.ts";
 import type {
   Completion,
   DistributionRequest,
@@ -58,8 +59,11 @@ export class Policy {
   /** The last complete state: weights, moments, count of updates. */
   private saved: Uint8Array;
   private updates: number;
+  private readonly vocabSize: number;
+  private readonly maxPositions: number;
   private resident: Resident | null = null;
   private last: Promise<unknown> = Promise.resolve();
+  private closed = false;
 
   /** Checks the checkpoint; throws `CheckpointError`. Nothing is put on the device yet. */
   constructor(keeper: DeviceKeeper, request: PolicyRequest) {
@@ -68,7 +72,9 @@ export class Policy {
     this.rows = request.rows ?? 16;
     this.microBatchRows = request.microBatchRows ?? 8;
     this.saved = request.checkpoint;
-    this.updates = count(decoded.metadata.get(UPDATES_KEY));
+    this.vocabSize = decoded.config.vocabSize;
+    this.maxPositions = decoded.config.maxPositions;
+    this.updates = updatesOf(decoded.metadata);
     this.tokenizer = tokenizerOf(request.tokenizer, decoded.metadata.get(TOKENIZER_KEY));
     if (this.tokenizer && this.tokenizer.vocab.length > decoded.config.vocabSize) {
       throw new ConfigError(
@@ -89,10 +95,11 @@ export class Policy {
   /** Samples completions; tokens go out as they come. */
   generate(request: GenerateRequest, context: CallContext): Promise<Completion[]> {
     const { prompts, streamEvery = 1, ...options } = request;
+    const eosTokenId = request.eosTokenId ?? this.tokenizer?.eos;
+    const padTokenId = this.tokenizer?.pad ?? 0;
+    // What each row has sent: a device that is lost draws the same tokens again, and they are sent once.
+    const sent = new Map<number, number[]>();
     return this.inTurn(async ({ generator, params }) => {
-      const eosTokenId = this.tokenizer?.eos;
-      const padTokenId = this.tokenizer?.pad ?? 0;
-      const ended = new Set<number>();
       const generated = await generator.generate(
         params.tensors,
         prompts.map((prompt) => this.tokens(prompt)),
@@ -104,12 +111,17 @@ export class Policy {
           signal: context.signal,
           onTokens: ({ row, rows, from, to, tokens }) => {
             for (let r = 0; r < rows; r++) {
-              if (ended.has(row + r)) continue;
+              const had = sent.get(row + r) ?? [];
+              if (had.length < from || (eosTokenId !== undefined && had.at(-1) === eosTokenId)) continue;
               const mine = Array.from(tokens.subarray(r * (to - from), (r + 1) * (to - from)));
               const end = eosTokenId === undefined ? -1 : mine.indexOf(eosTokenId);
-              if (end >= 0) ended.add(row + r);
-              const kept = end < 0 ? mine : mine.slice(0, end + 1);
-              const event: TokensEvent = { row: row + r, from, tokens: kept, text: this.text(kept) };
+              const fresh = (end < 0 ? mine : mine.slice(0, end + 1)).slice(had.length - from);
+              if (fresh.length === 0) continue;
+              const all = [...had, ...fresh];
+              sent.set(row + r, all);
+              // The pieces of text add up to the completion's, spaces between symbols among them.
+              const text = this.text(all).slice(this.text(had).length);
+              const event: TokensEvent = { row: row + r, from: had.length, tokens: fresh, text };
               context.emit(event);
             }
           },
@@ -209,7 +221,18 @@ export class Policy {
   }
 
   /** Probabilities of the next token, [V]. */
-  distribution({ context, temperature = 1 }: DistributionRequest): Promise<Float32Array> {
+  async distribution({ context, temperature = 1 }: DistributionRequest): Promise<Float32Array> {
+    if (!(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
+      throw new ConfigError(
+        `policy.distribution: a temperature above 0 expected, got ${temperature}. A greedy choice has no distribution.`,
+      );
+    }
+    const { length } = this.tokens(context);
+    if (length === 0 || length >= this.maxPositions) {
+      throw new ConfigError(
+        `policy.distribution: a context of 1 to ${this.maxPositions - 1} tokens expected, got ${length}. Shorten it, or begin with BOS.`,
+      );
+    }
     return this.inTurn(({ distributions, params }) =>
       distributions.of(
         params.tensors,
@@ -225,22 +248,27 @@ export class Policy {
     return this.inTurn(async () => this.saved.slice());
   }
 
-  close(): Promise<null> {
-    return this.inTurn(async (resident) => {
-      dispose(resident);
+  /** Frees what the device holds once what was asked for before is done; later calls are refused. */
+  async close(): Promise<null> {
+    const before = this.last;
+    this.last = before.then(() => {
+      this.closed = true;
+      if (this.resident) dispose(this.resident);
       this.resident = null;
-      return null;
     });
+    await this.last;
+    return null;
   }
 
   /** Runs `work` after what was asked for before, on a live device; once more on a fresh one where it was lost. */
   private inTurn<T>(work: (resident: Resident) => Promise<T>): Promise<T> {
     const attempt = async (): Promise<T> => {
+      if (this.closed)
+        throw new ConfigError("policy: an open policy expected, got a closed one. Open it again.");
       try {
         return await work(await this.live());
       } catch (error) {
-        if (!isLoss(error) || !this.resident) throw error;
-        await this.keeper.renew(this.resident.backend);
+        if (!this.resident || !isLost(this.resident.backend)) throw error;
         return work(await this.live());
       }
     };
@@ -265,7 +293,7 @@ export class Policy {
       learner: null,
       terms: "",
     };
-    this.updates = count(decoded.metadata.get(UPDATES_KEY));
+    this.updates = updatesOf(decoded.metadata);
     return this.resident;
   }
 
@@ -301,15 +329,24 @@ export class Policy {
     return encodeCheckpoint({ config: model.config, params, optimizer, metadata });
   }
 
-  /** Ids of a text or list; a prompt in text begins with BOS. */
+  /** Ids of a text or list; a prompt in text begins with BOS. Throws `ConfigError` for what the model does not know. */
   private tokens(given: TextOrTokens, prompt = true): number[] {
-    if (typeof given !== "string") return Array.from(given);
-    if (!this.tokenizer) {
+    if (typeof given === "string") {
+      if (!this.tokenizer) {
+        throw new ConfigError(
+          "policy: token ids expected, got text for a policy without a tokenizer. Pass `tokenizer` or ids.",
+        );
+      }
+      return [...(prompt ? [this.tokenizer.bos] : []), ...this.tokenizer.encode(given)];
+    }
+    const ids = Array.from(given);
+    const bad = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < this.vocabSize));
+    if (bad !== undefined) {
       throw new ConfigError(
-        "policy: token ids expected, got text for a policy without a tokenizer. Pass `tokenizer` or ids.",
+        `policy: token ids in [0, ${this.vocabSize}) expected, got ${bad}. Use the tokenizer that belongs to the checkpoint.`,
       );
     }
-    return [...(prompt ? [this.tokenizer.bos] : []), ...this.tokenizer.encode(given)];
+    return ids;
   }
 
   /** Ids of a completion; text ends with EOS. */
@@ -319,8 +356,16 @@ export class Policy {
     return typeof given === "string" && eos !== undefined && ids.at(-1) !== eos ? [...ids, eos] : ids;
   }
 
+  /** Ids beyond the tokenizer's, which a model with a larger vocabulary may draw, are shown by number. */
   private text(tokens: readonly number[]): string {
-    return this.tokenizer?.decode(tokens) ?? "";
+    const { tokenizer } = this;
+    if (!tokenizer) return "";
+    const between = tokenizer.kind === "symbol" ? " " : "";
+    const special = [tokenizer.pad, tokenizer.bos, tokenizer.eos];
+    return tokens
+      .filter((id) => !special.includes(id))
+      .map((id) => tokenizer.vocab[id] ?? `<${id}>`)
+      .join(between);
   }
 }
 
@@ -344,6 +389,12 @@ function checkTeachable({ name, kl, advantage, maskTruncated, entropy }: Algorit
   throw new ConfigError(
     `policy.learn: an algorithm over judged completions expected, got ${name}, which needs ${needs}. Use a Trainer or an experiment.`,
   );
+}
+
+/** Updates that a checkpoint's moments have seen: a policy's own count, or a trainer's. */
+function updatesOf(metadata: ReadonlyMap<string, string>): number {
+  const own = metadata.get(UPDATES_KEY);
+  return own === undefined ? (trainerState(metadata)?.updates ?? 0) : count(own);
 }
 
 /** A count kept as text in metadata; 0 for none. */

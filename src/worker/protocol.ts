@@ -153,13 +153,15 @@ export interface GenerateRequest {
   temperature?: number;
   topK?: number;
   topP?: number;
+  /** Ends a row. Default: the tokenizer's; without a tokenizer none does. */
+  eosTokenId?: number;
   /** Another number draws other samples. Default 0. */
   rollout?: number;
   /** Tokens between two events of the stream. Default 1. */
   streamEvery?: number;
 }
 
-/** Tokens of one row as they come; after EOS none. */
+/** Tokens of one row as they come; after EOS none. The texts of a row add up to the completion's. */
 export interface TokensEvent {
   row: number;
   /** Position of the first of them in the completion. */

@@ -14,17 +14,20 @@ export interface Port {
   removeEventListener(kind: "message", listener: (event: MessageEvent) => void): void;
   /** Message ports wait for it. */
   start?(): void;
+  /** Ends a message port. */
+  close?(): void;
 }
 
 interface WireError {
   name: string;
   message: string;
   stack?: string;
+  cause?: WireError;
 }
 
 interface ToCallee {
   naysay: 1;
-  id: number;
+  id: string;
   call?: string;
   args?: unknown;
   tell?: string;
@@ -32,7 +35,7 @@ interface ToCallee {
 
 interface ToCaller {
   naysay: 1;
-  id: number;
+  id: string;
   event?: unknown;
   result?: unknown;
   error?: WireError;
@@ -68,20 +71,26 @@ export interface CallContext {
 
 export type Handler = (args: never, context: CallContext) => Promise<unknown>;
 
-function wireError(error: unknown): WireError {
-  if (error instanceof Error || (error !== null && typeof error === "object" && "message" in error)) {
-    const { name, message, stack } = error as Error;
-    return { name, message, stack };
-  }
-  return { name: "Error", message: String(error) };
+/** How deep causes are followed: enough to see what lies beneath, whatever a cause's cause is. */
+const CAUSES = 4;
+
+function wireError(error: unknown, depth = 0): WireError {
+  if (error === null || typeof error !== "object") return { name: "Error", message: String(error) };
+  const { name, message, stack, cause } = error as Partial<Error>;
+  return {
+    name: String(name ?? "Error"),
+    message: String(message ?? error),
+    stack: typeof stack === "string" ? stack : undefined,
+    cause: cause === undefined || depth >= CAUSES ? undefined : wireError(cause, depth + 1),
+  };
 }
 
 /** Answers calls on a port by the table; returns a function that stops. */
 export function serveCalls(port: Port, handlers: Readonly<Record<string, Handler>>): () => void {
-  const running = new Map<number, { abort: AbortController; context: CallContext }>();
+  const running = new Map<string, { abort: AbortController; context: CallContext }>();
   const send = (message: Omit<ToCaller, "naysay">, transfer: Iterable<ArrayBuffer> = []): void =>
     port.postMessage({ naysay: 1, ...message }, [...transfer]);
-  const begin = async (id: number, name: string, args: unknown): Promise<void> => {
+  const begin = async (id: string, name: string, args: unknown): Promise<void> => {
     const abort = new AbortController();
     const context: CallContext = {
       signal: abort.signal,
@@ -136,6 +145,7 @@ export interface CallOptions<E> {
 }
 
 interface Pending {
+  abort(): void;
   event(value: unknown): void;
   settle(message: ToCaller): void;
   fail(error: Error): void;
@@ -144,9 +154,10 @@ interface Pending {
 type NamedErrors = Readonly<Record<string, new (message: string) => Error>>;
 
 /** The error of a class with the same name here, its stack that of the other side. */
-function revive({ name, message, stack }: WireError): Error {
+function revive({ name, message, stack, cause }: WireError): Error {
   const known = name.endsWith("Error") ? (errors as unknown as NamedErrors)[name] : undefined;
   const error = known ? new known(message) : new Error(message);
+  if (cause) error.cause = revive(cause);
   if (!known) error.name = name;
   if (stack) error.stack = stack;
   return error;
@@ -154,9 +165,11 @@ function revive({ name, message, stack }: WireError): Error {
 
 export class Caller {
   private readonly port: Port;
-  private readonly pending = new Map<number, Pending>();
+  private readonly pending = new Map<string, Pending>();
   private failure: Error | null = null;
   private next = 1;
+  /** Two callers on one port must not take each other's answers. */
+  private readonly prefix = globalThis.crypto.randomUUID();
 
   constructor(port: Port) {
     this.port = port;
@@ -181,10 +194,11 @@ export class Caller {
    */
   call<R, E>(name: string, args: unknown, options: CallOptions<E> = {}): Call<R, E> {
     const { signal, onEvent } = options;
-    const id = this.next++;
+    const id = `${this.prefix}.${this.next++}`;
     const queue: E[] = [];
     let wake: (() => void) | null = null;
     let ended = false;
+    let left = false;
     const notify = (): void => {
       wake?.();
       wake = null;
@@ -203,9 +217,10 @@ export class Caller {
         return;
       }
       this.pending.set(id, {
+        abort: () => tell("abort"),
         event(value) {
           if (onEvent) onEvent(value as E);
-          else queue.push(value as E);
+          else if (!left) queue.push(value as E);
           notify();
         },
         settle(message) {
@@ -219,7 +234,18 @@ export class Caller {
         },
       });
       signal?.addEventListener("abort", onAbort);
-      this.port.postMessage({ naysay: 1, id, call: name, args }, []);
+      try {
+        this.port.postMessage({ naysay: 1, id, call: name, args }, []);
+      } catch (cause) {
+        this.pending.delete(id);
+        end();
+        reject(
+          new errors.TensorError(
+            `worker: ${name}: plain data that can be copied was expected, got something else (${(cause as Error).message}). Pass numbers, strings, arrays and typed arrays.`,
+            { cause },
+          ),
+        );
+      }
     });
     // A caller that only iterates hears of the failure there.
     result.catch(() => {});
@@ -227,14 +253,20 @@ export class Caller {
       result,
       tell,
       async *[Symbol.asyncIterator]() {
-        for (;;) {
-          while (queue.length > 0) yield queue.shift() as E;
-          if (ended) break;
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
+        try {
+          for (;;) {
+            while (queue.length > 0) yield queue.shift() as E;
+            if (ended) break;
+            await new Promise<void>((resolve) => {
+              wake = resolve;
+            });
+          }
+          await result;
+        } finally {
+          // Who has stopped listening wants no more of them.
+          left = true;
+          queue.length = 0;
         }
-        await result;
       },
     };
   }
@@ -246,8 +278,10 @@ export class Caller {
     this.pending.clear();
   }
 
+  /** Aborts what is under way on the other side, and rejects it here. */
   close(): void {
     this.port.removeEventListener("message", this.listen);
+    for (const call of this.pending.values()) call.abort();
     this.fail(
       new errors.NaysayError("worker: an open worker was expected, got a closed one. Connect again."),
     );

@@ -59,9 +59,9 @@ export function serve(port: Port = globalThis as unknown as Port, options: Serve
     policyDistribution: ({ policy: id, request }) => policy(id).distribution(request),
     policyCheckpoint: ({ policy: id }) => policy(id).checkpoint(),
     async policyClose({ policy: id }) {
-      await policy(id).close();
+      const closing = policy(id);
       policies.delete(id);
-      return null;
+      return closing.close();
     },
     async check(request, { emit, signal }) {
       // On demand: a third of the engine's size again, and few ask for it.
@@ -84,5 +84,10 @@ export function serve(port: Port = globalThis as unknown as Port, options: Serve
       return null;
     },
   };
-  return serveCalls(port, table);
+  const stop = serveCalls(port, table);
+  return () => {
+    stop();
+    for (const open of policies.values()) void open.close();
+    policies.clear();
+  };
 }

@@ -4,8 +4,10 @@ import { encodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { modelConfig } from "../../src/model/config.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
 import { Tokenizer } from "../../src/model/tokenizer.ts";
+import { backend } from "../../src/tensor/backend.ts";
 import { CheckpointError, ConfigError } from "../../src/tensor/errors.ts";
 import { log } from "../../src/tensor/math.ts";
+import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
 import { connect, type NaysayWorker, type TokensEvent, type WorkerPolicy } from "../../src/worker/index.ts";
 import { serve } from "../../src/worker/serve.ts";
 import { useBackend } from "../helpers/backend.ts";
@@ -15,7 +17,7 @@ const tokenizer = new Tokenizer("symbol", ["red", "green", "blue", "pink", "?"])
 let checkpoint: Uint8Array;
 
 beforeAll(async () => {
-  const { backend } = await useBackend();
+  const { backend: own } = await useBackend();
   const config = modelConfig({
     vocabSize: tokenizer.vocab.length,
     hiddenSize: 16,
@@ -26,7 +28,7 @@ beforeAll(async () => {
   const params = initializeParameters(config, 11, { std: 0.2 });
   const metadata = { tokenizer: JSON.stringify(tokenizer.toJSON()) };
   checkpoint = await encodeCheckpoint({ config, params, metadata });
-  backend.destroy();
+  own.destroy();
 });
 
 let close: (() => void) | null = null;
@@ -62,16 +64,18 @@ test("tokens come as they are drawn and are those of the completions", async () 
   expect(new Set(whole.map((c) => c.tokens.length)).size, "lengths that differ").toBeGreaterThan(1);
   for (const streamEvery of [1, 2]) {
     const streamed: number[][] = whole.map(() => []);
+    const texts = whole.map(() => "");
     const events: TokensEvent[] = [];
     const run = policy.generate({ ...ASK, streamEvery });
     for await (const event of run) {
       events.push(event);
       expect(event.from).toBe(streamed[event.row].length);
       streamed[event.row].push(...event.tokens);
-      expect(event.text).toBe(tokenizer.decode(event.tokens));
+      texts[event.row] += event.text;
     }
     expect(await run.result).toEqual(whole);
     expect(streamed).toEqual(whole.map((c) => c.tokens));
+    expect(texts).toEqual(whole.map((c) => c.text));
     expect(events.length).toBeGreaterThan(whole.length);
   }
 });
@@ -182,6 +186,37 @@ test("saved and opened again, or robbed of its device in between, it learns the 
   expect(await first.checkpoint()).toEqual(want);
 });
 
+test("a device lost while tokens stream: every token comes once", async () => {
+  const worker = await open();
+  const policy = await worker.policy({ checkpoint });
+  const whole = await policy.generate(ASK).result;
+  const streamed: number[][] = whole.map(() => []);
+  let lost = false;
+  const run = policy.generate({ ...ASK, streamEvery: 1 });
+  for await (const event of run) {
+    streamed[event.row].push(...event.tokens);
+    if (!lost) {
+      lost = true;
+      await worker.loseDevice();
+    }
+  }
+  expect(await run.result).toEqual(whole);
+  expect(streamed).toEqual(whole.map((c) => c.tokens));
+});
+
+test("an error of the device that is no loss does not stay for ever", async () => {
+  const worker = await open();
+  const policy = await worker.policy({ checkpoint });
+  const whole = await policy.generate(ASK).result;
+  // The worker's backend is this realm's current one.
+  const broken = backend();
+  (broken as WebGpuBackend).device.gpu.createBuffer({ size: 16, usage: 0xffff });
+  // The error comes when it comes: a call that meets it may reject, and the next opens another device.
+  for (let i = 0; i < 20 && backend() === broken; i++) await policy.generate(ASK).result.catch(() => {});
+  expect(backend()).not.toBe(broken);
+  expect(await policy.generate(ASK).result).toEqual(whole);
+});
+
 test("one abort ends one call", async () => {
   const policy = await (await open()).policy({ checkpoint });
   const abort = new AbortController();
@@ -213,7 +248,16 @@ test("refused by name", async () => {
   await expect(policy.generate({ ...ASK, maxCompletionLength: 99 }).result).rejects.toThrow(
     /maxPositions=16/,
   );
-  await policy.close();
+  await expect(learn({ completion: [99, 2] })).rejects.toThrow(/token ids in \[0, 8\) expected, got 99/);
+  await expect(policy.distribution({ context: [-1] })).rejects.toThrow(/got -1/);
+  await expect(policy.distribution({ context: Array(40).fill(3) })).rejects.toThrow(
+    /1 to 15 tokens expected, got 40/,
+  );
+  await expect(policy.distribution({ context: "?", temperature: 0 })).rejects.toThrow(/temperature above 0/);
+  const queued = [policy.generate(ASK).result, policy.close(), policy.generate(ASK).result] as const;
+  expect(await queued[0]).toHaveLength(6);
+  await queued[1];
+  await expect(queued[2]).rejects.toThrow(/open policy expected/);
   await expect(policy.current()).rejects.toThrow(/open policy expected/);
 });
 

@@ -133,6 +133,40 @@ test("messages of the application on the same port are left alone", async () => 
   expect(await caller.call("one", null).result).toBe(1);
 });
 
+test("what cannot be copied is refused by name, to the promise and to the loop", async () => {
+  const { caller } = pair({ echo: async (x: never) => x });
+  const call = caller.call("echo", { f: () => 1 });
+  await expect(call.result).rejects.toThrow(/^worker: echo: plain data that can be copied was expected/);
+  await expect(
+    (async () => {
+      for await (const _ of call) expect.unreachable();
+    })(),
+  ).rejects.toThrow(/plain data/);
+});
+
+test("anything thrown arrives, with its causes", async () => {
+  const { caller } = pair({
+    odd: async () => {
+      throw { code: 7 };
+    },
+    deep: async () => {
+      throw new ConfigError("above", { cause: new RangeError("beneath") });
+    },
+  });
+  await expect(caller.call("odd", null).result).rejects.toBeInstanceOf(Error);
+  await expect(caller.call("deep", null).result).rejects.toMatchObject({
+    name: "ConfigError",
+    cause: { name: "RangeError", message: "beneath" },
+  });
+});
+
+test("two callers on one port get their own answers", async () => {
+  const { caller, port } = pair({ echo: async (x: never) => x });
+  const other = new Caller(port);
+  const [a, b] = [caller.call("echo", "a"), other.call("echo", "b")];
+  expect(await Promise.all([a.result, b.result])).toEqual(["a", "b"]);
+});
+
 test("a closed caller rejects what is under way and what comes later", async () => {
   const { caller } = pair({ forever: () => new Promise(() => {}) });
   const call = caller.call("forever", null);
