@@ -2,7 +2,6 @@
 
 import { backward, checkpoint } from "../../src/tensor/autodiff.ts";
 import { assign } from "../../src/tensor/compile.ts";
-import { Node } from "../../src/tensor/ir.ts";
 import type { NDArray } from "../../src/tensor/ndarray.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
 import { opByName } from "../../src/tensor/ops/table.ts";
@@ -372,8 +371,7 @@ function constant(gen: Gen): Tensor[] | null {
 /** A host number: data of a run that is no tensor. */
 function hostNumber(gen: Gen): Tensor[] | null {
   const dtype = gen.oneOf(["f32", "f32", "u32"] as const);
-  const value = new Node("input", [], { scalar: true }, [{ shape: [], dtype }]).results[0];
-  gen.trace.inputs.push(value);
+  const value = gen.trace.scalarInput(dtype);
   gen.data.set(value, gen.draw([], dtype));
   return [Tensor.traced(gen.trace, value)];
 }
@@ -424,7 +422,7 @@ function mixed(gen: Gen, s: Tensor): Tensor {
   }
 }
 
-/** Gives a state a new value: a step, a swap, a patch, any value that fits. Declines where the graph has none. */
+/** Gives a state a new value: a step, a swap, a patch, any that fits, one whose kernel needs the old. Declines where the graph has none. */
 export function updateState(gen: Gen): Tensor[] | null {
   if (gen.states.length === 0) return null;
   const s = gen.oneOf(gen.states);
@@ -432,7 +430,8 @@ export function updateState(gen: Gen): Tensor[] | null {
   const like = (t: Tensor): boolean => t.dtype === s.dtype && sameShape(t.shape, s.shape);
   const bounded = (t: Tensor): Tensor => (s.dtype === "f32" ? ops.mul(t, 0.5) : ops.rem(t, 64));
   const some = s.shape.length > 0 && s.size > 0;
-  switch (gen.rng.int(6)) {
+  const beside: Tensor[] = [];
+  switch (gen.rng.int(7)) {
     case 0: {
       const other = gen.states.find((t) => t !== s && like(t));
       if (!other) return null;
@@ -458,6 +457,15 @@ export function updateState(gen: Gen): Tensor[] | null {
       if (!some || s.dtype !== "f32") return null;
       assign(s, bounded(mixed(gen, now(s))));
       break;
+    case 5: {
+      // A result of the same kernel, like as not, that reads the old value: the new one may not be written over it.
+      const value = gen.find((t) => like(t) && t !== s);
+      if (!value) return null;
+      const [old, next] = [now(s), gen.chance(50) ? bounded(value) : now(value)];
+      beside.push(gen.chance(70) ? ops.add(next, old) : ops.sub(ops.mul(old, 2), next));
+      assign(s, next);
+      break;
+    }
     default: {
       const value = gen.find((t) => like(t) && t !== s);
       if (value) assign(s, now(value));
@@ -466,8 +474,8 @@ export function updateState(gen: Gen): Tensor[] | null {
   // Whoever reads the new value reads the state's memory.
   const rows = some && s.dtype === "f32" && gen.chance(25);
   return rows
-    ? [now(s), ops.scatterAdd(ops.reshape(now(s), [-1, 1]), gen.indices([s.size], 3), 3)]
-    : [now(s)];
+    ? [...beside, now(s), ops.scatterAdd(ops.reshape(now(s), [-1, 1]), gen.indices([s.size], 3), 3)]
+    : [...beside, now(s)];
 }
 
 export const MENU: readonly Dish[] = [

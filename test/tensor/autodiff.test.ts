@@ -68,6 +68,11 @@ test("customVjp replaces the gradient", async () => {
   expect(await list(grad((x: Tensor) => ops.sum(f(x)))(tensor([1, 2])))).toEqual([100, 200]);
 });
 
+test("nothing flows back through stopGradient", async () => {
+  const g = grad((x: Tensor) => ops.sum(ops.mul(x, ops.stopGradient(ops.mul(x, 3)))));
+  expect(await list(g(tensor([1, 2])))).toEqual([3, 6]);
+});
+
 test("states are updated in place and numbers are data", async () => {
   const step = compile(
     (s: Tensor, lr: Tensor | number) => {

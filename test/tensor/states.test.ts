@@ -102,6 +102,20 @@ test("a chain of patches whose middle is a result, and another state's new value
     return list(f(s, t, u32(0), u32(2)), s, t);
   }));
 
+test("a patch comes after what reads the old value, also in a kernel that ends later", () =>
+  agree(async () => {
+    const s = tensor(range(8));
+    const f = compile(
+      (state: Tensor, x: Tensor, at: ReturnType<typeof u32>) => {
+        const twice = ops.mul(state, 2);
+        assign(state, ops.updateAt(state, tensor7(), at as unknown as Tensor, 0));
+        return ops.add(twice, ops.tanh(x));
+      },
+      { state: [0] },
+    );
+    return list(f(s, zeros([8]), u32(3)), s);
+  }));
+
 const tensor7 = (): Tensor => ops.full([1], 7);
 
 test("two states swap their values", () =>

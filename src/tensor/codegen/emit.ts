@@ -6,6 +6,7 @@
 import {
   type Affine,
   constantIndex,
+  delinearize,
   dependsOn,
   exactQuotient,
   linearize,
@@ -135,10 +136,15 @@ export class Emitter {
     this.k.know(Emitter.key(v, index, width), name);
   }
 
-  private compute(v: Value, index: readonly Affine[], width: Width): string {
+  private compute(v: Value, given: readonly Affine[], width: Width): string {
     const { node } = v;
     if (node.op === "input" && node.attrs.scalar) return this.k.hostScalar(v);
-    if (this.stored(v)) return this.load(v, index, width);
+    if (this.stored(v)) return this.load(v, given, width);
+    // Reshapes may leave quotients and remainders that add up to a plain position: taken apart anew, so that what is read
+    // from here is found at the index at which fusion found it.
+    const position = linearize(given, v.shape);
+    const plain = position.terms.every((t) => t.atom.kind === "var");
+    const index = plain ? delinearize(position, v.shape) : given;
     const op = opByName(node.op);
     const { lowering } = op;
     if (lowering.kind === "map") {

@@ -1,0 +1,62 @@
+/** Fusion: what may not become one kernel (a lookup of what it would compute elsewhere), and what must be found in it. */
+import { expect, test } from "vitest";
+import { compile } from "../../src/tensor/compile.ts";
+import { tensor } from "../../src/tensor/create.ts";
+import { init } from "../../src/tensor/init.ts";
+import { ops } from "../../src/tensor/ops/index.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+
+const N = 8;
+const square = (step: number): Tensor =>
+  tensor(
+    Float32Array.from({ length: N * N }, (_, i) => ((i * step) % 13) - 6),
+    { shape: [N, N] },
+  );
+const reversed = (): Tensor => tensor([7, 6, 5, 4, 3, 2, 1, 0], { dtype: "u32" });
+
+/** Functions of whole numbers, exact in f32, whose lookup has as many elements as what it looks into. */
+const lookups: [string, (x: Tensor, y: Tensor, at: Tensor) => Tensor | Tensor[]][] = [
+  ["rows of a product", (x, y, at) => ops.take(ops.matmul(x, y), at)],
+  [
+    "rows of a product that is a result too",
+    (x, y, at) => {
+      const p = ops.matmul(x, y);
+      return [ops.take(p, at), p];
+    },
+  ],
+  ["sums of rows", (x, y, at) => ops.take(ops.sum(ops.mul(x, y), 1), at)],
+  [
+    "rows less the sum of another row",
+    (x, y, at) => {
+      const s = ops.sum(ops.mul(x, y), 1);
+      return [ops.add(x, ops.reshape(ops.take(s, at), [N, 1])), s];
+    },
+  ],
+  ["one element of each row of a product", (x, y, at) => ops.takeAlong(ops.matmul(x, y), at)],
+];
+
+test.each(lookups)("%s", async (_name, f) => {
+  const run = async (): Promise<number[][]> => {
+    const got = compile(f)(square(3), square(5), reversed());
+    return Promise.all((Array.isArray(got) ? got : [got]).map(async (t) => Array.from(await t.data())));
+  };
+  await init({ device: "reference" });
+  const want = await run();
+  await init();
+  expect(await run()).toEqual(want);
+});
+
+test("rows of a reshape that cuts across them are found where the row program made them", async () => {
+  const values = Float32Array.from({ length: 48 }, (_, i) => ((i * 7) % 11) - 5);
+  const run = async (): Promise<number[]> => {
+    const f = compile((x: Tensor) => {
+      const total = ops.reshape(ops.sum(ops.mul(x, x), 3), [2, 6, 2, 1]);
+      return ops.mul(ops.reshape(ops.sub(x, total), [2, 8, 3, 1]), 2);
+    });
+    return Array.from(await f(tensor(values, { shape: [2, 6, 2, 2] })).data());
+  };
+  await init({ device: "reference" });
+  const want = await run();
+  await init();
+  expect(await run()).toEqual(want);
+});
