@@ -2,8 +2,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { experimentConfig } from "../../src/rl/presets.ts";
+import type { WorkerInfo } from "../../src/worker/index.ts";
 import { readLink, writeLink } from "../../web/src/link.ts";
 import { nodeCommand } from "../../web/src/nodeCommand.ts";
+import { runRequest } from "../../web/src/runRequest.ts";
 import {
   ARM_WORDS,
   changesOf,
@@ -136,6 +138,14 @@ describe("settings as an experiment", () => {
       "w-reinforce:0.0000001",
       "w-reinforce:0.0000001-flipped",
     ]);
+  });
+
+  test("with an uploaded base record a command that names it", async () => {
+    const adapter = { tier: "T0" } as WorkerInfo["adapter"];
+    const uploaded = { name: "my base.safetensors", bytes: new Uint8Array(8) };
+    const request = await runRequest(presetSettings("tiny"), { adapter, version: "1.0.0" }, uploaded);
+    expect(request.command).toMatch(/ --base 'my base\.safetensors'$/);
+    expect(request.base).toBe(uploaded.bytes);
   });
 
   test("say how Node runs them", () => {

@@ -213,7 +213,43 @@ test("two tabs are never at the same run", async () => {
   await status(first, "Stopped");
   await second.click("#start");
   await status(second, "(Building|base|NSR)");
+  // The first still shows the run, and may not remove the files under it.
+  const runs = () => first.evaluate(async () => (await window.naysay?.runs())?.length);
+  await first.click("#stored button:has-text('Discard')");
+  await expect.poll(() => notices(first)).toContainEqual(expect.stringMatching(/^This run is under way/));
+  expect(await runs()).toBe(1);
+  await second.click("#stop");
+  await status(second, "Stopped");
+  await first.click("#stored button:has-text('Discard')");
+  await expect.poll(runs).toBe(0);
   await context.close();
+});
+
+test("a kept run that is refused is said, and keeps its files", async () => {
+  const page = await open("?preset=tiny");
+  await page.evaluate(async () => {
+    let folder = await navigator.storage.getDirectory();
+    for (const name of ["naysay", "runs", "mine"])
+      folder = await folder.getDirectoryHandle(name, { create: true });
+    const write = (name: string, text: string) =>
+      window.naysay?.writeFile(`runs/mine/${name}`, new TextEncoder().encode(text));
+    await write("request.json", JSON.stringify({ preset: "tiny", seed: 1, out: "runs/mine" }));
+    await write("run.json", "{}");
+    await write("nsr.safetensors", "the work of hours");
+  });
+  await page.reload();
+  await ready(page);
+  await page
+    .locator("#resume-list")
+    .getByRole("button", { name: /^Resume/ })
+    .click();
+  await page.locator(".notice.error").waitFor();
+  await expect.poll(() => page.textContent("#status")).toBe("Ready");
+  expect(await page.evaluate(() => window.naysay?.listFiles("runs/mine"))).toEqual(
+    expect.arrayContaining(["nsr.safetensors", "run.json"]),
+  );
+  expect(await page.locator("#stored li").count()).toBe(1);
+  await page.close();
 });
 
 describe("everybody", () => {

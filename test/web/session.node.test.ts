@@ -67,6 +67,21 @@ describe("a session", () => {
     expect(worker.told).toEqual(["pause", "resume"]);
   });
 
+  test("a pause that is taken back before the worker rested ends in a run, whatever order the words come in", () => {
+    session.begin(request);
+    session.pause();
+    session.resume();
+    worker.emit({ kind: "paused" });
+    worker.emit({ kind: "resumed" });
+    expect(session.state).toBe("running");
+    session.pause();
+    worker.emit({ kind: "resumed" });
+    expect(session.state).toBe("pausing");
+    void session.stop();
+    worker.emit({ kind: "resumed" });
+    expect(session.state).toBe("stopping");
+  });
+
   test("waves pieces of work through until a step has made its update", () => {
     session.begin(request, { step: true });
     expect(worker.paused).toBe(true);

@@ -20,6 +20,7 @@ import { drawNodeCard } from "./nodeCard.ts";
 import { dismiss, notify, notifyError } from "./notices.ts";
 import { Painter } from "./painter.ts";
 import { type Change, RunData } from "./runData.ts";
+import { alone } from "./runLock.ts";
 import { runRequest, type UploadedBase } from "./runRequest.ts";
 import { Samples } from "./samples.ts";
 import { type RunState, Session } from "./session.ts";
@@ -57,6 +58,8 @@ export class App {
   private opening: Promise<void> = Promise.resolve();
   private openTier: string = "auto";
   private preparing = false;
+  /** Resolves when this page holds no run's lock. */
+  private unlocked: Promise<void> = Promise.resolve();
 
   constructor(worker: NaysayWorker, form: SettingsForm) {
     this.worker = worker;
@@ -130,7 +133,9 @@ export class App {
     const { settings } = this.form;
     if (settings.tier !== this.openTier && !this.session.active) {
       this.openTier = settings.tier;
-      this.opening = this.opening.then(() => this.openDevice());
+      // What failed before does not keep this one from being tried.
+      this.opening = this.opening.catch(() => {}).then(() => this.openDevice());
+      this.opening.catch((error) => notifyError("tier", error));
     }
     drawNodeCard(settings, this.info.adapter.tier, this.upload.base?.name ?? null);
     this.draw();
@@ -194,15 +199,20 @@ export class App {
       return;
     }
     this.preparing = true;
-    const { settings } = readLink(linkOf(stored));
-    this.form.set(settings);
-    this.settingsChanged();
-    await this.opening;
-    const link = writeLink(settings);
-    const request = { ...stored.request, showRows: settings.showRows };
-    this.begun = { link, base: this.upload.base, request };
-    await this.run(request, link, false);
-    this.preparing = false;
+    try {
+      const { settings } = readLink(linkOf(stored));
+      this.form.set(settings);
+      this.settingsChanged();
+      await this.opening;
+      const link = writeLink(settings);
+      const request = { ...stored.request, showRows: settings.showRows };
+      this.begun = { link, base: this.upload.base, request };
+      await this.run(request, link, false);
+    } catch (error) {
+      notifyError("run", error);
+    } finally {
+      this.preparing = false;
+    }
   }
 
   /**
@@ -219,12 +229,16 @@ export class App {
       this.session.begin(request, { step });
       return this.session.ended;
     };
-    return new Promise((begun) => {
-      void navigator.locks.request(`naysay ${request.out}`, { ifAvailable: true }, (lock) => {
+    return new Promise((begun, refused) => {
+      const held = alone(String(request.out), () => {
         begun();
-        if (lock) return begin();
-        notify("warning", "run", "Another tab is at this very run. Close it, or change a setting.");
+        return begin();
       });
+      this.unlocked = held.then((free) => {
+        if (!free)
+          notify("warning", "run", "Another tab is at this very run. Close it, or change a setting.");
+        begun();
+      }, refused);
     });
   }
 
@@ -233,11 +247,16 @@ export class App {
     const worth = data.arms.some((arm) => data.done(arm) > 0 || data.summaries.has(arm));
     if (worth && !(await confirmed("Discard this run and all its files?", "Discard"))) return;
     await session.stop();
+    await this.unlocked;
     dismiss("run");
     const { out } = data;
     try {
       if (out !== null) {
-        await worker.removeFile(out);
+        const removed = await alone(out, () => worker.removeFile(out));
+        if (!removed) {
+          notify("warning", "run", "Another tab is at this very run. Stop it there to discard it.");
+          return;
+        }
         remember(`run.${out}`, null);
       }
     } catch (error) {
@@ -296,16 +315,13 @@ export class App {
     announce(`The run is done: ${summary.arms.length} arms.`);
   }
 
-  /** A run that failed before it did anything leaves nothing: going on with it would fail again. */
-  private async failed(error: Error): Promise<void> {
+  /** A run that failed before it did anything leaves an empty page. Its folder stays: it may hold work of an earlier visit. */
+  private failed(error: Error): void {
     notifyError("run", error);
     const { data } = this;
-    const { out } = data;
-    if (out === null || data.arms.some((arm) => data.done(arm) > 0 || data.summaries.has(arm))) return;
+    if (data.arms.some((arm) => data.done(arm) > 0 || data.summaries.has(arm))) return;
     this.clear();
-    remember(`run.${out}`, null);
-    await this.worker.removeFile(out).catch((cause) => notifyError("files", cause));
-    await this.stored.refresh();
+    void this.stored.refresh();
   }
 
   private mark(changes: readonly Change[]): void {

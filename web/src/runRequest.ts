@@ -59,6 +59,6 @@ export async function runRequest(
     out: `runs/${name}`,
     base,
     showRows: settings.showRows,
-    command: nodeCommand(settings, adapter.tier).line,
+    command: nodeCommand(settings, adapter.tier, uploaded?.name ?? null).line,
   };
 }

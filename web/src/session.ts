@@ -107,6 +107,8 @@ export class Session {
       if (this.stepping) this.run?.step();
       else this.become("paused");
     }
+    // After a quick pause and resume the word of the pause may come last of what was said before.
+    if (event.kind === "resumed" && this.state === "paused") this.become("running");
     this.listener.event(event);
   }
 

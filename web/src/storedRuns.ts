@@ -2,7 +2,8 @@
 import type { NaysayWorker, StoredRun } from "../../src/worker/index.ts";
 import { byId, element } from "./dom.ts";
 import { recall, remember } from "./memory.ts";
-import { notifyError } from "./notices.ts";
+import { dismiss, notify, notifyError } from "./notices.ts";
+import { alone } from "./runLock.ts";
 
 /** The link with which a run was started, for its settings and its tier. */
 export function linkOf({ out, request }: StoredRun): string {
@@ -87,9 +88,17 @@ export class StoredRuns {
     resume.addEventListener("click", () => this.actions.resume(run));
     discard.addEventListener("click", async () => {
       try {
-        await this.worker.removeFile(run.out);
-        remember(`run.${run.out}`, null);
-        this.actions.discarded(run.out);
+        dismiss("stored");
+        if (await alone(run.out, () => this.worker.removeFile(run.out))) {
+          remember(`run.${run.out}`, null);
+          this.actions.discarded(run.out);
+        } else {
+          notify(
+            "warning",
+            "stored",
+            "This run is under way, here or in another tab. Stop it to discard it.",
+          );
+        }
       } catch (error) {
         notifyError("stored", error);
       }
