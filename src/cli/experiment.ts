@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { renderTable } from "../eval/table.ts";
 import { runExperiment } from "../rl/experiment.ts";
 import type { ProgressEvent } from "../rl/experimentProgress.ts";
-import { type ExperimentChanges, experimentConfig, PRESETS } from "../rl/presets.ts";
+import { armName, type ExperimentChanges, experimentConfig, PRESETS } from "../rl/presets.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { init } from "../tensor/init.ts";
 import { argHelp, readArgs } from "./args.ts";
@@ -17,7 +17,11 @@ import { StatusLine } from "./statusLine.ts";
 const FLAGS = {
   preset: { kind: "text", help: "what to run", default: "quick", choices: Object.keys(PRESETS) },
   seed: { kind: "integer", help: "of every random number", default: 1, min: 0 },
-  out: { kind: "text", help: "folder of the run (default runs/<preset>)", takes: "folder" },
+  out: {
+    kind: "text",
+    help: "folder of the run (default runs/<preset>; runs/<preset>-seed-<n> for another seed than 1)",
+    takes: "folder",
+  },
   arms: {
     kind: "text",
     help: "base, psr, nsr, w-reinforce:0.1, grpo; -flipped turns the sign",
@@ -48,6 +52,11 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
   if (args.updates !== undefined) changes.train = { ...changes.train, steps: args.updates };
   const config = experimentConfig(args.preset, changes);
+  const out = args.out ?? defaultFolder(args.preset, args.seed);
+  const finished = isFinished(
+    out,
+    config.arms.map((arm) => armName(arm, config)),
+  );
   const { device, destroy } = await open();
   const status = new StatusLine(process.stderr);
   const abort = abortOnSignals();
@@ -57,7 +66,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       preset: args.preset,
       seed: args.seed,
       files,
-      out: args.out ?? join("runs", args.preset),
+      out,
       adapter: adapterSummary(device),
       command: ["naysay experiment", ...argv].join(" "),
       versions: versions(),
@@ -69,13 +78,31 @@ export async function run(argv: readonly string[]): Promise<number> {
         status.show(progressText(event), event.phase === "arm" || event.warnings.length > 0),
     });
     status.clear();
+    if (finished) {
+      console.error(`${out} is finished: shown from its files; remove it or choose --out to run again`);
+    }
     console.log(args.json ? JSON.stringify(summary, null, 2) : renderTable(summary.arms));
-    if (!args.json) console.log(`\n${args.out ?? join("runs", args.preset)}/report.html`);
+    if (!args.json) console.log(`\n${out}/report.html`);
     return 0;
   } finally {
     status.clear();
     abort.off();
     destroy();
+  }
+}
+
+/** Where a run goes that was given no folder: one for each seed. */
+export function defaultFolder(preset: string, seed: number): string {
+  return join("runs", seed === 1 ? preset : `${preset}-seed-${seed}`);
+}
+
+/** Whether the folder's run has every arm. One that cannot be read is not finished: `runExperiment` says why. */
+function isFinished(folder: string, arms: readonly string[]): boolean {
+  try {
+    const record = JSON.parse(readFileSync(join(folder, "run.json"), "utf8")) as { arms: object };
+    return arms.every((arm) => Object.hasOwn(record.arms, arm));
+  } catch {
+    return false;
   }
 }
 

@@ -109,6 +109,18 @@ export function checkRequest(
       );
     }
   }
+  if (options.seed === undefined) refuse("seed: expected, got none", "Write seed: 1, or any other number");
+  if (!Array.isArray(prompts) || prompts.some((prompt) => typeof prompt !== "object" || prompt === null)) {
+    const got = Array.isArray(prompts)
+      ? `a list with ${typeof prompts.find((prompt) => typeof prompt !== "object" || prompt === null)}s`
+      : typeof prompts === "string"
+        ? "text"
+        : `a value of type ${typeof prompts}`;
+    refuse(
+      `prompts: a list of token lists expected, got ${got}`,
+      "Write [[tokenizer.bos, ...tokenizer.encode(text)]]",
+    );
+  }
   const request: GenerateRequest = {
     ...options,
     numGenerations: options.numGenerations ?? 1,

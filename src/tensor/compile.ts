@@ -170,7 +170,7 @@ export function traceCall(
     const symbolic = args.map((arg, position) => {
       if (options.static?.includes(position)) return arg;
       const state = options.state?.includes(position) ?? false;
-      return mapTree(arg, (leaf) => {
+      return mapTree(arg, (leaf, path) => {
         if (isTensor(leaf)) {
           const value = trace.input({ shape: leaf.shape, dtype: leaf.dtype });
           const t = Tensor.traced(trace, value);
@@ -183,7 +183,9 @@ export function traceCall(
         }
         if (typeof leaf === "number" || isHostScalar(leaf)) {
           const dtype = typeof leaf === "number" ? "f32" : leaf.dtype;
-          return Tensor.traced(trace, trace.scalarInput(dtype));
+          const t = Tensor.traced(trace, trace.scalarInput(dtype));
+          t.label = `argument ${position}${path && ` (${path})`}`;
+          return t;
         }
         return leaf;
       });
@@ -278,6 +280,11 @@ function checkStates(label: string, leaves: Leaves, captures: readonly Tensor[])
  * Compiles `fn`. Tensors and numbers among its arguments are data, arguments named in `static` are part of the
  * signature, tensors of arguments named in `state` may be updated in place with `assign`. Called inside another
  * compiled function it is inlined.
+ *
+ * Inside `fn` a number is a scalar tensor, whatever its type says: compute with `ops`. An operator of JavaScript on it
+ * (`n > 3`, `n * 2`, `Math.sqrt(n)`) throws `TensorError`; `n ? a : b`, `n === 3` and `typeof n` cannot be caught and see
+ * an object. What decides the graph (a count, a shape, an axis) belongs in `static`. Numbers and tensors that `fn` closes
+ * over are fixed when it is traced: a number is baked in, a tensor is read anew at each call.
  */
 export function compile<A extends readonly unknown[], R>(
   fn: (...args: A) => R,

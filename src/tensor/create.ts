@@ -1,9 +1,11 @@
 /** Making tensors from host data, and flat segments that hold many tensors in one range of memory. */
 import { type Backend, backend } from "./backend.ts";
 import type { DType } from "./dtype.ts";
-import { ShapeError, TensorError } from "./errors.ts";
+import { DTypeError, ShapeError, TensorError } from "./errors.ts";
 import { checkShape, numel, type Shape, show } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
+
+const DTYPES: readonly DType[] = ["f32", "i32", "u32", "bool"];
 
 type Nested = number | boolean | readonly Nested[];
 
@@ -16,12 +18,18 @@ function shapeOf(data: Nested): number[] {
   return shape;
 }
 
-/** A tensor from nested arrays, or from flat data and a shape. Throws `ShapeError` where sizes disagree. */
+/** A tensor from nested arrays, or from flat data and a shape. Throws `ShapeError` where sizes disagree, `DTypeError` for an unknown dtype. */
 export function tensor(
   data: Nested | ArrayLike<number>,
   options: { shape?: Shape; dtype?: DType } = {},
 ): Tensor {
   const dtype = options.dtype ?? "f32";
+  if (!DTYPES.includes(dtype)) {
+    const all = DTYPES.join(", ");
+    throw new DTypeError(
+      `tensor: dtype: one of ${all} was expected, got ${dtype}. Write "f32" for floats, "i32" or "u32" for integers.`,
+    );
+  }
   let flat: ArrayLike<number>;
   let shape: Shape;
   if (typeof data === "number" || typeof data === "boolean") {

@@ -32,6 +32,7 @@ export { ops } from "./ops/index.ts";
 export { AdamW, type AdamWOptions, type AdamWStep, accumulate, globalNorm } from "./optim.ts";
 export { Rng, type RngState, type Seed, Stream, seedWords } from "./random.ts";
 export { profileTrace } from "./report.ts";
+export { Sgd } from "./sgd.ts";
 export type { Shape } from "./shape.ts";
 export { isTensor, scope, Tensor } from "./tensor.ts";
 export type { Tier } from "./tiers.ts";

@@ -13,6 +13,7 @@ import { ConfigError } from "./errors.ts";
 import { pow } from "./math.ts";
 import { ops } from "./ops/index.ts";
 import type { Shape } from "./shape.ts";
+import { didYouMean } from "./suggest.ts";
 import type { Tensor } from "./tensor.ts";
 
 export interface AdamWStep {
@@ -180,8 +181,26 @@ export function adamwNumbers(given: AdamWStep): Numbers {
   };
 }
 
+const STEP_KEYS: readonly (keyof AdamWStep)[] = [
+  "lr",
+  "step",
+  "beta1",
+  "beta2",
+  "eps",
+  "weightDecay",
+  "maxGradNorm",
+  "gradScale",
+];
+
 /** The step with its defaults. Throws `ConfigError` for numbers out of range: to be asked before any gradient is computed. */
 export function checkAdamWStep(given: AdamWStep) {
+  for (const key of Object.keys(given)) {
+    if (!(STEP_KEYS as readonly string[]).includes(key)) {
+      throw new ConfigError(
+        `adamw: ${key}: a known option expected, got an unknown one. ${didYouMean(key, STEP_KEYS)}`,
+      );
+    }
+  }
   const {
     lr,
     step,

@@ -151,6 +151,16 @@ export class Tensor {
     this.dispose();
   }
 
+  /** Text in template strings; arithmetic and comparison of JavaScript would give NaN and false, so they throw. */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint === "string") return this.toString();
+    throw new TensorError(
+      this.isTraced
+        ? `compile: a number was expected by an operator of JavaScript, got the tensor ${this}. Numbers among the arguments of a compiled function are data: name the argument in compile's \`static\` option, or use ops.`
+        : `tensor: a number was expected by an operator of JavaScript, got the tensor ${this}. Use await t.item(), or ops.`,
+    );
+  }
+
   toString(): string {
     return `${this.label ? `${this.label}: ` : ""}${this.dtype}${show(this.shape)}`;
   }

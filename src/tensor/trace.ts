@@ -125,17 +125,35 @@ export function constant(trace: Trace, value: number, dtype: DType): Tensor {
   return Tensor.traced(trace, constNode(value, dtype));
 }
 
+function kindOf(x: unknown): string {
+  if (Array.isArray(x)) return `an array of ${x.length}`;
+  if (ArrayBuffer.isView(x)) return `a ${x.constructor.name}`;
+  return x === null || x === undefined ? String(x) : `a value of type ${typeof x}`;
+}
+
+/** Throws `TensorError` where an operand is anything but a tensor. */
+export function requireTensor(op: string, ...operands: unknown[]): void {
+  for (const x of operands) {
+    if (!isTensor(x)) {
+      throw new TensorError(`${op}: a tensor was expected, got ${kindOf(x)}. Make one with tensor().`);
+    }
+  }
+}
+
 /** Turns numbers into constants of the dtype that the tensors beside them have. */
 export function lift(
   args: readonly TensorLike[],
   scalarType?: DType,
+  op = "op",
 ): (Tensor | { scalar: number; dtype: DType })[] {
   const partner = args.find(isTensor) as Tensor | undefined;
   return args.map((a) => {
     if (isTensor(a)) return a;
     if (typeof a === "boolean") return { scalar: a ? 1 : 0, dtype: "bool" as const };
     if (typeof a !== "number") {
-      throw new TensorError(`op: a tensor or number was expected, got ${typeof a}. Make one with tensor().`);
+      throw new TensorError(
+        `${op}: a tensor or number was expected, got ${kindOf(a)}. Make a tensor with tensor().`,
+      );
     }
     return { scalar: a, dtype: scalarType ?? (partner && partner.dtype !== "bool" ? partner.dtype : "f32") };
   });
@@ -143,7 +161,14 @@ export function lift(
 
 /** The one way in: checks the types, then records (open trace) or runs (none). */
 export function apply(op: OpDef, args: readonly TensorLike[], attrs: Attrs = {}, meta?: unknown): Tensor[] {
-  const lifted = lift(args);
+  const lifted = lift(args, undefined, op.name);
+  for (const [name, value] of Object.entries(attrs)) {
+    if (isTensor(value)) {
+      throw new TensorError(
+        `${op.name}: ${name}: a plain value was expected, got the tensor ${value}. Name the argument in compile's \`static\` option.`,
+      );
+    }
+  }
   if (current) {
     const trace = current;
     const values = lifted.map((a) => (isTensor(a) ? trace.valueOf(a) : constNode(a.scalar, a.dtype)));
@@ -182,9 +207,10 @@ export function runEagerly(
 /** Makes a composite function (several primitives) one program when called outside a trace. */
 export function composite<A extends readonly TensorLike[]>(
   f: (...args: A) => Tensor,
+  name?: string,
 ): (...args: A) => Tensor {
   return (...args: A) => {
     if (current) return f(...args);
-    return runEagerly((xs) => [f(...(xs as unknown as A))], lift(args))[0];
+    return runEagerly((xs) => [f(...(xs as unknown as A))], lift(args, undefined, name))[0];
   };
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { duration, progressText } from "../../src/cli/experiment.ts";
+import { defaultFolder, duration, progressText } from "../../src/cli/experiment.ts";
 import { StatusLine } from "../../src/cli/statusLine.ts";
 import { naysay } from "../helpers/command.ts";
 
@@ -34,6 +34,11 @@ describe("mistakes", () => {
   });
 });
 
+test("a folder for each seed", () => {
+  expect(defaultFolder("quick", 1)).toBe(join("runs", "quick"));
+  expect(defaultFolder("quick", 2)).toBe(join("runs", "quick-seed-2"));
+});
+
 describe("runs", () => {
   test("tiny, from scratch, as JSON; the folder of another run is refused; a path through a file is named", async () => {
     const out = join(folder, "run");
@@ -47,6 +52,11 @@ describe("runs", () => {
     expect(summary.adapter.tier).toMatch(/^T\d$/);
     for (const name of ["metrics.jsonl", "report.html", "checkpoints/nsr.safetensors"])
       expect(existsSync(join(out, name)), name).toBe(true);
+
+    const again = await naysay([...argv, "--seed", "5"]);
+    expect(again.code, again.stderr).toBe(0);
+    expect(again.stderr).toContain(`${out} is finished: shown from its files; remove it or choose --out`);
+    expect(stderr).not.toContain("is finished");
 
     const refused = await naysay([...argv, "--seed", "6"]);
     expect(refused.code).toBe(2);

@@ -30,6 +30,73 @@ const shape = (...dims: number[]): Tensor =>
     { shape: dims },
   );
 
+describe("JavaScript's operators on tensors", () => {
+  const n = (f: (n: number) => unknown) => () =>
+    compile((n: number, x: Tensor) => {
+      f(n);
+      return x;
+    })(4, shape(2));
+
+  test.each<[string, (n: number) => unknown]>([
+    ["comparison", (n) => n > 3],
+    ["arithmetic", (n) => n * 2],
+    ["a sum", (n) => n + 1],
+    ["Math", (n) => Math.sqrt(n)],
+    ["a loop", (n) => Array.from({ length: n })],
+    ["a count of elements", (n) => ops.full([2], n)],
+  ])("%s on a number of a compiled function", (_, f) => {
+    expect(n(f)).toThrow(
+      expect.objectContaining({
+        name: "TensorError",
+        message: expect.stringMatching(
+          /got the tensor argument 0: f32\[\]\. .*(`static` option|broadcastTo)/,
+        ),
+      }),
+    );
+  });
+
+  test("named in static, the same number decides the graph", async () => {
+    const f = compile((x: Tensor, n: number) => ops.mul(x, n > 3 ? 2 : 1), { static: [1] });
+    expect(Array.from(await f(shape(2), 4).data())).toEqual([0, 2]);
+    expect(Array.from(await f(shape(2), 3).data())).toEqual([0, 1]);
+  });
+
+  test("on a concrete tensor; text stays text", () => {
+    const x = shape(2) as unknown as number;
+    expect(() => x + 1).toThrow(/TensorError|await t\.item\(\)/);
+    expect(`${x}`).toBe("f32[2]");
+  });
+});
+
+describe("arrays where tensors belong, and names that are not known", () => {
+  test.each<[string, () => unknown, RegExp]>([
+    ["mean", () => ops.mean([1, 2] as never), /^mean: a tensor was expected, got an array of 2\. Make one/],
+    [
+      "add",
+      () => ops.add([1, 2] as never, 3),
+      /^add: a tensor or number .*got an array of 2\. Make a tensor/,
+    ],
+    ["square", () => ops.square([1] as never), /^square: .*an array of 1/],
+    ["softmax", () => ops.softmax([1] as never), /^softmax: /],
+    ["matmul", () => ops.matmul(new Float32Array(2) as never, shape(2, 2)), /^matmul: .*a Float32Array/],
+    [
+      "dtype",
+      () => tensor([1], { dtype: "float32" as never }),
+      /^tensor: dtype: .*got float32\. Write "f32"/,
+    ],
+  ])("%s", (_, f, message) => expect(f).toThrow(message));
+
+  test("an option of AdamW", () => {
+    const params = new FlatTensors(flatLayout([{ name: "w", shape: [2] }]), "p");
+    const adamw = new AdamW(params);
+    expect(() => adamw.step({ lr: 1, step: 1, weight_decay: 0 } as never)).toThrow(
+      /^adamw: weight_decay: .*Did you mean "weightDecay"\?/,
+    );
+    adamw.dispose();
+    params.dispose();
+  });
+});
+
 describe("refused before any GPU call", () => {
   test("shapes and dtypes that do not fit, with their names", () => {
     const [x, y] = [shape(2, 3), shape(4, 5)];

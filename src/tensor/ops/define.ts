@@ -1,7 +1,7 @@
 /** Makers of elementwise primitives: the object and the function users call are one and the same thing. */
 import type { DType } from "../dtype.ts";
 import { requireDType } from "../dtype.ts";
-import { DTypeError, ShapeError } from "../errors.ts";
+import { DTypeError, ShapeError, TensorError } from "../errors.ts";
 import type { Attrs, ValueType } from "../ir.ts";
 import { ndarray } from "../ndarray.ts";
 import {
@@ -168,7 +168,10 @@ export function binary(
   spec: Omit<MapSpec, "domain"> & { domain?: readonly Omit<CaseInput, "shape" | "dtype">[] },
 ): BinaryFunction {
   const op = defineMap({ ...spec, domain: spec.domain ?? [{}, {}] });
-  const call = composite((a: TensorLike, b: TensorLike) => apply(op, broadcastAll(spec.name, [a, b]))[0]);
+  const call = composite(
+    (a: TensorLike, b: TensorLike) => apply(op, broadcastAll(spec.name, [a, b]))[0],
+    spec.name,
+  );
   return Object.assign((a: TensorLike, b: TensorLike) => call(a, b), { op });
 }
 
@@ -176,7 +179,7 @@ export function binary(
 export function broadcastAll(op: string, args: readonly TensorLike[]): TensorLike[] {
   let shape: readonly number[] = [];
   for (const a of args) if (isTensor(a)) shape = broadcastShapes(op, shape, a.shape);
-  return lift(args).map((a) => {
+  return lift(args, undefined, op).map((a) => {
     if (isTensor(a)) return sameShape(a.shape, shape) ? a : broadcastTo(a, shape);
     return broadcastTo(full([], a.scalar, a.dtype), shape);
   });
@@ -203,6 +206,11 @@ const constOp: OpDef = {
 export const full: ((shape: readonly number[], value: number, dtype?: DType) => Tensor) & OpFunction =
   Object.assign(
     (shape: readonly number[], value: number, dtype: DType = "f32"): Tensor => {
+      if (isTensor(value)) {
+        throw new TensorError(
+          `full: a JavaScript number was expected, got the tensor ${value}. Use ops.broadcastTo.`,
+        );
+      }
       const spread = (c: TensorLike): Tensor => broadcastTo(c as Tensor, shape);
       const trace = currentTrace();
       if (trace) return spread(constant(trace, value, dtype));

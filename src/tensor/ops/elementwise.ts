@@ -3,7 +3,7 @@ import type { DType } from "../dtype.ts";
 import { DTypeError } from "../errors.ts";
 import type { OpFunction } from "../opdef.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, composite, type TensorLike } from "../trace.ts";
+import { apply, composite, requireTensor, type TensorLike } from "../trace.ts";
 import { binary, broadcastAll, cotangent, defineMap, unary } from "./define.ts";
 
 const FLOAT = ["f32"] as const;
@@ -333,7 +333,7 @@ export const where: ((condition: TensorLike, a: TensorLike, b: TensorLike) => Te
       const [cc, xx] = broadcastAll("where", [c, x]);
       const [yy] = broadcastAll("where", [y, xx]);
       return apply(whereOp, [cc, xx, yy])[0];
-    }),
+    }, "where"),
     { op: whereOp },
   );
 
@@ -376,6 +376,7 @@ export const cast: ((x: Tensor, to: DType) => Tensor) & OpFunction = Object.assi
         `cast: f32, i32, u32 or bool was expected, got ${to}. Storage types are chosen elsewhere.`,
       );
     }
+    requireTensor("cast", x);
     return x.dtype === to ? x : apply(castOp, [x], { to })[0];
   },
   { op: castOp },
@@ -394,13 +395,13 @@ export const copy = unary({
 // ---------------------------------------------------------------- compositions
 
 /** Square. */
-export const square = composite((x: TensorLike) => mul(x, x));
+export const square = composite((x: TensorLike) => mul(x, x), "square");
 
 /** x * sigmoid(x). Source: arXiv 1702.03118. */
-export const silu = composite((x: TensorLike) => mul(x, sigmoid(x)));
+export const silu = composite((x: TensorLike) => mul(x, sigmoid(x)), "silu");
 
 /** GELU, tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Source: arXiv 1606.08415. */
 export const gelu = composite((x: TensorLike) => {
   const inner = mul(add(x, mul(mul(mul(x, x), x), 0.044715)), 0.7978845608028654);
   return mul(mul(x, 0.5), add(1, tanh(inner)));
-});
+}, "gelu");

@@ -5,7 +5,7 @@ import { ndarray } from "../ndarray.ts";
 import { bytesOf, type OpCase, type OpDef, type OpFunction } from "../opdef.ts";
 import { broadcastShapes, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, composite, type TensorLike } from "../trace.ts";
+import { apply, composite, requireTensor, type TensorLike } from "../trace.ts";
 import { broadcastTo, reshape } from "./movement.ts";
 
 export interface MatmulDims {
@@ -139,6 +139,7 @@ export interface MatmulOptions {
  */
 export const matmul: ((a: Tensor, b: Tensor, options?: MatmulOptions) => Tensor) & OpFunction = Object.assign(
   (a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor => {
+    requireTensor("matmul", a, b);
     const ta = options.transposeA ?? false;
     const tb = options.transposeB ?? false;
     const run = composite((x: TensorLike, y: TensorLike): Tensor => {

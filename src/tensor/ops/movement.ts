@@ -5,7 +5,7 @@ import { fillByIndex, flatIndex, ndarray } from "../ndarray.ts";
 import type { OpDef, OpFunction } from "../opdef.ts";
 import { checkShape, normalizeAxis, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, composite, type TensorLike } from "../trace.ts";
+import { apply, composite, requireTensor, type TensorLike } from "../trace.ts";
 import { sum } from "./reduce.ts";
 
 const reshapeOp: OpDef = {
@@ -45,6 +45,7 @@ const reshapeOp: OpDef = {
 /** Another shape over the same elements. One size may be -1: it takes what is left. */
 export const reshape: ((x: Tensor, shape: readonly number[]) => Tensor) & OpFunction = Object.assign(
   (x: Tensor, shape: readonly number[]): Tensor => {
+    requireTensor("reshape", x);
     const known = shape.reduce((p, d) => (d === -1 ? p : p * d), 1);
     const full = shape.map((d) => (d === -1 && known > 0 ? x.size / known : d));
     return sameShape(full, x.shape) ? x : apply(reshapeOp, [x], { shape: full })[0];
@@ -119,6 +120,7 @@ export const permute: ((x: Tensor, order: readonly number[]) => Tensor) & OpFunc
 
 /** Swaps the last two axes. */
 export function transpose(x: Tensor): Tensor {
+  requireTensor("transpose", x);
   const r = x.shape.length;
   if (r < 2)
     throw new ShapeError(`transpose: at least 2 axes were expected, got ${show(x.shape)}. Reshape first.`);
@@ -189,8 +191,10 @@ const broadcastOp: OpDef = {
 
 /** Repeats axes of size 1 (and adds leading axes) up to `shape`. */
 export const broadcastTo: ((x: Tensor, shape: readonly number[]) => Tensor) & OpFunction = Object.assign(
-  (x: Tensor, shape: readonly number[]): Tensor =>
-    sameShape(x.shape, shape) ? x : apply(broadcastOp, [x], { shape: [...shape] })[0],
+  (x: Tensor, shape: readonly number[]): Tensor => {
+    requireTensor("broadcastTo", x);
+    return sameShape(x.shape, shape) ? x : apply(broadcastOp, [x], { shape: [...shape] })[0];
+  },
   { op: broadcastOp },
 );
 

@@ -8,7 +8,7 @@ import { fillByIndex, flatIndex, type NDArray, ndarray } from "../ndarray.ts";
 import { bytesOf, type OpCase, type OpDef, type OpFunction, type Tolerance } from "../opdef.ts";
 import { normalizeAxis, numel, type Shape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, composite, type TensorLike } from "../trace.ts";
+import { apply, composite, requireTensor, type TensorLike } from "../trace.ts";
 import { cast, div, eq, mul, where } from "./elementwise.ts";
 import { broadcastTo, reshape } from "./movement.ts";
 
@@ -132,6 +132,7 @@ export type ReduceFunction = ((x: Tensor, axes?: readonly number[] | number, kee
 
 function reduction(op: OpDef): ReduceFunction {
   const call = (x: Tensor, axes?: readonly number[] | number, keepDims = false): Tensor => {
+    requireTensor(op.name, x);
     const list =
       axes === undefined ? x.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : [...axes];
     const sorted = list.map((a) => normalizeAxis(op.name, a, x.shape.length)).sort((a, b) => a - b);
@@ -201,6 +202,7 @@ export const min: ReduceFunction = reduction(
 
 /** Mean over axes (default all). Throws `ShapeError` over nothing. */
 export function mean(x: Tensor, axes?: readonly number[] | number, keepDims = false): Tensor {
+  requireTensor("mean", x);
   const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : axes;
   const n = list.reduce((p, a) => p * x.shape[normalizeAxis("mean", a, x.shape.length)], 1);
   if (n === 0)

@@ -2,13 +2,14 @@
 import { ShapeError } from "../errors.ts";
 import { normalizeAxis, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { composite, type TensorLike } from "../trace.ts";
+import { composite, requireTensor, type TensorLike } from "../trace.ts";
 import { stopGradient } from "./control.ts";
 import { add, div, exp, log, mul, neg, rsqrt, square, sub } from "./elementwise.ts";
 import { max, mean, sum } from "./reduce.ts";
 
 /** exp(x - max) / sum: `[..., V] -> [..., V]` along the last axis (or `axis`). */
 export function softmax(x: Tensor, axis = -1): Tensor {
+  requireTensor("softmax", x);
   const a = normalizeAxis("softmax", axis, x.shape.length);
   return composite((t: TensorLike) => {
     const z = t as Tensor;
@@ -19,6 +20,7 @@ export function softmax(x: Tensor, axis = -1): Tensor {
 
 /** x - max - log(sum(exp(x - max))): `[..., V] -> [..., V]`, nats. */
 export function logSoftmax(x: Tensor, axis = -1): Tensor {
+  requireTensor("logSoftmax", x);
   const a = normalizeAxis("logSoftmax", axis, x.shape.length);
   return composite((t: TensorLike) => {
     const z = t as Tensor;
@@ -29,6 +31,7 @@ export function logSoftmax(x: Tensor, axis = -1): Tensor {
 
 /** Entropy of softmax(x) along the last axis, nats: `[..., V] -> [...]`. */
 export function entropy(x: Tensor): Tensor {
+  requireTensor("entropy", x);
   return composite((t: TensorLike) => {
     const logp = logSoftmax(t as Tensor);
     return neg(sum(mul(exp(logp), logp), -1));
@@ -36,6 +39,7 @@ export function entropy(x: Tensor): Tensor {
 }
 
 function checkWeight(op: string, x: Tensor, w: Tensor): void {
+  requireTensor(op, x, w);
   if (w.shape.length !== 1 || w.shape[0] !== x.shape.at(-1)) {
     throw new ShapeError(
       `${op}: a weight [${x.shape.at(-1)}] was expected for x${show(x.shape)}, got ${show(w.shape)}. Check hiddenSize.`,
