@@ -172,14 +172,14 @@ test("a reload goes on where it was; starting over forgets", async () => {
   expect(await page.isHidden("#sofar")).toBe(true);
 });
 
-test("what cannot be opened is a fresh start that says so", async () => {
-  await page.evaluate(async () => {
+test.each(["{", '{"weights":null}'])("%s in the journal is a fresh start that says so", async (content) => {
+  await page.evaluate(async (content) => {
     const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("naysay");
     const file = await folder.getFileHandle("thumbs-down.json", { create: true });
     const writable = await file.createWritable();
-    await writable.write("{");
+    await writable.write(content);
     await writable.close();
-  });
+  }, content);
   await page.reload();
   await ready();
   await expect.poll(() => page.textContent("#trouble")).toMatch(/fresh start/);

@@ -85,6 +85,8 @@ describe("addresses", () => {
 
   test("follow every change, and give it back", async () => {
     const page = await open("?preset=tiny");
+    expect(await page.textContent("#preset-note")).toMatch(/smoke test: zeros are expected/);
+    expect(await page.textContent("#about-scale")).not.toMatch(/almost everything/);
     await page.check("#arm-nsr-flipped");
     await page.fill("#updates", "3");
     await page.fill("#learningRate", "11");
@@ -104,6 +106,9 @@ describe("addresses", () => {
     expect(await page.isChecked("#arm-nsr-flipped")).toBe(true);
     expect(await page.inputValue("#updates")).toBe("3");
     expect(await page.inputValue("#tier")).toBe("T0");
+    await page.selectOption("#preset", "quick");
+    expect(await page.isHidden("#preset-note")).toBe(true);
+    expect(await page.textContent("#about-scale")).toMatch(/almost everything/);
     await page.close();
   });
 

@@ -1,4 +1,4 @@
-/** What the page may not hold: whatever turns a string into markup or code, and the engine outside its worker. */
+/** What the page, and the examples, may not hold: whatever turns a string into markup or code, and the engine outside its worker. */
 import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -18,8 +18,13 @@ function offences(path: string, text: string): string[] {
 }
 
 test("no string becomes markup or code", () => {
-  const files = sourceFiles("web/src", [".ts"]);
-  expect(files.length).toBeGreaterThan(20);
+  const files = [
+    ...sourceFiles("web/src", [".ts"]),
+    ...sourceFiles("examples", [".ts", ".js", ".html"]).filter(
+      (path) => !/node_modules|[\\/]dist[\\/]/.test(path),
+    ),
+  ];
+  expect(files.length).toBeGreaterThan(40);
   const found = files.flatMap((path) => offences(relative(root, path), readFileSync(path, "utf8")));
   expect(found).toEqual([]);
 });

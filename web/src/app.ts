@@ -19,6 +19,7 @@ import { remember } from "./memory.ts";
 import { drawNodeCard } from "./nodeCard.ts";
 import { dismiss, notify, notifyError } from "./notices.ts";
 import { Painter } from "./painter.ts";
+import { showPresetNote } from "./presetNote.ts";
 import { type Change, RunData } from "./runData.ts";
 import { alone } from "./runLock.ts";
 import { runRequest, type UploadedBase } from "./runRequest.ts";
@@ -138,6 +139,7 @@ export class App {
       this.opening.catch((error) => notifyError("tier", error));
     }
     drawNodeCard(settings, this.info.adapter.tier, this.upload.base?.name ?? null);
+    showPresetNote(settings.preset);
     this.draw();
   }
 

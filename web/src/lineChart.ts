@@ -2,6 +2,7 @@
 import uPlot from "uplot";
 import { spread } from "../../src/eval/svg.ts";
 import { armKey, armLook } from "./armLook.ts";
+import { padded, tickLabels } from "./axis.ts";
 import { element } from "./dom.ts";
 import { isDark, onTheme } from "./theme.ts";
 
@@ -26,6 +27,8 @@ export interface ChartSpec {
   logX?: boolean;
   /** Charts of one key show their cursors together. */
   sync?: string;
+  /** y begins no lower, so that no air is drawn where no value can be. */
+  yMin?: number;
   /** Fixed top of y. */
   yMax?: number;
   /** The readout shows the first x while no pointer says another; without it the last value of each arm. */
@@ -154,7 +157,7 @@ export class LineChart {
             range: () => range,
             ...(spec.logX ? { distr: 3 as const, log: 2 as const } : {}),
           },
-          y: { range: (_, low, high) => padded(low, high, spec.yMax) },
+          y: { range: (_, low, high) => padded(low, high, spec) },
         },
         axes: [
           {
@@ -173,7 +176,7 @@ export class LineChart {
             gap: 6,
             space: spec.height < 200 ? 24 : 40,
             grid: { stroke: line, width: 1 },
-            values: (_, splits) => splits.map((value) => spec.format(value)),
+            values: (_, splits) => tickLabels(splits, spec.format),
           },
         ],
         series,
@@ -228,17 +231,6 @@ export class LineChart {
     this.built = "";
     requestAnimationFrame(() => this.draw());
   }
-}
-
-/** A little air around what is drawn; a flat line lies in the middle. */
-function padded(low: number, high: number, top: number | undefined): [number, number] {
-  if (!Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
-  if (low === high) {
-    const pad = Math.abs(high) * 0.1 || 0.1;
-    return [low - pad, top === undefined ? high + pad : Math.max(high, top)];
-  }
-  const pad = (high - low) * 0.08;
-  return [low - pad, top ?? high + pad];
 }
 
 const nameFont = (ratio: number): string => `600 ${12 * ratio}px ${FAMILY}`;

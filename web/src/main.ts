@@ -6,6 +6,7 @@ import { byId } from "./dom.ts";
 import { readLink, writeLink } from "./link.ts";
 import { drawNodeCard } from "./nodeCard.ts";
 import { notify } from "./notices.ts";
+import { showPresetNote } from "./presetNote.ts";
 import { SettingsForm } from "./settingsForm.ts";
 import { startTheme } from "./theme.ts";
 import { showUnavailable } from "./unavailable.ts";
@@ -37,10 +38,12 @@ for (const [i, problem] of problems.entries()) notify("warning", `link ${i}`, pr
 let app: App | null = null;
 const form = new SettingsForm(settings, () => {
   history.replaceState(null, "", writeLink(form.settings));
-  if (app) app.settingsChanged();
-  else drawNodeCard(form.settings, null, null);
+  if (app) return app.settingsChanged();
+  drawNodeCard(form.settings, null, null);
+  showPresetNote(form.settings.preset);
 });
 drawNodeCard(settings, null, null);
+showPresetNote(settings.preset);
 
 try {
   const engine = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "naysay" });

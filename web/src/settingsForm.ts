@@ -27,7 +27,7 @@ const MORE: [string, NumberKey[]][] = [
 ];
 const PRESET_WORDS: Record<string, string> = {
   quick: "quick: minutes on a CPU",
-  tiny: "tiny: seconds, measures nothing",
+  tiny: "tiny: a smoke test",
   gpu: "gpu: long, needs a GPU",
 };
 const ALGORITHMS = ["psr", "nsr", "w-reinforce", "grpo"] as const;

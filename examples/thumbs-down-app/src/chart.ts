@@ -1,4 +1,5 @@
-/** The line chart and the columns under it, as SVG text: drawn anew for each width, so that letters keep their size. */
+/** The line chart and the columns under it, as SVG: drawn anew for each width, so that letters keep their size. */
+import { svg } from "./dom.ts";
 import { percent } from "./format.ts";
 import type { Point } from "./journal.ts";
 
@@ -16,7 +17,7 @@ function roundUp(value: number): number {
 }
 
 /** Total probability of the rejected names over updates, and the thumbs down that made each. `width` in pixels. */
-export function chart(points: readonly Point[], width: number, most: number): string {
+export function chart(points: readonly Point[], width: number, most: number): SVGElement {
   const inner = width - MARGIN.left - MARGIN.right;
   const last = Math.max(points.length, 1);
   const x = (update: number): number => MARGIN.left + (inner * (update + 0.5)) / (last + 1);
@@ -29,37 +30,66 @@ export function chart(points: readonly Point[], width: number, most: number): st
     .map((p, i) => `L${at(x(i + 1))} ${at(y(p.now))} `)
     .reverse()
     .join("");
-  const ticks = [0, 0.5, 1].map((share) => {
+  const right = width - MARGIN.right;
+  const tick = (x: number, y: number, anchor: "middle" | "end", words: string): SVGElement =>
+    svg("text", { class: "tick", x, y, "text-anchor": anchor }, words);
+  const ticks = [0, 0.5, 1].flatMap((share) => {
     const height = at(y(share * top));
-    return `<line class="grid" x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${height}" y2="${height}"/>
-      <text class="tick" x="${MARGIN.left - 8}" y="${height + 4}" text-anchor="end">${percent(share * top)}</text>`;
+    return [
+      svg("line", { class: "grid", x1: MARGIN.left, x2: right, y1: height, y2: height }),
+      tick(MARGIN.left - 8, height + 4, "end", percent(share * top)),
+    ];
   });
   const every = Math.ceil(last / Math.max(1, Math.floor(inner / 44)));
-  const columns = points.map((p, i) => {
-    const height = (COLUMNS * p.thumbs) / most;
-    const wide = Math.min(18, (inner / (last + 1)) * 0.6);
-    const label =
-      (i + 1) % every === 0 || last === 1
-        ? `<text class="tick" x="${at(x(i + 1))}" y="${floor + 16}" text-anchor="middle">${p.update}</text>`
-        : "";
-    return `<rect class="column" x="${at(x(i + 1) - wide / 2)}" y="${at(floor - height)}" width="${at(wide)}"
-      height="${at(height)}" rx="2"><title>Update ${p.update}: ${p.thumbs} of ${most} names rejected</title></rect>${label}`;
+  const wide = Math.min(18, (inner / (last + 1)) * 0.6);
+  const columns = points.flatMap(({ update, thumbs }, i) => {
+    const height = (COLUMNS * thumbs) / most;
+    const column = svg(
+      "rect",
+      {
+        class: "column",
+        x: at(x(i + 1) - wide / 2),
+        y: at(floor - height),
+        width: at(wide),
+        height: at(height),
+        rx: 2,
+      },
+      svg("title", {}, `Update ${update}: ${thumbs} of ${most} names rejected`),
+    );
+    const labelled = (i + 1) % every === 0 || last === 1;
+    return labelled ? [column, tick(at(x(i + 1)), floor + 16, "middle", String(update))] : [column];
   });
-  const dots = points.map(
-    (p, i) =>
-      `<circle class="now" cx="${at(x(i + 1))}" cy="${at(y(p.now))}" r="3"><title>Update ${p.update}: ${percent(p.now)} now, ${percent(p.atStart)} at the start</title></circle>`,
+  const dots = points.map(({ update, now, atStart }, i) =>
+    svg(
+      "circle",
+      { class: "now", cx: at(x(i + 1)), cy: at(y(now)), r: 3 },
+      svg("title", {}, `Update ${update}: ${percent(now)} now, ${percent(atStart)} at the start`),
+    ),
   );
-  return `<svg viewBox="0 0 ${width} ${HEIGHT}" width="${width}" height="${HEIGHT}" role="img" aria-labelledby="chart-words">
-    ${ticks.join("")}
-    <path class="gap" d="${path((p) => p.atStart)} ${back}Z"/>
-    <path class="line start" d="${path((p) => p.atStart)}"/>
-    <path class="line now" d="${path((p) => p.now)}"/>
-    ${points.length <= 60 ? dots.join("") : ""}
-    <text class="label" x="${MARGIN.left}" y="${MARGIN.top + LINES + GAP - 14}">Thumbs down that made each update, of ${most}</text>
-    <line class="axis" x1="${MARGIN.left}" x2="${width - MARGIN.right}" y1="${floor}" y2="${floor}"/>
-    ${columns.join("")}
-    <text class="tick" x="${MARGIN.left + inner / 2}" y="${HEIGHT - 2}" text-anchor="middle">update</text>
-  </svg>`;
+  const startPath = path((p) => p.atStart);
+  return svg(
+    "svg",
+    {
+      viewBox: `0 0 ${width} ${HEIGHT}`,
+      width,
+      height: HEIGHT,
+      role: "img",
+      "aria-labelledby": "chart-words",
+    },
+    ...ticks,
+    svg("path", { class: "gap", d: `${startPath} ${back}Z` }),
+    svg("path", { class: "line start", d: startPath }),
+    svg("path", { class: "line now", d: path((p) => p.now) }),
+    ...(points.length <= 60 ? dots : []),
+    svg(
+      "text",
+      { class: "label", x: MARGIN.left, y: MARGIN.top + LINES + GAP - 14 },
+      `Thumbs down that made each update, of ${most}`,
+    ),
+    svg("line", { class: "axis", x1: MARGIN.left, x2: right, y1: floor, y2: floor }),
+    ...columns,
+    tick(MARGIN.left + inner / 2, HEIGHT - 2, "middle", "update"),
+  );
 }
 
 const at = (value: number): number => Math.round(value * 10) / 10;

@@ -3,7 +3,7 @@
  * worker's files after each update, so that a reload goes on.
  */
 import { type Completion, connect, type NaysayWorker, type WorkerPolicy } from "naysay/worker";
-import { fromBytes, type Journal, newJournal, type Signs, toBytes, total } from "./journal.ts";
+import { fromBytes, type Journal, newJournal, type Signs, toBytes, total, WEIGHTS } from "./journal.ts";
 import { LONGEST, readsLikeAName } from "./names.js";
 
 /** Names on the page. */
@@ -17,9 +17,7 @@ const DRAWN = 64;
  */
 const learningRate = (updates: number): number => 1e-3 / (1 + updates / 15);
 
-/** The journal says which of two files has its weights: it is written last, so that the two always belong together. */
 const JOURNAL = "thumbs-down.json";
-const WEIGHTS = ["thumbs-down-0.safetensors", "thumbs-down-1.safetensors"];
 
 /** A name with its log-probability around an update, nats. */
 export interface Change {

@@ -79,7 +79,7 @@ export function showJournal({ points, rejected, signs }: Journal): void {
 export function drawChart(points: Journal["points"]): void {
   const holder = byId("chart");
   if (points.length > 0 && holder.clientWidth > 0)
-    holder.innerHTML = chart(points, holder.clientWidth, SHOWN);
+    holder.replaceChildren(chart(points, holder.clientWidth, SHOWN));
 }
 
 function showSigns(start: Signs, now: Signs): void {
