@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import * as naysay from "../../../src/index.ts";
 import { defineTask } from "../../../src/rl/defineTask.ts";
 import { makeTask, taskNames } from "../../../src/rl/taskTable.ts";
 import { Rng, Stream } from "../../../src/tensor/random.ts";
@@ -65,3 +66,24 @@ test("the task of one's own runs and prints what the page says", () => {
   new Function("defineTask", "Rng", "Stream", "console", body)(defineTask, Rng, Stream, log);
   expect(printed).toEqual([...code.matchAll(/\/\/ (.*)$/gm)].map(([, value]) => value));
 });
+
+test("the program from base to curve runs, shortened", async () => {
+  const [, code] = /^```ts\n(import \{ decodeCheckpoint[\s\S]*?)^```$/m.exec(page)!;
+  const printed: unknown[][] = [];
+  const short = code
+    .replaceAll(/^import .*$/gm, "")
+    .replaceAll("(prompt: string)", "(prompt)")
+    .replace("steps: 600", "steps: 3")
+    .replace("steps: 20", "steps: 2")
+    .replace("samples: 64", "samples: 4");
+  const names = [...code.matchAll(/^import \{(.*)\} from "naysay";$/gm)].flatMap(([, list]) =>
+    list.trim().split(", "),
+  );
+  const given = names.map((name) => (naysay as Record<string, unknown>)[name]);
+  const log = { log: (...values: unknown[]) => printed.push(values) };
+  const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
+  await new AsyncFunction(...names, "console", short)(...given, log);
+  expect(printed.map((values) => values[0])).toEqual([1, 2, expect.anything()]);
+  expect(printed[0][3]).toEqual(expect.any(Array)); // warnings
+  expect((printed[2][0] as { k: number }[]).map(({ k }) => k)).toEqual([1, 2, 4]);
+}, 240_000);
