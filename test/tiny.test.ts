@@ -138,6 +138,40 @@ describe("trouble", () => {
   });
 });
 
+describe("the run's seconds", () => {
+  test("are the sum over its sittings, not of the time between them; a run begun without them counts from 0", async () => {
+    const files = memoryFiles();
+    let time = 100;
+    let spent = 0;
+    /** One sitting by a clock that ticks whenever it is read; each begins a day after the one before it. */
+    const sitting = async (controller: AbortController | null) => {
+      time += 86_400;
+      const begun = time + 1;
+      const onProgress = (event: ProgressEvent) => {
+        if (event.phase === "train") controller?.abort(new Error("stopped"));
+      };
+      const run = runExperiment(
+        options(files, { checkpointEvery: 1 }, { now: () => ++time, onProgress, signal: controller?.signal }),
+      );
+      if (controller) await expect(run).rejects.toThrow("stopped");
+      const summary = controller ? null : await run;
+      spent += time - begun;
+      return summary;
+    };
+    await sitting(new AbortController());
+    expect(spent).toBeGreaterThan(3);
+    expect(JSON.parse(files.text("runs/tiny/run.json")).seconds).toBe(spent);
+    const first = spent;
+    expect((await sitting(null))?.seconds).toBe(spent);
+    expect(spent).toBeGreaterThan(first + 3);
+    const record = JSON.parse(files.text("runs/tiny/run.json"));
+    record.seconds = undefined;
+    await files.writeFileAtomic("runs/tiny/run.json", new TextEncoder().encode(JSON.stringify(record)));
+    const before = spent;
+    expect((await sitting(null))?.seconds).toBe(spent - before);
+  });
+});
+
 describe("configuration", () => {
   test.each([
     [() => experimentConfig("quik"), /Did you mean "quick"/],

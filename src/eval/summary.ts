@@ -35,6 +35,7 @@ export interface Summary {
   seed: number | string;
   preset: string;
   command: string;
+  /** Wall time, all sittings of a run that was stopped and went on together. */
   seconds: number;
   arms: ArmSummary[];
   /** Probability within the intervals, 0.95 unless told. */

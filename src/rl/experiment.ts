@@ -60,6 +60,8 @@ interface Bench {
   folder: RunFolder;
   progress: Progress;
   now(): number;
+  /** Adds the time since the last call to the run's seconds. */
+  spend(): Promise<void>;
 }
 
 /** Text as part of a file name. */
@@ -85,6 +87,49 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
     base: shipped ? await sha256(shipped) : "pretrained",
     adapter: options.adapter,
   });
+  let counted = started;
+  const spend = async (): Promise<void> => {
+    const at = now();
+    const seconds = at - counted;
+    counted = at;
+    await folder.spend(seconds);
+  };
+  try {
+    await runArms(options, task, shipped, folder, spend, now);
+  } catch (error) {
+    // A sitting that was stopped counts too. Where the folder cannot be written, `error` is the better answer.
+    await spend().catch(() => {});
+    throw error;
+  }
+  await spend();
+  const names = config.arms.map((arm) => armName(arm, config));
+  const summary: Summary = {
+    adapter: options.adapter,
+    seed: options.seed,
+    preset: options.preset,
+    command: options.command,
+    seconds: folder.seconds,
+    arms: names.map((name) => (folder.arm(name) as { summary: ArmSummary }).summary),
+    level: 0.95,
+    config,
+    versions: options.versions,
+  };
+  const rows = await folder.metrics();
+  await folder.write("report.html", renderReport(summary, rows));
+  await folder.write("summary.json", `${JSON.stringify(summary, null, 2)}\n`);
+  return summary;
+}
+
+/** Runs the arms that the folder does not have yet. */
+async function runArms(
+  options: ExperimentOptions,
+  task: Task,
+  shipped: Uint8Array | null,
+  folder: RunFolder,
+  spend: () => Promise<void>,
+  now: () => number,
+): Promise<void> {
+  const { config } = options;
   const progress = new Progress(config, options.onProgress, now);
   const base = shipped ? decodeCheckpoint(shipped) : await ownBase(options, task, folder, progress);
   if (base.config.vocabSize !== task.tokenizer.vocabSize) {
@@ -102,7 +147,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
   try {
     const heldOut = task.distinct(new Rng(options.seed, Stream.data), "heldOut", config.evaluation.prompts);
     const seed = seedWords(options.seed);
-    const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now };
+    const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now, spend };
     for (const arm of config.arms) {
       const name = armName(arm, config);
       if (folder.arm(name)) {
@@ -110,26 +155,11 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
         continue;
       }
       await runArm(bench, arm, name);
+      await spend();
     }
   } finally {
     shared.dispose();
   }
-  const names = config.arms.map((arm) => armName(arm, config));
-  const summary: Summary = {
-    adapter: options.adapter,
-    seed: options.seed,
-    preset: options.preset,
-    command: options.command,
-    seconds: now() - started,
-    arms: names.map((name) => (folder.arm(name) as { summary: ArmSummary }).summary),
-    level: 0.95,
-    config,
-    versions: options.versions,
-  };
-  const rows = await folder.metrics();
-  await folder.write("report.html", renderReport(summary, rows));
-  await folder.write("summary.json", `${JSON.stringify(summary, null, 2)}\n`);
-  return summary;
 }
 
 async function sha256(bytes: Uint8Array): Promise<string> {
@@ -194,6 +224,7 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
       const every = config.checkpointEvery;
       if (every > 0 && metrics.step % every === 0 && metrics.step < config.train.steps) {
         await folder.write(partialPath(name), await trainer.checkpoint(partialMetadata(metadata, spent)));
+        await bench.spend();
       }
     }
     await folder.write(file, await trainer.checkpoint(metadata));

@@ -19,6 +19,8 @@ interface RunRecord {
   /** What decides the numbers. */
   identity: unknown;
   arms: Record<string, ArmRecord>;
+  /** What the sittings so far have taken. */
+  seconds: number;
 }
 
 const encoder = new TextEncoder();
@@ -57,7 +59,12 @@ export class RunFolder {
       );
     }
     await files.mkdirp(`${folder}/checkpoints`);
-    const made = new RunFolder(files, folder, { version: 1, identity: JSON.parse(own), arms: {} });
+    const made = new RunFolder(files, folder, {
+      version: 1,
+      identity: JSON.parse(own),
+      arms: {},
+      seconds: 0,
+    });
     await made.save();
     return made;
   }
@@ -69,6 +76,17 @@ export class RunFolder {
   /** A finished arm. */
   arm(name: string): ArmRecord | undefined {
     return Object.hasOwn(this.record.arms, name) ? this.record.arms[name] : undefined;
+  }
+
+  /** Seconds that all sittings on this run have taken. */
+  get seconds(): number {
+    return this.record.seconds;
+  }
+
+  /** Adds to the run's seconds. */
+  async spend(seconds: number): Promise<void> {
+    this.record.seconds += seconds;
+    await this.save();
   }
 
   async finish(name: string, arm: ArmRecord): Promise<void> {
@@ -126,7 +144,9 @@ export class RunFolder {
 function parseRecord(bytes: Uint8Array, path: string): RunRecord {
   try {
     const record = JSON.parse(new TextDecoder().decode(bytes)) as RunRecord;
-    if (record.version === 1 && typeof record.arms === "object" && record.arms !== null) return record;
+    // Runs begun before sittings were added up have no seconds.
+    if (record.version === 1 && typeof record.arms === "object" && record.arms !== null)
+      return { ...record, seconds: record.seconds ?? 0 };
   } catch {
     // Said below.
   }
