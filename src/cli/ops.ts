@@ -2,6 +2,7 @@
 
 import type { OpDef } from "../tensor/opdef.ts";
 import { dtypesOf, opGaps } from "../tensor/ops/coverage.ts";
+import { ops } from "../tensor/ops/index.ts";
 import { allOps } from "../tensor/ops/table.ts";
 import { argHelp, readArgs } from "./args.ts";
 
@@ -27,6 +28,43 @@ interface OpRow {
   tiers: readonly string[];
   /** How the op is reached, where users do not call it. */
   internal: string | null;
+}
+
+/** Signature and meaning of what `ops` has beside the primitives. */
+const COMPOSITIONS: Record<string, readonly [string, string]> = {
+  entropy: ["x[..., V] -> [...]", "Entropy of softmax(x) along the last axis, nats."],
+  gelu: [
+    "x[...] -> [...]",
+    "GELU, tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Source: arXiv 1606.08415.",
+  ],
+  layerNorm: [
+    "x[..., V], weight[V], bias[V], eps -> [..., V]",
+    "(x - mean) / sqrt(var + eps) * weight + bias along the last axis. Source: arXiv 1607.06450.",
+  ],
+  logSoftmax: ["x[..., V], axis = -1 -> [..., V]", "x - max - log(sum(exp(x - max))) along the axis, nats."],
+  mean: ["x[...], axes?, keepDims = false -> reduced", "Mean over axes (default all)."],
+  rmsNorm: [
+    "x[..., V], weight[V], eps -> [..., V]",
+    "x / sqrt(mean(x^2) + eps) * weight along the last axis. Source: arXiv 1910.07467, eq. 4.",
+  ],
+  silu: ["x[...] -> [...]", "x * sigmoid(x). Source: arXiv 1702.03118."],
+  softmax: ["x[..., V], axis = -1 -> [..., V]", "exp(x - max) / sum along the axis."],
+  square: ["x[...] -> [...]", "x * x."],
+  transpose: ["x[..., M, N] -> [..., N, M]", "Swaps the last two axes."],
+  uniformFromBits: ["bits[...] u32 -> [...] f32", "Uniform numbers in [0, 1) from the top 24 bits."],
+};
+
+/** Functions of `ops` that are no primitive, by name; `matmulDims` is a rule of shapes. */
+export function compositions(): string[] {
+  return Object.entries(ops)
+    .filter(([name, call]) => typeof call === "function" && !("op" in call) && name !== "matmulDims")
+    .map(([name]) => name)
+    .sort();
+}
+
+function compositionLine(name: string): string {
+  const [signature, doc] = COMPOSITIONS[name] ?? ["", ""];
+  return `| \`${name}\` | \`${signature}\` | ${doc} |`;
 }
 
 function rowOf(op: OpDef): OpRow {
@@ -59,11 +97,19 @@ export function opsMarkdown(): string {
     "Written by `npm run docs:ops` from the op table; do not edit. Every op is one object in `src/tensor/ops/`: its",
     "shape and dtype rules, derivative, float64 reference, lowering and test cases.",
     "",
-    `${rows.length} primitives; compositions of them (\`softmax\`, \`rmsNorm\`, ...) stand beside them in \`ops\`.`,
+    `${rows.length} primitives, and compositions of them at the end of the page; all stand in \`ops\`.`,
     "",
     "| Op | Signature | What it does | dtypes | Derivative | Lowering | Cases |",
     "| --- | --- | --- | --- | --- | --- | --- |",
     ...rows.map(line),
+    "",
+    "## Compositions",
+    "",
+    "Functions of primitives, differentiable through them; called alone, each is one program.",
+    "",
+    "| Function | Signature | What it does |",
+    "| --- | --- | --- |",
+    ...compositions().map(compositionLine),
     "",
   ].join("\n");
 }

@@ -63,7 +63,7 @@ const rules = object({
   /** Steps between checkpoints within an arm; 0: only at its end. */
   checkpointEvery: withDefault(integer({ min: 0 }), 0),
 });
-/** Everything that decides the numbers of an experiment, but its seed. */
+/** Everything that decides the numbers of an experiment, but its seed; every key: docs/configuration.md. */
 export type ExperimentConfig = Infer<typeof rules>;
 
 /** A configuration as one writes it: any part may be missing. */

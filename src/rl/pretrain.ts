@@ -27,6 +27,7 @@ export const pretrainRules = object({
   beta2: withDefault(number({ min: 0, below: 1 }), 0.99),
   maxGradNorm: withDefault(number({ above: 0 }), 1),
 });
+/** Numbers of pretraining; every key with its default and meaning: docs/configuration.md. */
 export type PretrainConfig = Infer<typeof pretrainRules>;
 
 /** The configuration with its defaults; throws `ConfigError`. */

@@ -55,6 +55,7 @@ export const trainRules = object({
   /** Rows of a gradient program. */
   microBatchRows: withDefault(count, 64),
 });
+/** Numbers of a training run; every key with its default and meaning: docs/configuration.md. */
 export type TrainConfig = Infer<typeof trainRules>;
 
 /** The configuration with its defaults; throws `ConfigError` with the nearest known key for an unknown one. */

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { opsMarkdown } from "../../src/cli/ops.ts";
+import { compositions, opsMarkdown } from "../../src/cli/ops.ts";
 import { allOps } from "../../src/tensor/ops/table.ts";
 import { naysay } from "../helpers/command.ts";
 import { root } from "../helpers/sourceFiles.ts";
@@ -19,4 +19,10 @@ test("naysay ops --json lists every op and no gap", async () => {
 
 test("docs/ops.md is what the op table says", () => {
   expect(readFileSync(join(root, "docs/ops.md"), "utf8"), "run `npm run docs:ops`").toBe(opsMarkdown());
+});
+
+test("every function of ops that is no primitive is on the page, with a signature", () => {
+  expect(compositions()).toEqual(expect.arrayContaining(["gelu", "mean", "rmsNorm", "softmax", "square"]));
+  for (const name of compositions())
+    expect(opsMarkdown()).toMatch(new RegExp(`^\\| \`${name}\` \\| \`.+\` \\| .+ \\|$`, "m"));
 });
