@@ -40,7 +40,7 @@ export interface StepMetrics {
   learning_rate: number;
   /** How often each reason of the verifier came. */
   reasons: Record<string, number>;
-  /** Completions of this step on which the verifier itself failed: they count as wrong. */
+  /** Completions of this step on which the verifier itself failed: reward 0, and no part in the update. */
   verifier_failures: number;
   /** What a user should hear: a step that cannot learn and why. */
   warnings: string[];
@@ -100,7 +100,7 @@ export function warningsOf(rollout: Rollout, learned: Learned, algorithm: Algori
   const found: string[] = [];
   if (failures > 0)
     found.push(
-      `the verifier failed on ${failures} of ${rewards.length} completions, which count as wrong: ${failure}`,
+      `the verifier failed on ${failures} of ${rewards.length} completions, which have reward 0 and no part in the update: ${failure}`,
     );
   if (updates > 0 && !(Number.isFinite(loss) && Number.isFinite(gradNorm)))
     found.push(
