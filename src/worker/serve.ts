@@ -25,6 +25,11 @@ export interface ServeOptions {
 
 /** Answers calls on `port`, by default the worker's own; returns a function that stops. */
 export function serve(port: Port = globalThis as unknown as Port, options: ServeOptions = {}): () => void {
+  if (typeof port?.addEventListener !== "function") {
+    throw new ConfigError(
+      "serve: a port with addEventListener expected, got none. In Node pass `parentPort` of worker_threads, or a MessagePort.",
+    );
+  }
   const files = options.files ?? platformFiles;
   const keeper = new DeviceKeeper();
   const experiments = new ExperimentService(keeper, files, VERSION);
