@@ -71,7 +71,8 @@ export default defineConfig(async () => {
           test: {
             ...shared,
             name: "chromium",
-            include: ["test/{tensor,model,rl,eval,check,worker}/**/*.test.ts", "test/**/*.browser.test.ts"],
+            // Workers are tested in Chromium by the page and the apps (test/web, test/examples, test/project).
+            include: ["test/{tensor,model,rl,eval,check}/**/*.test.ts", "test/**/*.browser.test.ts"],
             exclude: ["test/**/*.node.test.ts"],
             env: flagVariables(),
             setupFiles: ["test/helpers/browserFlags.ts"],

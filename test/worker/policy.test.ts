@@ -1,5 +1,5 @@
 /** A policy in a worker: sampled with streamed tokens, and taught by rejections alone. */
-import { afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { encodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { modelConfig } from "../../src/model/config.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
@@ -31,18 +31,22 @@ beforeAll(async () => {
   own.destroy();
 });
 
-let close: (() => void) | null = null;
-afterEach(() => close?.());
+let side: { worker: NaysayWorker; close(): void } | null = null;
+afterAll(() => side?.close());
 
+/** One worker for all tests: a fresh device would make every kernel anew. */
 async function open(): Promise<NaysayWorker> {
+  if (side) return side.worker;
   const { port1, port2 } = new MessageChannel();
   const stop = serve(port2, { files: memoryFiles() });
   const worker = await connect(port1);
-  close = () => {
-    worker.close();
-    stop();
-    port1.close();
-    port2.close();
+  side = {
+    worker,
+    close() {
+      worker.close();
+      stop();
+      port2.close();
+    },
   };
   return worker;
 }
