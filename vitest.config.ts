@@ -50,7 +50,13 @@ export default defineConfig(async () => {
             ...shared,
             name: "node",
             include: ["test/**/*.test.ts"],
-            exclude: ["test/**/*.browser.test.ts"],
+            // Pages run in Chromium, on SwiftShader whatever Node's adapter is: once is enough.
+            exclude: [
+              "test/**/*.browser.test.ts",
+              ...(process.env.NAYSAY_ADAPTER === "lavapipe"
+                ? ["test/web/**", "test/examples/**", "test/project/viteApp.node.test.ts"]
+                : []),
+            ],
             // The variables stand before a worker starts, which is when Vulkan reads them.
             env: { ...plan.env, ...flagVariables() },
             globalSetup: ["test/helpers/build.ts"],
