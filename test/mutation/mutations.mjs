@@ -18,6 +18,7 @@ const REFLECTION = "test/tensor/reflection.node.test.ts";
 const AUTODIFF = "test/tensor/autodiff.test.ts";
 const STATES = "test/tensor/states.test.ts";
 const FUSION = "test/tensor/fusion.test.ts";
+const REPLAY = "test/tensor/replay.test.ts";
 
 const codegen = (file) => `src/tensor/codegen/${file}.ts`;
 const pass = (file) => `src/tensor/passes/${file}.ts`;
@@ -188,6 +189,13 @@ export const MUTATIONS = [
     replace: "if (maxOf(low) <= g) {",
     tests: [AFFINE],
   },
+  {
+    name: "emit: a plain position keeps the form in which it came",
+    file: codegen("emit"),
+    find: "const index = plain ? delinearize(position, v.shape) : given;",
+    replace: "const index = given;",
+    tests: [FUSION],
+  },
   // Memory
   {
     name: "memory: free one step early",
@@ -310,5 +318,27 @@ export const MUTATIONS = [
     find: "vjp: () => [null],",
     replace: "vjp: ({ g }) => [g[0]],",
     tests: [AUTODIFF],
+  },
+  {
+    name: "checkpoint: reads what the first time through made",
+    file: "src/tensor/autodiff.ts",
+    find: "inputs.map((x) => trace.valueOf(barrier(x, first)))",
+    replace: "ext.map((v) => trace.valueOf(barrier(wrap(v), first)))",
+    tests: [AUTODIFF],
+  },
+  // Replay
+  {
+    name: "tapes: results in other buffers count as the same run",
+    file: "src/tensor/tapes.ts",
+    find: "if (ids[n++] !== s.bufferId || ids[n++] !== s.offset) return false;",
+    replace: "n += 2;",
+    tests: [REPLAY],
+  },
+  {
+    name: "tapes: arguments in other buffers count as the same run",
+    file: "src/tensor/tapes.ts",
+    find: "if (ids[n++] !== (s as GpuStorage).bufferId || ids[n++] !== s.offset) return false;",
+    replace: "n += 2;",
+    tests: [REPLAY],
   },
 ];
