@@ -19,8 +19,18 @@ export interface ArmSummary {
   passAtK: PassAtK;
   /** Low and high end of each Pass@k, in [0, 1]. */
   intervals?: Record<string, [low: number, high: number]>;
-  /** Of the policy over completion tokens of held-out prompts, nats. */
+  /** Whether Pass@k is exact: computed from the probabilities of all right answers. */
+  exact?: boolean;
+  /** Of the policy over completion tokens of held-out prompts at temperature 1, nats. */
   entropy: number;
+  /** The same at the temperature of the evaluation, where that is not 1. */
+  samplingEntropy?: number;
+  /** Mean share of a prompt's solution modes that come among the largest k of right samples, in [0, 1]. */
+  modeCoverage?: number;
+  /** Exact Pass@k at further temperatures. */
+  also?: { temperature: number; passAtK: PassAtK }[];
+  /** Held-out samples on which the verifier itself failed. */
+  verifierFailures?: number;
   updates: number;
   rolloutTokens: number;
   trainSeconds: number;
@@ -28,6 +38,18 @@ export interface ArmSummary {
   /** Drawing and judging the held-out samples. */
   evaluationSeconds?: number;
   weightsSha256: string;
+}
+
+/** A policy measured on its way: a line of `evaluations.jsonl`. Lists go by held-out prompt. */
+export interface EvaluationRow {
+  arm: string;
+  /** Rollouts so far; 0 is the base. */
+  update: number;
+  passAtK: PassAtK;
+  entropy: number;
+  modeCoverage?: number;
+  tallies?: { n: number; c: number }[];
+  rightMass?: number[];
 }
 
 export interface Summary {

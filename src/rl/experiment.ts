@@ -4,10 +4,9 @@
  * are handed in.
  */
 import { bootstrapMeans } from "../eval/bootstrap.ts";
-import { mean, passTable, powersOfTwo, type Tally } from "../eval/estimators.ts";
-import { evaluate } from "../eval/harness.ts";
+import { mean, powersOfTwo } from "../eval/estimators.ts";
 import { renderReport } from "../eval/report.ts";
-import type { AdapterSummary, ArmSummary, MetricsRow, Summary } from "../eval/summary.ts";
+import type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "../eval/summary.ts";
 import {
   type DecodedCheckpoint,
   decodeCheckpoint,
@@ -16,21 +15,24 @@ import {
   weightsSha256,
 } from "../model/checkpoint.ts";
 import type { Files } from "../model/files.ts";
-import { packRows } from "../model/sequences.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { Progress, type ProgressEvent } from "./experimentProgress.ts";
 import { makeBase, taskModel } from "./makeBase.ts";
+import { checkMeasurable, type Measurement, measurePolicy, modeCoverageAtK, passRows } from "./measure.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, RunFolder } from "./runFolder.ts";
-import { maskedMean } from "./stepMetrics.ts";
-import type { Problem, Task } from "./task.ts";
+import type { AnyTask, Problem } from "./task.ts";
 import { makeTask } from "./taskTable.ts";
 import { clock, type SharedPrograms, type StepDetails, sharedPrograms, Trainer } from "./trainer.ts";
 
 export interface ExperimentOptions {
   config: ExperimentConfig;
+  /** A task of one's own in place of the one that the configuration names; its name must be the configuration's. */
+  task?: AnyTask;
+  /** Programs of an earlier experiment with the same model, `rows` and `scoreRows`; they stay the caller's. */
+  shared?: SharedPrograms;
   /** Name of the preset, for the record. */
   preset: string;
   seed: number;
@@ -66,7 +68,7 @@ export interface ExperimentObserver {
 interface Bench {
   options: ExperimentOptions;
   config: ExperimentConfig;
-  task: Task;
+  task: AnyTask;
   seed: Seed;
   base: DecodedCheckpoint;
   shared: SharedPrograms;
@@ -92,7 +94,13 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
   const { config, files, out } = options;
   const now = options.now ?? clock;
   const started = now();
-  const task = makeTask(config.task);
+  const task = options.task ?? makeTask(config.task);
+  if (task.name !== config.task.name) {
+    throw new ConfigError(
+      `experiment: task: the configuration's "${config.task.name}" expected, got "${task.name}". Give task.name in the configuration as well.`,
+    );
+  }
+  checkMeasurable(task, config.evaluation);
   const shipped = options.loadBase && config.base ? await options.loadBase(config.base) : null;
   const folder = await RunFolder.open(files, out, {
     preset: options.preset,
@@ -116,9 +124,14 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
       "experiment: a base with the configured model's sizes expected, got one of other sizes. Use --from-scratch after changing the model.",
     );
   }
-  const shared = sharedPrograms(base.config, config);
+  const own = options.shared ? null : sharedPrograms(base.config, config);
+  const shared = (options.shared ?? own) as SharedPrograms;
   try {
-    const heldOut = task.distinct(new Rng(options.seed, Stream.data), "heldOut", config.evaluation.prompts);
+    const heldOut = task.distinct(
+      new Rng(config.evaluation.promptsSeed ?? options.seed, Stream.data),
+      "heldOut",
+      config.evaluation.prompts,
+    );
     const seed = seedWords(options.seed);
     const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now, spent };
     for (const arm of config.arms) {
@@ -132,7 +145,7 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
       await runArm(bench, arm, name);
     }
   } finally {
-    shared.dispose();
+    own?.dispose();
   }
   const names = config.arms.map((arm) => armName(arm, config));
   const summary: Summary = {
@@ -160,7 +173,7 @@ async function sha256(bytes: Uint8Array): Promise<string> {
 /** The base of a run from scratch: pretrained once, then read from the run's folder. */
 async function ownBase(
   options: ExperimentOptions,
-  task: Task,
+  task: AnyTask,
   folder: RunFolder,
   progress: Progress,
 ): Promise<DecodedCheckpoint> {
@@ -193,6 +206,7 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
   if (!algorithm) {
     const params = parametersFrom(base);
     try {
+      await folder.keepUpTo(name, -1);
       const none = { updates: 0, rolloutTokens: 0, trainSeconds: 0, rolloutSeconds: 0 };
       await folder.write(file, await encodeCheckpoint({ config: base.config, params, metadata }));
       await finishArm(bench, name, params, none);
@@ -216,6 +230,7 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
   });
   try {
     const spent = await resume(bench, trainer, name);
+    const { every } = config.evaluation;
     while (trainer.state.step < config.train.steps) {
       await observer?.gate?.(name);
       const metrics = await trainer.step(options.signal);
@@ -225,8 +240,12 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
       await folder.addMetrics(row);
       bench.progress.trained(name, metrics);
       await observer?.metrics?.(row);
-      const every = config.checkpointEvery;
-      if (every > 0 && metrics.step % every === 0 && metrics.step < config.train.steps) {
+      if (metrics.step === config.train.steps) break;
+      if (every > 0 && metrics.step % every === 0) {
+        await addEvaluation(bench, name, metrics.step, await measure(bench, trainer.params, name));
+        bench.progress.measured();
+      }
+      if (config.checkpointEvery > 0 && metrics.step % config.checkpointEvery === 0) {
         await folder.write(partialPath(name), await trainer.checkpoint(partialMetadata(metadata, spent)));
         await folder.spend(bench.spent(), true);
       }
@@ -256,7 +275,8 @@ const partialMetadata = (metadata: Record<string, string>, spent: Spent): Record
 });
 
 /** Goes on from an arm's last checkpoint, where there is one; drops the metrics that came after it. */
-async function resume({ folder, options }: Bench, trainer: Trainer, name: string): Promise<Spent> {
+async function resume(bench: Bench, trainer: Trainer, name: string): Promise<Spent> {
+  const { folder, options } = bench;
   const path = folder.path(partialPath(name));
   const spent: Spent = { train: 0, rollout: 0 };
   if (await options.files.exists(path)) {
@@ -264,7 +284,8 @@ async function resume({ folder, options }: Bench, trainer: Trainer, name: string
     trainer.restore(partial);
     Object.assign(spent, JSON.parse(partial.metadata.get("spent") ?? "{}"));
   }
-  await folder.keepMetrics(name, trainer.state.step);
+  await folder.keepUpTo(name, trainer.state.step);
+  bench.progress.resume(trainer.state.step);
   return spent;
 }
 
@@ -278,20 +299,22 @@ async function finishArm(
 ): Promise<void> {
   const { config, options, folder } = bench;
   const started = bench.now();
-  const { tallies, entropy } = await measure(bench, params, name);
-  const ks = powersOfTwo(config.evaluation.samples, config.evaluation.maxK);
-  const table = passTable(tallies, ks);
+  const measurement = await measure(bench, params, name);
+  const ks = ksOf(config.evaluation);
+  const table = passRows(measurement, ks);
   const intervals = bootstrapMeans(table, { seed: bench.seed });
   const summary: ArmSummary = {
     name,
-    passAtK: Object.fromEntries(ks.map((k, i) => [k, mean(table.map((row) => row[i]))])),
+    ...measured(measurement, ks),
     intervals: Object.fromEntries(ks.map((k, i) => [k, [intervals[i].low, intervals[i].high]])),
-    entropy,
     ...totals,
     evaluationSeconds: bench.now() - started,
     weightsSha256: await weightsSha256(params),
   };
-  const record: ArmRecord = { summary, tallies };
+  const record: ArmRecord = { summary, measurement };
+  if (config.evaluation.every > 0) {
+    await addEvaluation(bench, name, name === "base" ? 0 : config.train.steps, measurement);
+  }
   await folder.spend(bench.spent());
   await folder.finish(name, record);
   await folder.remove(partialPath(name));
@@ -300,53 +323,65 @@ async function finishArm(
   options.signal?.throwIfAborted();
 }
 
-/** Pass@k tallies, and the entropy at temperature 1 over the first samples of every prompt. */
-async function measure(
-  bench: Bench,
-  params: FlatTensors,
-  name: string,
-): Promise<{ tallies: Tally[]; entropy: number }> {
+/** What a summary says of a measurement. */
+function measured(measurement: Measurement, ks: readonly number[]) {
+  const means = (rows: number[][]): PassAtK =>
+    Object.fromEntries(ks.map((k, i) => [k, mean(rows.map((row) => row[i]))]));
+  const coverage = modeCoverageAtK(measurement, ks[ks.length - 1]);
+  const { entropy, samplingEntropy, verifierFailures, also, rightMass } = measurement;
+  return {
+    passAtK: means(passRows(measurement, ks)),
+    ...(rightMass ? { exact: true } : {}),
+    entropy,
+    ...(samplingEntropy === undefined ? {} : { samplingEntropy }),
+    ...(coverage === undefined ? {} : { modeCoverage: coverage }),
+    ...(also === undefined
+      ? {}
+      : {
+          also: also.map(({ temperature, rightMass }) => ({
+            temperature,
+            passAtK: means(passRows({ rightMass, entropy }, ks)),
+          })),
+        }),
+    ...(verifierFailures === undefined ? {} : { verifierFailures }),
+  };
+}
+
+/** Ks of Pass@k: powers of two up to the largest asked for, and to the samples where it is sampled. */
+function ksOf({ exact, samples, maxK }: ExperimentConfig["evaluation"]): number[] {
+  return powersOfTwo(exact ? maxK : samples, maxK);
+}
+
+async function addEvaluation(
+  { folder, config }: Bench,
+  arm: string,
+  update: number,
+  measurement: Measurement,
+): Promise<void> {
+  const { passAtK, entropy, modeCoverage } = measured(measurement, ksOf(config.evaluation));
+  const { tallies, rightMass } = measurement;
+  await folder.addEvaluation({ arm, update, passAtK, entropy, modeCoverage, tallies, rightMass });
+}
+
+async function measure(bench: Bench, params: FlatTensors, name: string): Promise<Measurement> {
   const { config, task, heldOut, shared, seed, options } = bench;
-  const { samples, temperature, topK, topP } = config.evaluation;
-  const entropySamples = Math.min(config.evaluation.entropySamples, samples);
-  const drawn: Uint32Array[] = new Array(heldOut.length * entropySamples);
-  const prompts = heldOut.map(({ prompt }) => prompt);
+  const { evaluation, train } = config;
   // The shape of a training rollout, so that its programs serve here.
-  const samplesPerCall = Math.min(config.train.numGenerations, samples);
-  const { tallies } = await evaluate(shared.generator, params.tensors, prompts, {
-    samples,
-    samplesPerCall,
-    promptsPerCall: Math.max(
-      1,
-      Math.min(config.train.promptsPerStep, Math.floor(config.rows / samplesPerCall)),
-    ),
-    temperature,
-    topK,
-    topP,
+  const samplesPerCall = Math.min(train.numGenerations, evaluation.samples);
+  const { measurement } = await measurePolicy(params, {
+    task,
+    problems: heldOut,
+    shared,
     seed,
-    maxCompletionLength: task.maxCompletionLength,
-    promptLength: task.promptLength,
-    eosTokenId: task.tokenizer.eos,
-    padTokenId: task.tokenizer.pad,
+    evaluation,
+    samplesPerCall,
+    promptsPerCall: Math.max(1, Math.min(train.promptsPerStep, Math.floor(config.rows / samplesPerCall))),
+    verifierTimeout: train.verifierTimeout,
     signal: options.signal,
     gate: () => options.observer?.gate?.(name),
-    isRight(prompt, completion, sample) {
-      if (sample < entropySamples) drawn[prompt * entropySamples + sample] = completion.slice();
-      return task.verify(prompts[prompt], Array.from(completion)).reward === 1;
-    },
     onProgress: (share) => bench.progress.evaluated(name, share),
   });
-  const batch = packRows(
-    drawn.map((_, i) => prompts[Math.floor(i / entropySamples)]),
-    drawn,
-    {
-      promptLength: task.promptLength,
-      completionLength: task.maxCompletionLength,
-      padTokenId: task.tokenizer.pad,
-    },
-  );
-  const scores = await shared.scorer.score(params.tensors, batch, 1);
-  return { tallies, entropy: maskedMean(scores.entropy, batch.completionMask) };
+  return measurement;
 }
 
 export type { MetricsRow, ProgressEvent };

@@ -44,6 +44,12 @@ class Pace {
 /** A trained row costs about as much as this many evaluated ones: drawn, scored, and three times as much to learn from. */
 const TRAINED_ROW = 6;
 
+/** Measurements of an arm up to a step, without the one at its end. */
+function onTheWay({ evaluation, train }: ExperimentConfig, upTo = train.steps): number {
+  if (evaluation.every === 0) return 0;
+  return Math.floor(Math.min(upTo, Math.max(0, train.steps - 1)) / evaluation.every);
+}
+
 export class Progress {
   private readonly config: ExperimentConfig;
   private readonly listener: ((event: ProgressEvent) => void) | undefined;
@@ -53,6 +59,7 @@ export class Progress {
   private readonly evaluation = new Pace();
   private stepsLeft: number;
   private evaluationsLeft: number;
+  private armsLeft: number;
   private share = 0;
   private last: number;
 
@@ -67,7 +74,8 @@ export class Progress {
     this.last = now();
     const trained = config.arms.filter((arm) => armName(arm, config) !== "base").length;
     this.stepsLeft = trained * config.train.steps;
-    this.evaluationsLeft = config.arms.length;
+    this.armsLeft = config.arms.length;
+    this.evaluationsLeft = config.arms.length + trained * onTheWay(config);
   }
 
   pretraining(step: PretrainStep): void {
@@ -100,14 +108,21 @@ export class Progress {
   evaluated(arm: string, share: number): void {
     this.evaluation.add(this.lap(), share - this.share);
     this.share = share;
-    const total = this.config.evaluation.samples * this.config.evaluation.prompts;
+    const { samples, entropySamples, prompts, exact } = this.config.evaluation;
+    const total = (exact ? Math.min(entropySamples, samples) : samples) * prompts;
     this.emit({ phase: "evaluate", arm, done: Math.round(share * total), total, values: {} });
   }
 
-  finished(arm: string, summary: ArmSummary): void {
+  /** A policy in training was measured on its way. */
+  measured(): void {
     this.lap();
     this.share = 0;
     this.evaluationsLeft--;
+  }
+
+  finished(arm: string, summary: ArmSummary): void {
+    this.measured();
+    this.armsLeft--;
     const k = Object.keys(summary.passAtK);
     const values = Object.fromEntries(
       [k[0], k[k.length - 1]].map((at) => [`pass@${at}`, summary.passAtK[at]]),
@@ -115,7 +130,7 @@ export class Progress {
     this.emit({
       phase: "arm",
       arm,
-      done: this.config.arms.length - this.evaluationsLeft,
+      done: this.config.arms.length - this.armsLeft,
       total: this.config.arms.length,
       values,
       summary,
@@ -124,8 +139,17 @@ export class Progress {
 
   /** An arm that was finished in an earlier run. */
   skip(arm: string): void {
-    if (arm !== "base") this.stepsLeft -= this.config.train.steps;
+    this.armsLeft--;
     this.evaluationsLeft--;
+    if (arm === "base") return;
+    this.stepsLeft -= this.config.train.steps;
+    this.evaluationsLeft -= onTheWay(this.config);
+  }
+
+  /** An arm that goes on from a step of an earlier run. */
+  resume(step: number): void {
+    this.stepsLeft -= step;
+    this.evaluationsLeft -= onTheWay(this.config, step);
   }
 
   /** Seconds since the last event. */
@@ -147,7 +171,8 @@ export class Progress {
       return each === null ? null : (event.total - event.done) * each;
     }
     const { train, evaluation } = this.config;
-    const rows = (train.promptsPerStep * train.numGenerations) / (evaluation.prompts * evaluation.samples);
+    const drawn = evaluation.exact ? evaluation.entropySamples : evaluation.samples;
+    const rows = (train.promptsPerStep * train.numGenerations) / (evaluation.prompts * drawn);
     const perArm = this.evaluation.each;
     const perStep = this.train.each ?? (perArm === null ? null : perArm * rows * TRAINED_ROW);
     const left = [

@@ -6,10 +6,10 @@ import { Transformer } from "../model/transformer.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import type { PretrainConfig, PretrainStep } from "./pretrain.ts";
 import { pretrain } from "./pretrain.ts";
-import type { Task } from "./task.ts";
+import type { AnyTask } from "./task.ts";
 
 export interface BaseOptions {
-  task: Task;
+  task: AnyTask;
   /** Sizes; the vocabulary is the task's. */
   model: Record<string, unknown>;
   pretrain: Partial<PretrainConfig>;
@@ -24,7 +24,7 @@ export interface BaseOptions {
 const INIT_STD = 0.05;
 
 /** The configuration of a model for a task. */
-export function taskModel(task: Task, sizes: Record<string, unknown>): ModelConfig {
+export function taskModel(task: AnyTask, sizes: Record<string, unknown>): ModelConfig {
   const longest = task.promptLength + task.maxCompletionLength;
   const options = { maxPositions: longest, ...sizes, vocabSize: task.tokenizer.vocabSize };
   return modelConfig(options as unknown as ModelOptions);

@@ -6,7 +6,6 @@ import {
   type Infer,
   integer,
   list,
-  number,
   object,
   optional,
   type Rule,
@@ -16,6 +15,7 @@ import {
 } from "../tensor/validate.ts";
 import type { Algorithm } from "./algorithm.ts";
 import { type AlgorithmChanges, algorithmByName, checkAlgorithm, flipped } from "./algorithms.ts";
+import { evaluationRules } from "./evaluationConfig.ts";
 import { pretrainRules } from "./pretrain.ts";
 import { trainConfig, trainRules } from "./trainConfig.ts";
 
@@ -29,19 +29,6 @@ const plain: Rule<Record<string, unknown>> = (value, path) => {
     `${path}: an object expected, got ${String(value).slice(0, 60)}. Write { key: value }.`,
   );
 };
-
-const evaluationRules = object({
-  /** Held-out problems, and samples of each: n of Pass@k. */
-  prompts: withDefault(count, 32),
-  samples: withDefault(count, 256),
-  temperature: withDefault(number({ min: 1e-3, max: 100 }), 1),
-  topK: withDefault(integer({ min: 0 }), 0),
-  topP: withDefault(number({ above: 0, max: 1 }), 1),
-  /** Samples of each prompt whose entropy is measured. */
-  entropySamples: withDefault(count, 8),
-  /** Largest k of Pass@k. */
-  maxK: withDefault(count, 256),
-});
 
 const rules = object({
   /** `name` of the task and its own configuration. */

@@ -12,7 +12,7 @@ import type { FlatTensors } from "../tensor/create.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { type Infer, integer, number, object, validate, withDefault } from "../tensor/validate.ts";
 import { Learner } from "./learner.ts";
-import type { Task } from "./task.ts";
+import type { AnyTask } from "./task.ts";
 
 export const pretrainRules = object({
   steps: withDefault(integer({ min: 0, max: 1e7 }), 1000),
@@ -58,7 +58,7 @@ export function warmupDecay(
 export async function* pretrain(
   model: Transformer,
   params: FlatTensors,
-  task: Task,
+  task: AnyTask,
   given: Partial<PretrainConfig>,
   { seed, signal }: { seed: number | bigint | string | Seed; signal?: AbortSignal },
 ): AsyncGenerator<PretrainStep> {

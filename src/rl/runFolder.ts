@@ -2,20 +2,20 @@
  * The folder of a run. `run.json` says what the run is and which arms are finished; it is written first, so a folder
  * that cannot be written shows before anything is computed, and after each arm, so a stopped run goes on where it was.
  */
-import type { Tally } from "../eval/estimators.ts";
-import type { ArmSummary, MetricsRow } from "../eval/summary.ts";
+import type { ArmSummary, EvaluationRow, MetricsRow } from "../eval/summary.ts";
 import type { Files } from "../model/files.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
+import type { Measurement } from "./measure.ts";
 
 /** A finished arm. */
 export interface ArmRecord {
   summary: ArmSummary;
-  /** Right answers by held-out prompt, for paired comparisons. */
-  tallies: Tally[];
+  /** By held-out prompt, for paired comparisons. */
+  measurement: Measurement;
 }
 
 interface RunRecord {
-  version: 1;
+  version: 2;
   /** What decides the numbers. */
   identity: unknown;
   /** Seconds of all sittings up to the last record. */
@@ -24,6 +24,8 @@ interface RunRecord {
 }
 
 const encoder = new TextEncoder();
+const METRICS = "metrics.jsonl";
+const EVALUATIONS = "evaluations.jsonl";
 
 export class RunFolder {
   private readonly files: Files;
@@ -59,7 +61,7 @@ export class RunFolder {
       );
     }
     await files.mkdirp(`${folder}/checkpoints`);
-    const made = new RunFolder(files, folder, { version: 1, identity: JSON.parse(own), arms: {} });
+    const made = new RunFolder(files, folder, { version: 2, identity: JSON.parse(own), arms: {} });
     await made.save();
     return made;
   }
@@ -102,33 +104,51 @@ export class RunFolder {
   }
 
   addMetrics(row: MetricsRow): Promise<void> {
-    return this.files.appendLine(this.path("metrics.jsonl"), JSON.stringify(row));
+    return this.append(METRICS, row);
   }
 
-  /** The rows of metrics.jsonl; a last line that was cut short is left out. */
-  async metrics(): Promise<MetricsRow[]> {
-    const path = this.path("metrics.jsonl");
+  metrics(): Promise<MetricsRow[]> {
+    return this.rows<MetricsRow>(METRICS);
+  }
+
+  addEvaluation(row: EvaluationRow): Promise<void> {
+    return this.append(EVALUATIONS, row);
+  }
+
+  evaluations(): Promise<EvaluationRow[]> {
+    return this.rows<EvaluationRow>(EVALUATIONS);
+  }
+
+  /** Drops an arm's metrics and evaluations after a step, before it goes on from there. */
+  async keepUpTo(arm: string, step: number): Promise<void> {
+    for (const name of [METRICS, EVALUATIONS]) {
+      const path = this.path(name);
+      if (!(await this.files.exists(path))) continue;
+      const rows = await this.rows<{ arm: string; update: number }>(name);
+      const kept = rows.filter((row) => row.arm !== arm || row.update <= step);
+      const text = kept.map((row) => `${JSON.stringify(row)}\n`).join("");
+      // Also where no row goes: a last line that was cut short would swallow the next.
+      if (new TextDecoder().decode(await this.files.readFile(path)) === text) continue;
+      await this.write(name, text);
+    }
+  }
+
+  private append(name: string, row: object): Promise<void> {
+    return this.files.appendLine(this.path(name), JSON.stringify(row));
+  }
+
+  /** The rows of a file of lines; a last line that was cut short is left out. */
+  private async rows<T>(name: string): Promise<T[]> {
+    const path = this.path(name);
     if (!(await this.files.exists(path))) return [];
     const text = new TextDecoder().decode(await this.files.readFile(path));
     return text.split("\n").flatMap((line) => {
       try {
-        return line === "" ? [] : [JSON.parse(line) as MetricsRow];
+        return line === "" ? [] : [JSON.parse(line) as T];
       } catch {
         return [];
       }
     });
-  }
-
-  /** Drops an arm's rows after a step, before it goes on from there. */
-  async keepMetrics(arm: string, upTo: number): Promise<void> {
-    const rows = await this.metrics();
-    const kept = rows.filter((row) => row.arm !== arm || row.update <= upTo);
-    const text = kept.map((row) => `${JSON.stringify(row)}\n`).join("");
-    const path = this.path("metrics.jsonl");
-    if (!(await this.files.exists(path))) return;
-    // Also where no row goes: a last line that was cut short would swallow the next.
-    if (new TextDecoder().decode(await this.files.readFile(path)) === text) return;
-    await this.write("metrics.jsonl", text);
   }
 
   private save(): Promise<void> {
@@ -139,7 +159,7 @@ export class RunFolder {
 function parseRecord(bytes: Uint8Array, path: string): RunRecord {
   try {
     const record = JSON.parse(new TextDecoder().decode(bytes)) as RunRecord;
-    if (record.version === 1 && typeof record.arms === "object" && record.arms !== null) return record;
+    if (record.version === 2 && typeof record.arms === "object" && record.arms !== null) return record;
   } catch {
     // Said below.
   }

@@ -1,0 +1,250 @@
+/**
+ * What a policy does on held-out problems: right answers among its samples, or their exact probability where the task
+ * can list them; the solution modes that it still reaches; its entropy.
+ */
+import { mean, passOfProbability, passTable, type Tally } from "../eval/estimators.ts";
+import { rightMass } from "../eval/exact.ts";
+import { evaluate, type JudgedSamples } from "../eval/harness.ts";
+import { distinctModesAtK } from "../eval/modes.ts";
+import { packRows } from "../model/sequences.ts";
+import type { FlatTensors } from "../tensor/create.ts";
+import { ConfigError } from "../tensor/errors.ts";
+import type { Seed } from "../tensor/random.ts";
+import type { EvaluationConfig } from "./evaluationConfig.ts";
+import { judge } from "./judge.ts";
+import { maskedMean } from "./stepMetrics.ts";
+import type { AnyTask, Problem } from "./task.ts";
+import type { SharedPrograms } from "./trainer.ts";
+
+/** One policy on a list of problems; every list goes by problem. Plain data. */
+export interface Measurement {
+  /** Right samples; absent where the measurement is exact. */
+  tallies?: Tally[];
+  /** Exact probability of a right answer at the evaluation's temperature; absent where it is sampled. */
+  rightMass?: number[];
+  /**
+   * Of each mode that the problem accepts, in the order of `problem.modes`: the probability of its answers (exact), or how
+   * many samples were right in it. Absent where the task tells no modes.
+   */
+  modes?: number[][];
+  /** Exact probabilities at further temperatures. */
+  also?: { temperature: number; rightMass: number[] }[];
+  /** Of the policy at temperature 1 over completion tokens that it drew, nats. */
+  entropy: number;
+  /** The same at the evaluation's temperature, where that is not 1. */
+  samplingEntropy?: number;
+  /** Samples on which the verifier itself failed; they count as wrong. Absent where there are none. */
+  verifierFailures?: number;
+}
+
+export interface MeasureOptions {
+  task: AnyTask;
+  problems: readonly Problem[];
+  shared: SharedPrograms;
+  seed: Seed;
+  evaluation: EvaluationConfig;
+  /** The shape of the generator's calls; those of a training rollout share its programs. */
+  samplesPerCall: number;
+  promptsPerCall: number;
+  /** Most milliseconds to wait for a verifier that answers later. Default 10,000. */
+  verifierTimeout?: number;
+  signal?: AbortSignal;
+  gate?(): Promise<void> | void;
+  onProgress?(share: number): void;
+}
+
+/** Throws `ConfigError` where the task cannot be measured as the configuration asks. */
+export function checkMeasurable(task: AnyTask, evaluation: EvaluationConfig): void {
+  if (!evaluation.exact) {
+    if (evaluation.alsoTemperatures.length === 0) return;
+    throw new ConfigError(
+      "evaluation.alsoTemperatures: exact: true expected beside it, got false. Set exact, or evaluate once more with another temperature.",
+    );
+  }
+  if (!task.answers) {
+    throw new ConfigError(
+      `evaluation.exact: a task that lists its answers expected, got ${task.name}, which has no answers(). Set exact: false.`,
+    );
+  }
+  if (evaluation.topK !== 0 || evaluation.topP !== 1) {
+    throw new ConfigError(
+      `evaluation.exact: topK 0 and topP 1 expected, got ${evaluation.topK} and ${evaluation.topP}. Exact Pass@k is that of plain sampling: set exact: false.`,
+    );
+  }
+}
+
+/** Measures a policy; the same numbers run after run. Also gives what was said of each sample. */
+export async function measurePolicy(
+  params: FlatTensors,
+  options: MeasureOptions,
+): Promise<{ measurement: Measurement; judged: JudgedSamples[] }> {
+  const { task, evaluation, onProgress } = options;
+  checkMeasurable(task, evaluation);
+  const { exact, temperature, alsoTemperatures } = evaluation;
+  const samples = exact ? Math.min(evaluation.entropySamples, evaluation.samples) : evaluation.samples;
+  const sampleShare = exact ? 1 / (2 + alsoTemperatures.length) : 1;
+  const drawn = await drawSamples(params, options, samples, (share) => onProgress?.(share * sampleShare));
+  const measurement: Measurement = { entropy: drawn.entropy };
+  if (drawn.samplingEntropy !== undefined) measurement.samplingEntropy = drawn.samplingEntropy;
+  if (drawn.failures > 0) measurement.verifierFailures = drawn.failures;
+  if (!exact) {
+    measurement.tallies = drawn.tallies;
+    const modes = sampledModes(options.problems, drawn.judged, task);
+    if (modes) measurement.modes = modes;
+    return { measurement, judged: drawn.judged };
+  }
+  const at = (done: number) => (share: number) => onProgress?.((1 + done + share) * sampleShare);
+  const found = await exactModes(params, options, temperature, at(0));
+  measurement.rightMass = found.mass;
+  if (found.modes) measurement.modes = found.modes;
+  if (alsoTemperatures.length > 0) {
+    measurement.also = [];
+    for (const [i, other] of alsoTemperatures.entries()) {
+      const { mass } = await exactModes(params, options, other, at(1 + i));
+      measurement.also.push({ temperature: other, rightMass: mass });
+    }
+  }
+  return { measurement, judged: drawn.judged };
+}
+
+async function drawSamples(
+  params: FlatTensors,
+  options: MeasureOptions,
+  samples: number,
+  onProgress: (share: number) => void,
+) {
+  const { task, problems, shared, evaluation, verifierTimeout = 10_000 } = options;
+  const { temperature, topK, topP } = evaluation;
+  const entropySamples = Math.min(evaluation.entropySamples, samples);
+  const kept: Uint32Array[] = new Array(problems.length * entropySamples);
+  const prompts = problems.map(({ prompt }) => prompt);
+  let failures = 0;
+  const { tallies, judged } = await evaluate(shared.generator, params.tensors, prompts, {
+    samples,
+    samplesPerCall: Math.min(options.samplesPerCall, samples),
+    promptsPerCall: options.promptsPerCall,
+    temperature,
+    topK,
+    topP,
+    seed: options.seed,
+    maxCompletionLength: task.maxCompletionLength,
+    promptLength: task.promptLength,
+    eosTokenId: task.tokenizer.eos,
+    padTokenId: task.tokenizer.pad,
+    signal: options.signal,
+    gate: options.gate,
+    judge(prompt, tokens, sample) {
+      const completion = Array.from(tokens);
+      if (sample < entropySamples) kept[prompt * entropySamples + sample] = tokens.slice();
+      const said = (verdict: { reward: number; failure?: string }) => {
+        if (verdict.failure !== undefined) failures++;
+        const right = verdict.reward >= 1;
+        return {
+          reward: verdict.reward,
+          answer: task.tokenizer.decode(completion),
+          mode: right ? (task.modeOf?.(problems[prompt], completion) ?? null) : null,
+        };
+      };
+      const verdict = judge(task, prompts[prompt], completion, verifierTimeout);
+      return verdict instanceof Promise ? verdict.then(said) : said(verdict);
+    },
+    onProgress,
+  });
+  const batch = packRows(
+    kept.map((_, i) => prompts[Math.floor(i / entropySamples)]),
+    kept,
+    {
+      promptLength: task.promptLength,
+      completionLength: task.maxCompletionLength,
+      padTokenId: task.tokenizer.pad,
+    },
+  );
+  const entropyAt = async (t: number) => {
+    const scores = await shared.scorer.score(params.tensors, batch, t);
+    return maskedMean(scores.entropy, batch.completionMask);
+  };
+  return {
+    tallies,
+    judged,
+    failures,
+    entropy: await entropyAt(1),
+    samplingEntropy: temperature === 1 ? undefined : await entropyAt(temperature),
+  };
+}
+
+/** Right samples of each accepted mode; those in no mode count in none. */
+function sampledModes(
+  problems: readonly Problem[],
+  judged: readonly JudgedSamples[],
+  task: AnyTask,
+): number[][] | undefined {
+  if (!task.modeOf) return undefined;
+  return problems.map(({ modes }, i) =>
+    modes.map((mode) => judged[i].modes.reduce((count, one) => count + (one === mode ? 1 : 0), 0)),
+  );
+}
+
+/** Probability of right answers by problem, and by its modes; an answer in no mode counts in the first alone. */
+async function exactModes(
+  params: FlatTensors,
+  { task, problems, shared, gate, signal }: MeasureOptions,
+  temperature: number,
+  onProgress: (share: number) => void,
+): Promise<{ mass: number[]; modes?: number[][] }> {
+  // A part: the answers of one problem in one mode, or in none.
+  const parts: { problem: number; mode: string | null; answers: (readonly number[])[] }[] = [];
+  for (const [problem, posed] of problems.entries()) {
+    const byMode = new Map<string | null, (readonly number[])[]>();
+    for (const answer of task.answers?.(posed) ?? []) {
+      const mode = task.modeOf?.(posed, answer) ?? null;
+      const list = byMode.get(mode);
+      if (list) list.push(answer);
+      else byMode.set(mode, [answer]);
+    }
+    for (const [mode, answers] of byMode) parts.push({ problem, mode, answers });
+  }
+  const found = await rightMass(
+    shared.scorer,
+    params.tensors,
+    parts.map(({ problem, answers }) => ({ prompt: problems[problem].prompt, answers })),
+    {
+      maxCompletionLength: task.maxCompletionLength,
+      eosTokenId: task.tokenizer.eos,
+      padTokenId: task.tokenizer.pad,
+      promptLength: task.promptLength,
+      temperature,
+      gate,
+      signal,
+      onProgress: (done) => onProgress(done / parts.length),
+    },
+  );
+  const mass = problems.map(() => 0);
+  const modes = problems.map((problem) => problem.modes.map(() => 0));
+  parts.forEach(({ problem, mode }, i) => {
+    mass[problem] = Math.min(1, mass[problem] + found[i].mass);
+    const at = mode === null ? -1 : problems[problem].modes.indexOf(mode);
+    if (at >= 0) modes[problem][at] += found[i].mass;
+  });
+  return task.modeOf ? { mass, modes } : { mass };
+}
+
+/** Pass@k of every problem, [problem][k]: exact, or unbiased from its samples. */
+export function passRows({ tallies, rightMass }: Measurement, ks: readonly number[]): number[][] {
+  if (rightMass) return rightMass.map((p) => ks.map((k) => passOfProbability(p, k)));
+  return passTable(tallies ?? [], ks);
+}
+
+/**
+ * The mean over problems of the share of their modes that come among k samples, right: the expected number of distinct
+ * modes (exact, or unbiased from the samples) over the number that the problem accepts. `undefined` without modes.
+ */
+export function modeCoverageAtK({ modes, tallies }: Measurement, k: number): number | undefined {
+  const shares = (modes ?? []).flatMap((values, i) => {
+    if (values.length === 0) return [];
+    const expected = tallies
+      ? distinctModesAtK({ n: tallies[i].n, counts: values }, k)
+      : values.reduce((sum, q) => sum + passOfProbability(Math.min(q, 1), k), 0);
+    return [expected / values.length];
+  });
+  return shares.length > 0 ? mean(shares) : undefined;
+}
