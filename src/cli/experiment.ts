@@ -4,19 +4,27 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { renderTable } from "../eval/table.ts";
 import { runExperiment } from "../rl/experiment.ts";
-import type { ProgressEvent } from "../rl/experimentProgress.ts";
-import { armName, type ExperimentChanges, experimentConfig, PRESETS } from "../rl/presets.ts";
+import { armName, experimentConfig, PRESETS } from "../rl/presets.ts";
+import { isStudy, STUDIES, type StudyChanges, studyConfig } from "../rl/studyConfig.ts";
 import { ConfigError } from "../tensor/errors.ts";
-import { init } from "../tensor/init.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { assetPath } from "./assets.ts";
 import { files } from "./files.ts";
+import { progressText } from "./progressText.ts";
 import { adapterSummary, versions } from "./record.ts";
+import { abortOnSignals, open } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
+import { studyCommand } from "./study.ts";
 
 const FLAGS = {
-  preset: { kind: "text", help: "what to run", default: "quick", choices: Object.keys(PRESETS) },
-  seed: { kind: "integer", help: "of every random number", default: 1, min: 0 },
+  preset: {
+    kind: "text",
+    help: "what to run; a study (controls, maze) has several seeds and controls",
+    default: "quick",
+    choices: [...Object.keys(PRESETS), ...Object.keys(STUDIES)],
+  },
+  seed: { kind: "integer", help: "of every random number (default 1)", min: 0 },
+  seeds: { kind: "text", help: "of a study: every arm once for each", takes: "1,2,3" },
   out: {
     kind: "text",
     help: "folder of the run (default runs/<preset>; runs/<preset>-seed-<n> for another seed than 1)",
@@ -24,7 +32,7 @@ const FLAGS = {
   },
   arms: {
     kind: "text",
-    help: "base, psr, nsr, w-reinforce:0.1, grpo; -flipped turns the sign",
+    help: "base, psr, nsr, w-reinforce:0.1, grpo, ppo ... (docs/algorithms.md); -flipped turns the sign",
     takes: "a,b",
   },
   updates: { kind: "integer", help: "rollouts of each arm, an update each", min: 0 },
@@ -50,9 +58,21 @@ export async function run(argv: readonly string[]): Promise<number> {
     }
     changes.base = args.base;
   }
+  if (args["from-scratch"]) changes.base = null;
   if (args.updates !== undefined) changes.train = { ...changes.train, steps: args.updates };
+  if (args.seeds !== undefined) changes.seeds = args.seeds.split(",").map(seedOf);
+  const loadBase = (name: string) => files.readFile(args.base === undefined ? assetPath(name) : name);
+  if (isStudy(args.preset, changes)) {
+    if (args.seed !== undefined) {
+      throw new ConfigError(`--seed: none expected for a study, got ${args.seed}. Use --seeds ${args.seed}.`);
+    }
+    const config = studyConfig(args.preset, changes);
+    const command = ["naysay experiment", ...argv].join(" ");
+    return studyCommand({ config, preset: args.preset, out: args.out, command, loadBase, json: args.json });
+  }
+  const seed = args.seed ?? 1;
   const config = experimentConfig(args.preset, changes);
-  const out = args.out ?? defaultFolder(args.preset, args.seed);
+  const out = args.out ?? defaultFolder(args.preset, seed);
   const finished = isFinished(
     out,
     config.arms.map((arm) => armName(arm, config)),
@@ -64,15 +84,13 @@ export async function run(argv: readonly string[]): Promise<number> {
     const summary = await runExperiment({
       config,
       preset: args.preset,
-      seed: args.seed,
+      seed,
       files,
       out,
       adapter: adapterSummary(device),
       command: ["naysay experiment", ...argv].join(" "),
       versions: versions(),
-      loadBase: args["from-scratch"]
-        ? undefined
-        : (name) => files.readFile(args.base === undefined ? assetPath(name) : name),
+      loadBase,
       signal: abort.signal,
       onProgress: (event) =>
         status.show(progressText(event), event.phase === "arm" || event.warnings.length > 0),
@@ -106,58 +124,20 @@ function isFinished(folder: string, arms: readonly string[]): boolean {
   }
 }
 
-async function open() {
-  const backend = await init();
-  return { device: backend.device, destroy: () => backend.destroy() };
+function seedOf(text: string): number {
+  if (/^\d{1,15}$/.test(text.trim())) return Number(text);
+  throw new ConfigError(
+    `--seeds: whole numbers from 0 on with commas expected, got "${text.slice(0, 60)}". Write --seeds 1,2,3.`,
+  );
 }
 
-function readChanges(path: string | undefined): ExperimentChanges {
+function readChanges(path: string | undefined): StudyChanges {
   if (path === undefined) return {};
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as ExperimentChanges;
+    return JSON.parse(readFileSync(path, "utf8")) as StudyChanges;
   } catch (cause) {
     throw new ConfigError(`--config: a JSON file expected, got ${path}. Check the path and its commas.`, {
       cause,
     });
   }
-}
-
-/** Ctrl-C ends the run between steps; what is finished stays. */
-function abortOnSignals(): { signal: AbortSignal; off(): void } {
-  const controller = new AbortController();
-  const stop = () =>
-    controller.abort(new ConfigError("experiment: stopped. Run the same command again to go on."));
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
-  return {
-    signal: controller.signal,
-    off: () => {
-      process.off("SIGINT", stop).off("SIGTERM", stop);
-    },
-  };
-}
-
-/** Seconds as a person says them. */
-export function duration(seconds: number): string {
-  const whole = Math.round(seconds);
-  if (whole < 90) return `${whole} s`;
-  return whole < 5400 ? `${Math.round(whole / 60)} min` : `${(whole / 3600).toFixed(1)} h`;
-}
-
-/** One line for a progress event. */
-export function progressText(event: ProgressEvent): string {
-  const { phase, arm, done, total, secondsLeft, values, warnings, summary } = event;
-  const numbers = Object.entries(values).map(([name, value]) => `${name} ${value.toFixed(3)}`);
-  const left = secondsLeft === null ? "" : `about ${duration(secondsLeft)} left`;
-  const parts =
-    phase === "arm" && summary
-      ? [
-          `${arm}: done (${done} of ${total} arms)`,
-          ...numbers,
-          `entropy ${summary.entropy.toFixed(3)}`,
-          `${duration(summary.trainSeconds + summary.rolloutSeconds + (summary.evaluationSeconds ?? 0))}`,
-        ]
-      : [`${arm ?? "base"}: ${phase} ${done}/${total}`, ...numbers];
-  const lines = [[...parts, left].filter((part) => part !== "").join(" · ")];
-  return [...lines, ...warnings.map((warning) => `  warning: ${warning}`)].join("\n");
 }

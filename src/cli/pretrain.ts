@@ -15,8 +15,8 @@ import { ConfigError } from "../tensor/errors.ts";
 import { init } from "../tensor/init.ts";
 import { Rng, Stream } from "../tensor/random.ts";
 import { argHelp, readArgs } from "./args.ts";
-import { duration } from "./experiment.ts";
 import { files } from "./files.ts";
+import { duration } from "./progressText.ts";
 import { adapterSummary, versions } from "./record.ts";
 import { StatusLine } from "./statusLine.ts";
 

@@ -5,6 +5,7 @@
  */
 import { bootstrapMeans } from "../eval/bootstrap.ts";
 import { mean, powersOfTwo } from "../eval/estimators.ts";
+import { type Measurement, modeCoverageAtK, passRows } from "../eval/measurement.ts";
 import { renderReport } from "../eval/report.ts";
 import type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "../eval/summary.ts";
 import {
@@ -20,7 +21,7 @@ import { ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { Progress, type ProgressEvent } from "./experimentProgress.ts";
 import { makeBase, taskModel } from "./makeBase.ts";
-import { checkMeasurable, type Measurement, measurePolicy, modeCoverageAtK, passRows } from "./measure.ts";
+import { checkMeasurable, measurePolicy } from "./measure.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, RunFolder } from "./runFolder.ts";
 import type { AnyTask, Problem } from "./task.ts";

@@ -2,10 +2,9 @@
  * What a policy does on held-out problems: right answers among its samples, or their exact probability where the task
  * can list them; the solution modes that it still reaches; its entropy.
  */
-import { mean, passOfProbability, passTable, type Tally } from "../eval/estimators.ts";
 import { rightMass } from "../eval/exact.ts";
 import { evaluate, type JudgedSamples } from "../eval/harness.ts";
-import { distinctModesAtK } from "../eval/modes.ts";
+import type { Measurement } from "../eval/measurement.ts";
 import { packRows } from "../model/sequences.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
@@ -15,27 +14,6 @@ import { judge } from "./judge.ts";
 import { maskedMean } from "./stepMetrics.ts";
 import type { AnyTask, Problem } from "./task.ts";
 import type { SharedPrograms } from "./trainer.ts";
-
-/** One policy on a list of problems; every list goes by problem. Plain data. */
-export interface Measurement {
-  /** Right samples; absent where the measurement is exact. */
-  tallies?: Tally[];
-  /** Exact probability of a right answer at the evaluation's temperature; absent where it is sampled. */
-  rightMass?: number[];
-  /**
-   * Of each mode that the problem accepts, in the order of `problem.modes`: the probability of its answers (exact), or how
-   * many samples were right in it. Absent where the task tells no modes.
-   */
-  modes?: number[][];
-  /** Exact probabilities at further temperatures. */
-  also?: { temperature: number; rightMass: number[] }[];
-  /** Of the policy at temperature 1 over completion tokens that it drew, nats. */
-  entropy: number;
-  /** The same at the evaluation's temperature, where that is not 1. */
-  samplingEntropy?: number;
-  /** Samples on which the verifier itself failed; they count as wrong. Absent where there are none. */
-  verifierFailures?: number;
-}
 
 export interface MeasureOptions {
   task: AnyTask;
@@ -226,25 +204,4 @@ async function exactModes(
     if (at >= 0) modes[problem][at] += found[i].mass;
   });
   return task.modeOf ? { mass, modes } : { mass };
-}
-
-/** Pass@k of every problem, [problem][k]: exact, or unbiased from its samples. */
-export function passRows({ tallies, rightMass }: Measurement, ks: readonly number[]): number[][] {
-  if (rightMass) return rightMass.map((p) => ks.map((k) => passOfProbability(p, k)));
-  return passTable(tallies ?? [], ks);
-}
-
-/**
- * The mean over problems of the share of their modes that come among k samples, right: the expected number of distinct
- * modes (exact, or unbiased from the samples) over the number that the problem accepts. `undefined` without modes.
- */
-export function modeCoverageAtK({ modes, tallies }: Measurement, k: number): number | undefined {
-  const shares = (modes ?? []).flatMap((values, i) => {
-    if (values.length === 0) return [];
-    const expected = tallies
-      ? distinctModesAtK({ n: tallies[i].n, counts: values }, k)
-      : values.reduce((sum, q) => sum + passOfProbability(Math.min(q, 1), k), 0);
-    return [expected / values.length];
-  });
-  return shares.length > 0 ? mean(shares) : undefined;
 }

@@ -57,7 +57,8 @@ export type ExperimentConfig = Infer<typeof rules>;
 export interface ExperimentChanges {
   task?: { name: string; config?: Record<string, unknown> };
   model?: Record<string, unknown>;
-  base?: string;
+  /** `null`: none of the preset's, the base is pretrained. */
+  base?: string | null;
   pretrain?: Record<string, unknown>;
   train?: Record<string, unknown>;
   evaluation?: Record<string, unknown>;
@@ -139,6 +140,7 @@ export function experimentConfig(preset: string, changes: ExperimentChanges = {}
     const both = [old, value].every((x) => x !== null && typeof x === "object" && !Array.isArray(x));
     merged[key] = both && key !== "task" ? { ...(old as object), ...value } : value;
   }
+  if (merged.base === null) delete merged.base;
   const config = validate("experiment", rules, merged);
   trainConfig(config.train);
   for (const arm of config.arms) {

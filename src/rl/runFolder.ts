@@ -2,10 +2,10 @@
  * The folder of a run. `run.json` says what the run is and which arms are finished; it is written first, so a folder
  * that cannot be written shows before anything is computed, and after each arm, so a stopped run goes on where it was.
  */
+import type { Measurement } from "../eval/measurement.ts";
 import type { ArmSummary, EvaluationRow, MetricsRow } from "../eval/summary.ts";
 import type { Files } from "../model/files.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
-import type { Measurement } from "./measure.ts";
 
 /** A finished arm. */
 export interface ArmRecord {
@@ -178,7 +178,7 @@ export function canonical(value: unknown): string {
 }
 
 /** The first place where two records differ, for a message. */
-function difference(old: unknown, own: unknown, path = ""): string {
+export function difference(old: unknown, own: unknown, path = ""): string {
   const nested = (x: unknown): x is Record<string, unknown> => x !== null && typeof x === "object";
   if (nested(old) && nested(own)) {
     for (const key of [...new Set([...Object.keys(old), ...Object.keys(own)])].sort()) {

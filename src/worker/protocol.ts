@@ -5,12 +5,12 @@
 
 import type { CheckReport } from "../check/report.ts";
 import type { CheckOptions, CheckProgress } from "../check/run.ts";
+import type { Measurement } from "../eval/measurement.ts";
 import type { AdapterSummary, ArmSummary, MetricsRow, Summary } from "../eval/summary.ts";
 import type { ModelConfig } from "../model/config.ts";
 import type { TokenizerJson } from "../model/tokenizer.ts";
 import type { AlgorithmChanges } from "../rl/algorithms.ts";
 import type { ProgressEvent } from "../rl/experimentProgress.ts";
-import type { Measurement } from "../rl/measure.ts";
 import type { ExperimentChanges, ExperimentConfig } from "../rl/presets.ts";
 import type { Tier } from "../tensor/tiers.ts";
 

@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { defaultFolder, duration, progressText } from "../../src/cli/experiment.ts";
+import { defaultFolder } from "../../src/cli/experiment.ts";
+import { duration, progressText } from "../../src/cli/progressText.ts";
 import { StatusLine } from "../../src/cli/statusLine.ts";
 import { naysay } from "../helpers/command.ts";
 

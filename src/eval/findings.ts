@@ -1,0 +1,141 @@
+/** What a study found, in sentences that its numbers decide: nothing here is written by hand for one result. */
+import type { Interval } from "./bootstrap.ts";
+import type { Comparison, StudyControl, StudySummary } from "./studySummary.ts";
+
+/** Points with a sign, of a number in [-1, 1]. */
+export function points(value: number): string {
+  const text = (Math.abs(value) * 100).toFixed(1);
+  return `${text === "0.0" ? "" : value < 0 ? "−" : "+"}${text}`;
+}
+
+/** A difference with its interval. */
+export function withInterval({ mean, low, high }: Interval): string {
+  return `${points(mean)} [${points(low)}, ${points(high)}]`;
+}
+
+/** Whether an interval leaves out 0, and on which side it lies. */
+export function side({ low, high }: Interval): -1 | 0 | 1 {
+  if (low > 0) return 1;
+  return high < 0 ? -1 : 0;
+}
+
+/** The ks of which a text speaks: one, a middle one, the largest. */
+export function fewKs(ks: readonly number[]): number[] {
+  return [...new Set([ks[0], ks[Math.floor((ks.length - 1) / 2)], ks[ks.length - 1]])];
+}
+
+function listed(words: readonly string[]): string {
+  if (words.length < 2) return words.join("");
+  return `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`;
+}
+
+/** Runs of neighbouring ks as text: `1 to 8, 256`. */
+function ranges(all: readonly number[], some: readonly number[]): string {
+  const parts: string[] = [];
+  let from = -1;
+  for (let i = 0; i <= all.length; i++) {
+    const inside = i < all.length && some.includes(all[i]);
+    if (inside && from < 0) from = i;
+    if (inside || from < 0) continue;
+    parts.push(from === i - 1 ? `${all[from]}` : `${all[from]} to ${all[i - 1]}`);
+    from = -1;
+  }
+  return listed(parts);
+}
+
+/** `a` is above, below or not told from `b`, by k. */
+function verdict({ a, b, passAtK }: Comparison, ks: readonly number[]): string {
+  const above = ks.filter((k) => side(passAtK[k]) > 0);
+  const below = ks.filter((k) => side(passAtK[k]) < 0);
+  const last = ks[ks.length - 1];
+  const numbers = fewKs(ks)
+    .map((k) => `${withInterval(passAtK[k])} at k = ${k}`)
+    .join(", ");
+  if (above.length === 0 && below.length === 0) {
+    const bound = Math.max(Math.abs(passAtK[last].low), Math.abs(passAtK[last].high));
+    return `${a} is not told from ${b} at any k (${numbers}); at k = ${last} a difference above ${(bound * 100).toFixed(1)} points is ruled out.`;
+  }
+  const parts = [
+    above.length > 0 ? `above ${b} at k = ${ranges(ks, above)}` : "",
+    below.length > 0 ? `below it at k = ${ranges(ks, below)}` : "",
+  ].filter((part) => part !== "");
+  const text = parts.join(" and ").replace("below it", above.length > 0 ? "below it" : `below ${b}`);
+  return `${a} is ${text} (${numbers}).`;
+}
+
+function resolution(summary: StudySummary): string {
+  const { pilot, ks } = summary;
+  if (!pilot) return "";
+  const last = ks[ks.length - 1];
+  const smallest = pilot.detectable[last];
+  const enough =
+    smallest <= pilot.difference
+      ? `smaller than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see`
+      : `larger than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see: a null result says little`;
+  return `Before it began, ${pilot.seeds.length} pilot runs with other seeds said that this study would tell a difference between ${listed(pilot.arms)} of ${(smallest * 100).toFixed(1)} points at k = ${last} from 0 in four of five cases, ${enough}.`;
+}
+
+function chance(summary: StudySummary): string {
+  const shown = summary.controls.flatMap(({ comparisons, against }) => [...comparisons, ...against]);
+  const count = shown.length * summary.ks.length;
+  const clear = shown.reduce(
+    (sum, { passAtK }) => sum + summary.ks.filter((k) => side(passAtK[k]) !== 0).length,
+    0,
+  );
+  const expected = count * (1 - summary.level);
+  return `${clear} of the ${count} intervals of differences leave out 0; if there were no difference anywhere, about ${expected.toFixed(0)} would. Neighbouring k are far from independent, and no correction for looking often is made.`;
+}
+
+function ofControl(control: StudyControl, ks: readonly number[]): string {
+  const verdicts = control.comparisons.map((comparison) => verdict(comparison, ks));
+  return `Under ${control.name}: ${verdicts.join(" ")}`;
+}
+
+/** Differences of the first control that another control changes. */
+function changed(summary: StudySummary): string {
+  const { controls, ks } = summary;
+  const found = controls.flatMap(({ name, against }) =>
+    against.flatMap(({ a, b, passAtK }) => {
+      const some = fewKs(ks).filter((k) => side(passAtK[k]) !== 0);
+      return some.map((k) => `${name} moves ${a} minus ${b} at k = ${k} by ${withInterval(passAtK[k])}`);
+    }),
+  );
+  if (controls.length < 2) return "";
+  const first = controls[0].name;
+  if (found.length === 0)
+    return `No control changes a difference of ${first} by an amount that is told from 0 at k = ${listed(fewKs(ks).map(String))}.`;
+  return `Against ${first}: ${found.join("; ")}.`;
+}
+
+function matched({ controls, ks }: StudySummary): string {
+  const last = ks[ks.length - 1];
+  const sentences = controls.flatMap(({ name, matched: all }) =>
+    all
+      .filter(({ passAtK }) => side(passAtK[last]) !== 0)
+      .map(
+        ({ a, b, pass1, passAtK }) =>
+          `${a} minus ${b} is ${withInterval(passAtK[last])} at k = ${last} under ${name} (Pass@1 ${(pass1 * 100).toFixed(1)})`,
+      ),
+  );
+  if (controls.every(({ matched: all }) => all.length === 0)) return "";
+  if (sentences.length === 0)
+    return `At matched Pass@1 no comparison is told from 0 at k = ${last} under any control.`;
+  return `At matched Pass@1, ${sentences.join("; ")}; the rest is not told from 0.`;
+}
+
+/** Paragraphs: the first control in full, what the others change, matched Pass@1, how much was looked at. */
+export function findings(summary: StudySummary): string[] {
+  const { controls, ks } = summary;
+  return [
+    ofControl(controls[0], ks),
+    ...controls.slice(1).map((control) => {
+      const { focus } = summary;
+      const own = control.comparisons.filter(({ a, b }) => a === focus && b !== "base");
+      return `Under ${control.name}: ${own.map((comparison) => verdict(comparison, ks)).join(" ")}`;
+    }),
+    changed(summary),
+    matched(summary),
+    resolution(summary),
+    chance(summary),
+  ].filter((text) => text !== "");
+}

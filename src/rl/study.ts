@@ -1,0 +1,371 @@
+/**
+ * A study: the same arms trained under every control and seed, each cell an experiment in a folder of its own, so that a
+ * study which was stopped goes on where it was. Files:
+ *
+ *     study.json                    what the study is, the pilot's outcome
+ *     base/seed-<n>/                the base of each seed, measured;  base/seed-<n>.safetensors
+ *     pilot/seed-<n>/               runs that tell how small a difference the study can see
+ *     <control>/seed-<n>/           one experiment: run.json, metrics.jsonl, evaluations.jsonl, checkpoints/, report.html
+ *     summary.json, report.html     all of it
+ */
+import { powersOfTwo } from "../eval/estimators.ts";
+import { passRows } from "../eval/measurement.ts";
+import { minimalDetectable, varianceComponents } from "../eval/power.ts";
+import { renderStudyReport } from "../eval/studyReport.ts";
+import {
+  type PilotOutcome,
+  type StudyCell,
+  type StudySummary,
+  summarizeStudy,
+} from "../eval/studySummary.ts";
+import type { AdapterSummary, EvaluationRow } from "../eval/summary.ts";
+import type { DecodedCheckpoint } from "../model/checkpoint.ts";
+import { decodeCheckpoint } from "../model/checkpoint.ts";
+import type { Files } from "../model/files.ts";
+import { ConfigError } from "../tensor/errors.ts";
+import { type ExperimentObserver, runExperiment } from "./experiment.ts";
+import type { ProgressEvent } from "./experimentProgress.ts";
+import { makeBase } from "./makeBase.ts";
+import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
+import { type ArmRecord, canonical, difference } from "./runFolder.ts";
+import { cellConfig, type StudyConfig } from "./studyConfig.ts";
+import { makeTask } from "./taskTable.ts";
+import { clock, type SharedPrograms, sharedPrograms } from "./trainer.ts";
+
+export interface StudyProgress {
+  /** Folder of the cell: `native/seed-1`. */
+  cell: string;
+  /** Cells that are done, of all. */
+  done: number;
+  total: number;
+  /** Estimate for the whole study, seconds; `null` until a cell has been run. */
+  secondsLeft: number | null;
+  /** What the cell's experiment says; absent where the cell has just ended. */
+  event?: ProgressEvent;
+}
+
+export interface StudyOptions {
+  config: StudyConfig;
+  preset: string;
+  files: Files;
+  /** The study's folder. */
+  out: string;
+  adapter: AdapterSummary;
+  command: string;
+  versions?: Record<string, string>;
+  /** Bytes of the base that the configuration names. */
+  loadBase?: (name: string) => Promise<Uint8Array>;
+  onProgress?(event: StudyProgress): void;
+  /** Once, before the study itself: how small a difference it can see. */
+  onPilot?(outcome: PilotOutcome): void;
+  observer?: ExperimentObserver;
+  signal?: AbortSignal;
+  /** Seconds; for times in results only. */
+  now?(): number;
+}
+
+interface Cell {
+  control: string;
+  seed: number;
+  path: string;
+  config: ExperimentConfig;
+}
+
+interface StudyRecord {
+  version: 1;
+  identity: unknown;
+  pilot?: PilotOutcome;
+}
+
+const encoder = new TextEncoder();
+const BASE = "base";
+const PILOT = "pilot";
+
+/**
+ * Runs the cells that the folder does not have yet and writes summary.json and report.html. Throws `ConfigError` where the
+ * folder holds another study, `CheckpointError` where it cannot be written, and the signal's reason when aborted; what was
+ * finished stays.
+ */
+export async function runStudy(options: StudyOptions): Promise<StudySummary> {
+  const { config, files, out } = options;
+  const study = new Study(options);
+  await study.open();
+  try {
+    const pilot = await study.pilot();
+    if (pilot) options.onPilot?.(pilot);
+    for (const cell of study.cells) await study.run(cell);
+    const summary = summarizeStudy(await study.results(), {
+      preset: options.preset,
+      command: options.command,
+      adapter: options.adapter,
+      versions: options.versions,
+      config,
+      ks: powersOfTwo(
+        config.experiment.evaluation.exact
+          ? config.experiment.evaluation.maxK
+          : config.experiment.evaluation.samples,
+        config.experiment.evaluation.maxK,
+      ),
+      focus: config.focus,
+      controls: Object.fromEntries(
+        Object.entries(config.controls).map(([name, { about }]) => [name, about ?? ""]),
+      ),
+      prompts: config.experiment.evaluation.promptsSeed === undefined ? "own" : "shared",
+      pilot: pilot ?? undefined,
+    });
+    await files.writeFileAtomic(`${out}/report.html`, encoder.encode(renderStudyReport(summary)));
+    await files.writeFileAtomic(
+      `${out}/summary.json`,
+      encoder.encode(`${JSON.stringify(summary, null, 1)}\n`),
+    );
+    return summary;
+  } finally {
+    study.dispose();
+  }
+}
+
+class Study {
+  readonly cells: readonly Cell[];
+  private readonly options: StudyOptions;
+  private readonly pilotCells: readonly Cell[];
+  private readonly bases = new Map<number, Uint8Array>();
+  private readonly now: () => number;
+  private record: StudyRecord | null = null;
+  private shared: (SharedPrograms & { dispose(): void }) | null = null;
+  private done = 0;
+  private ran = 0;
+  private seconds = 0;
+
+  constructor(options: StudyOptions) {
+    this.options = options;
+    this.now = options.now ?? clock;
+    const { config } = options;
+    const cell = (control: string, seed: number, given: ExperimentConfig, folder = control): Cell => ({
+      control,
+      seed,
+      path: `${folder}/seed-${seed}`,
+      config: given,
+    });
+    const { pilot } = config;
+    this.pilotCells = pilot
+      ? pilot.seeds.map((seed) =>
+          cell(pilot.control, seed, { ...cellConfig(config, pilot.control), arms: pilot.arms }, PILOT),
+        )
+      : [];
+    // Controls within seeds: a study that is stopped early has whole controls for some seeds less often than
+    // all arms of a control, so seeds come innermost.
+    this.cells = [
+      ...config.seeds.map((seed) => cell(BASE, seed, { ...config.experiment, arms: ["base"] })),
+      ...Object.keys(config.controls).flatMap((control) =>
+        config.seeds.map((seed) => cell(control, seed, cellConfig(config, control))),
+      ),
+    ];
+  }
+
+  private get path(): string {
+    return `${this.options.out}/study.json`;
+  }
+
+  /** Reads or makes the study's record. */
+  async open(): Promise<void> {
+    const { files, out, config } = this.options;
+    const identity = JSON.parse(
+      canonical({ preset: this.options.preset, config, adapter: this.options.adapter }),
+    );
+    if (await files.exists(this.path)) {
+      const record = parseStudy(await files.readFile(this.path), this.path);
+      if (canonical(record.identity) !== canonical(identity)) {
+        throw new ConfigError(
+          `study: out: a new folder or one of the same study expected, got ${out} of another (${difference(record.identity, identity)}). Choose another with --out, or remove it.`,
+        );
+      }
+      this.record = record;
+    } else {
+      if ((await files.exists(`${out}/run.json`)) || (await files.exists(`${out}/summary.json`))) {
+        throw new ConfigError(
+          `study: out: a new folder expected, got ${out} with a run of something else. Choose another with --out.`,
+        );
+      }
+      await files.mkdirp(out);
+      this.record = { version: 1, identity };
+    }
+    await this.save();
+  }
+
+  private save(): Promise<void> {
+    return this.options.files.writeFileAtomic(
+      this.path,
+      encoder.encode(`${JSON.stringify(this.record, null, 1)}\n`),
+    );
+  }
+
+  /** The pilot's cells, and how small a difference they say the study can see; from the record where it is there. */
+  async pilot(): Promise<PilotOutcome | null> {
+    const { config } = this.options;
+    const record = this.record as StudyRecord;
+    if (!config.pilot) return null;
+    if (record.pilot) {
+      this.done += this.pilotCells.length;
+      return record.pilot;
+    }
+    for (const cell of this.pilotCells) await this.run(cell);
+    const cells = await Promise.all(this.pilotCells.map((cell) => this.result(cell)));
+    const { maxK, exact, samples, prompts, promptsSeed } = config.experiment.evaluation;
+    const ks = powersOfTwo(exact ? maxK : samples, maxK);
+    const design = promptsSeed === undefined ? "own" : "shared";
+    const [a, b] = config.pilot.arms.map((arm) => armName(arm, this.pilotCells[0].config));
+    const rows = cells.map(({ arms }) => {
+      const of = (name: string) =>
+        passRows((arms.find((arm) => arm.name === name) as StudyCell["arms"][number]).measurement, ks);
+      const [left, right] = [of(a), of(b)];
+      return left.map((row, i) => row.map((value, column) => value - right[i][column]));
+    });
+    const detectable = Object.fromEntries(
+      ks.map((k, column) => {
+        const values = rows.map((perPrompt) => perPrompt.map((row) => row[column]));
+        const components = varianceComponents(values, design);
+        return [k, minimalDetectable(components, { seeds: config.seeds.length, prompts, design })];
+      }),
+    );
+    const outcome: PilotOutcome = {
+      arms: [a, b],
+      control: config.pilot.control,
+      seeds: config.pilot.seeds,
+      planned: { seeds: config.seeds.length, prompts },
+      detectable,
+      difference: config.pilot.difference,
+    };
+    record.pilot = outcome;
+    await this.save();
+    return outcome;
+  }
+
+  /** Runs a cell, or finds it finished. */
+  async run(cell: Cell): Promise<void> {
+    const { options } = this;
+    const started = this.now();
+    const bytes = await this.base(cell.seed);
+    this.shared ??= this.programs(decodeCheckpoint(bytes));
+    let worked = false;
+    await runExperiment({
+      config: { ...cell.config, base: "base" },
+      preset: options.preset,
+      seed: cell.seed,
+      files: options.files,
+      out: `${options.out}/${cell.path}`,
+      adapter: options.adapter,
+      command: options.command,
+      versions: options.versions,
+      loadBase: async () => bytes,
+      shared: this.shared,
+      observer: options.observer,
+      signal: options.signal,
+      now: options.now,
+      onProgress: (event) => {
+        worked = true;
+        this.tell(cell.path, event);
+      },
+    });
+    this.done++;
+    if (worked) {
+      this.ran++;
+      this.seconds += this.now() - started;
+    }
+    this.tell(cell.path);
+  }
+
+  private tell(cell: string, event?: ProgressEvent): void {
+    const total = this.cells.length + this.pilotCells.length;
+    const { done, ran, seconds } = this;
+    const secondsLeft = ran === 0 ? null : ((total - done) * seconds) / ran;
+    this.options.onProgress?.({ cell, done, total, secondsLeft, event });
+  }
+
+  private programs(base: DecodedCheckpoint) {
+    return sharedPrograms(base.config, this.options.config.experiment);
+  }
+
+  /** Bytes of a seed's base: shipped, of an earlier sitting, or pretrained now. */
+  private async base(seed: number): Promise<Uint8Array> {
+    const { config, files, out, loadBase, signal } = this.options;
+    const { experiment, bases, seeds } = config;
+    const own = bases === "own" ? seed : seeds[0];
+    const known = this.bases.get(own);
+    if (known) return known;
+    const keep = (bytes: Uint8Array) => {
+      this.bases.set(own, bytes);
+      return bytes;
+    };
+    if (experiment.base !== undefined && loadBase) return keep(await loadBase(experiment.base));
+    const path = `${out}/${BASE}/seed-${own}.safetensors`;
+    if (await files.exists(path)) return keep(await files.readFile(path));
+    const { bytes } = await makeBase({
+      task: makeTask(experiment.task),
+      model: experiment.model,
+      pretrain: experiment.pretrain,
+      seed: own,
+      signal,
+      onStep: ({ step, steps, loss }) =>
+        this.tell(`${BASE}/seed-${own}`, {
+          phase: "pretrain",
+          arm: null,
+          done: step,
+          total: steps,
+          secondsLeft: null,
+          values: { loss },
+          warnings: [],
+        }),
+    });
+    await files.mkdirp(`${out}/${BASE}`);
+    await files.writeFileAtomic(path, bytes);
+    return keep(bytes);
+  }
+
+  /** What every cell found. */
+  async results(): Promise<StudyCell[]> {
+    const found: StudyCell[] = [];
+    for (const cell of this.cells) found.push(await this.result(cell));
+    return found;
+  }
+
+  private async result({ control, seed, path, config }: Cell): Promise<StudyCell> {
+    const { files, out } = this.options;
+    const text = async (name: string) =>
+      new TextDecoder().decode(await files.readFile(`${out}/${path}/${name}`));
+    const { arms, seconds = 0 } = JSON.parse(await text("run.json")) as {
+      arms: Record<string, ArmRecord>;
+      seconds?: number;
+    };
+    const rows = (await files.exists(`${out}/${path}/evaluations.jsonl`))
+      ? (await text("evaluations.jsonl"))
+          .split("\n")
+          .filter((line) => line !== "")
+          .map((line) => JSON.parse(line) as EvaluationRow)
+      : [];
+    return {
+      control: control === BASE ? null : control,
+      seed,
+      seconds,
+      arms: config.arms.map((arm) => {
+        const name = armAlgorithm(arm, config)?.name ?? "base";
+        return { name, ...arms[name], curve: rows.filter((row) => row.arm === name) };
+      }),
+    };
+  }
+
+  dispose(): void {
+    this.shared?.dispose();
+  }
+}
+
+function parseStudy(bytes: Uint8Array, path: string): StudyRecord {
+  try {
+    const record = JSON.parse(new TextDecoder().decode(bytes)) as StudyRecord;
+    if (record.version === 1 && typeof record.identity === "object") return record;
+  } catch {
+    // Said below.
+  }
+  throw new ConfigError(
+    `study: a study's record expected in ${path}, got something else. Choose another --out.`,
+  );
+}
