@@ -46,6 +46,12 @@ const COMMANDS: readonly Command[] = [
     load: () => import("./experiment.ts"),
   },
   {
+    name: "eval",
+    summary: "measure a checkpoint: Pass@k, maj@k, pass^k, exact Pass@k, modes, entropy",
+    gpu: "needed",
+    load: () => import("./eval.ts"),
+  },
+  {
     name: "pretrain",
     summary: "make a preset's base policy from nothing",
     gpu: "needed",

@@ -202,6 +202,7 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
     arm: name,
     preset: options.preset,
     seed: String(options.seed),
+    task: JSON.stringify(config.task),
     tokenizer: JSON.stringify(bench.task.tokenizer.toJSON()),
   };
   if (!algorithm) {

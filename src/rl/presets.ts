@@ -30,7 +30,7 @@ const plain: Rule<Record<string, unknown>> = (value, path) => {
   );
 };
 
-const rules = object({
+const fields = {
   /** `name` of the task and its own configuration. */
   task: object({ name: string(), config: withDefault(plain, {}) }),
   /** Hugging Face style sizes; the vocabulary is the task's. */
@@ -49,7 +49,12 @@ const rules = object({
   scoreRows: withDefault(count, 64),
   /** Steps between checkpoints within an arm; 0: only at its end. */
   checkpointEvery: withDefault(integer({ min: 0 }), 0),
-});
+};
+const rules = object(fields);
+
+/** The keys of an experiment's configuration. */
+export const experimentKeys: readonly string[] = Object.keys(fields);
+
 /** Everything that decides the numbers of an experiment, but its seed; every key: docs/configuration.md. */
 export type ExperimentConfig = Infer<typeof rules>;
 

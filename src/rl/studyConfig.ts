@@ -25,6 +25,7 @@ import {
   type ExperimentChanges,
   type ExperimentConfig,
   experimentConfig,
+  experimentKeys,
 } from "./presets.ts";
 import { trainConfig } from "./trainConfig.ts";
 
@@ -237,6 +238,13 @@ export function studyConfig(preset: string, given: StudyChanges = {}): StudyConf
   const rest: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(all)) (STUDY_KEYS.includes(key) ? keys : rest)[key] = value;
   if (keys.pilot === null) delete keys.pilot;
+  for (const key of Object.keys(rest)) {
+    const known = [...experimentKeys, ...STUDY_KEYS];
+    if (known.includes(key)) continue;
+    throw new ConfigError(
+      `study: ${key.slice(0, 60)}: a known key expected, got an unknown one. ${didYouMean(key, known)}`,
+    );
+  }
   const shared = experimentConfig(experiment, rest as ExperimentChanges);
   const checked = validate("study", object(rules), keys);
   const config: StudyConfig = {

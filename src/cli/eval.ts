@@ -1,0 +1,181 @@
+/** `naysay eval`: everything that samples can tell of one checkpoint on a task's held-out problems. */
+
+import { readFileSync } from "node:fs";
+import { type PolicyReport, policyReport } from "../eval/policyReport.ts";
+import { alignColumns } from "../eval/table.ts";
+import { type DecodedCheckpoint, decodeCheckpoint, parametersFrom } from "../model/checkpoint.ts";
+import { type EvaluationConfig, evaluationRules } from "../rl/evaluationConfig.ts";
+import { measurePolicy } from "../rl/measure.ts";
+import { makeTask, taskNames } from "../rl/taskTable.ts";
+import { sharedPrograms } from "../rl/trainer.ts";
+import { ConfigError } from "../tensor/errors.ts";
+import { Rng, Stream, seedWords } from "../tensor/random.ts";
+import { validate } from "../tensor/validate.ts";
+import { argHelp, readArgs } from "./args.ts";
+import { files } from "./files.ts";
+import { adapterSummary, versions } from "./record.ts";
+import { abortOnSignals, open } from "./running.ts";
+import { StatusLine } from "./statusLine.ts";
+
+const FLAGS = {
+  checkpoint: { kind: "text", help: "safetensors of a run or of naysay pretrain", takes: "file" },
+  task: {
+    kind: "text",
+    help: "whose held-out problems (default: what the checkpoint was trained on)",
+    choices: taskNames,
+  },
+  "task-config": { kind: "text", help: "JSON file with the task's configuration", takes: "file" },
+  prompts: { kind: "integer", help: "held-out problems", default: 32, min: 1 },
+  samples: { kind: "integer", help: "of each problem: n of Pass@k", default: 256, min: 1 },
+  temperature: { kind: "number", help: "divides the logits", default: 1 },
+  "top-k": { kind: "integer", help: "only the likeliest tokens; 0 is all", default: 0, min: 0 },
+  "top-p": { kind: "number", help: "only the likeliest tokens of this mass", default: 1 },
+  exact: { kind: "flag", help: "exact Pass@k beside the sampled, from all right answers" },
+  seed: { kind: "integer", help: "of problems and samples", default: 1, min: 0 },
+  rows: { kind: "integer", help: "rows that decode together", default: 128, min: 1 },
+  json: { kind: "flag", help: "print the whole record as JSON" },
+  help: { kind: "flag", help: "print this help" },
+} as const;
+
+/** Runs the command; exit code 0 when the estimates are printed. */
+export async function run(argv: readonly string[]): Promise<number> {
+  const args = readArgs(argv, FLAGS);
+  if (args.help) {
+    console.log(`naysay eval --checkpoint <file>\n${argHelp(FLAGS)}`);
+    return 0;
+  }
+  if (args.checkpoint === undefined) {
+    throw new ConfigError(
+      "--checkpoint: a file expected, got none. Take one of runs/<preset>/checkpoints, or make one with naysay pretrain.",
+    );
+  }
+  const base = decodeCheckpoint(await files.readFile(args.checkpoint));
+  const taskConfig = taskOf(base, args.task, args["task-config"]);
+  const task = makeTask(taskConfig);
+  const needed = task.promptLength + task.maxCompletionLength;
+  if (base.config.vocabSize !== task.tokenizer.vocabSize || base.config.maxPositions < needed) {
+    throw new ConfigError(
+      `eval: a model of ${task.tokenizer.vocabSize} tokens and at least ${needed} positions expected for ${task.name}, got ${base.config.vocabSize} and ${base.config.maxPositions}. Name the task that it was trained on, with --task-config.`,
+    );
+  }
+  const evaluation: EvaluationConfig = validate("eval", evaluationRules, {
+    prompts: args.prompts,
+    samples: args.samples,
+    temperature: args.temperature,
+    topK: args["top-k"],
+    topP: args["top-p"],
+  });
+  const { device, destroy } = await open();
+  const status = new StatusLine(process.stderr);
+  const abort = abortOnSignals();
+  try {
+    const samplesPerCall = Math.min(8, args.samples, args.rows);
+    const shared = sharedPrograms(base.config, { rows: args.rows, scoreRows: Math.min(args.rows, 128) });
+    const params = parametersFrom(base);
+    const options = {
+      task,
+      problems: task.distinct(new Rng(args.seed, Stream.data), "heldOut", args.prompts),
+      shared,
+      seed: seedWords(args.seed),
+      samplesPerCall,
+      promptsPerCall: Math.max(1, Math.floor(args.rows / samplesPerCall)),
+      signal: abort.signal,
+      onProgress: (share: number) => status.show(`evaluate ${Math.round(share * 100)} %`),
+    };
+    const sampled = await measurePolicy(params, { ...options, evaluation });
+    const exact = args.exact
+      ? await measurePolicy(params, { ...options, evaluation: { ...evaluation, exact: true } })
+      : undefined;
+    const report = policyReport(sampled.measurement, sampled.judged, exact?.measurement);
+    params.dispose();
+    shared.dispose();
+    status.clear();
+    const record = {
+      command: ["naysay eval", ...argv].join(" "),
+      task: taskConfig,
+      evaluation,
+      seed: args.seed,
+      ...report,
+      adapter: adapterSummary(device),
+      versions: versions(),
+    };
+    console.log(args.json ? JSON.stringify(record, null, 2) : evalText(report, evaluation));
+    return 0;
+  } finally {
+    status.clear();
+    abort.off();
+    destroy();
+  }
+}
+
+interface NamedTask {
+  name: string;
+  config?: Record<string, unknown>;
+}
+
+/** The task that the flags name, or the one in the checkpoint's metadata. */
+function taskOf(base: DecodedCheckpoint, name: string | undefined, path: string | undefined): NamedTask {
+  const known = taskInside(base);
+  const config = path === undefined ? undefined : readTaskConfig(path);
+  if (name !== undefined && (config !== undefined || name !== known?.name)) return { name, config };
+  if (known) return config === undefined ? known : { ...known, config };
+  throw new ConfigError(
+    `--task: a task expected, got none, and the checkpoint does not say what it was trained on. Known: ${taskNames.join(", ")}.`,
+  );
+}
+
+function taskInside({ metadata }: DecodedCheckpoint): NamedTask | undefined {
+  try {
+    const own = metadata.get("task");
+    const found = own ? JSON.parse(own) : JSON.parse(metadata.get("recipe") ?? "{}").task;
+    return typeof found?.name === "string" ? found : undefined;
+  } catch {
+    return undefined; // Metadata of another program.
+  }
+}
+
+function readTaskConfig(path: string): Record<string, unknown> {
+  try {
+    const found: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (found !== null && typeof found === "object" && !Array.isArray(found))
+      return found as Record<string, unknown>;
+  } catch (cause) {
+    throw new ConfigError(
+      `--task-config: a JSON file expected, got ${path}. Check the path and its commas.`,
+      { cause },
+    );
+  }
+  throw new ConfigError(`--task-config: an object expected in ${path}. Write { "count": 4 }.`);
+}
+
+/** The estimates as a table by k, and a line of the rest. */
+export function evalText(
+  report: PolicyReport,
+  { temperature }: Pick<EvaluationConfig, "temperature">,
+): string {
+  const ks = Object.keys(report.passAtK);
+  const percent = (value: number) => (value * 100).toFixed(1);
+  const row = (name: string, of: (k: string) => number) => [name, ...ks.map((k) => percent(of(k)))];
+  const rows = [
+    ["in per cent", ...ks.map((k) => `k=${k}`)],
+    row("Pass@k", (k) => report.passAtK[k].mean),
+    ["  95 %", ...ks.map((k) => `${percent(report.passAtK[k].low)}-${percent(report.passAtK[k].high)}`)],
+  ];
+  const { exactPassAtK, maxAtK: best } = report;
+  if (exactPassAtK) rows.push(row("Pass@k, exact", (k) => exactPassAtK[k].mean));
+  rows.push(
+    row("maj@k", (k) => report.majAtK[k]),
+    row("pass^k", (k) => report.passHatK[k]),
+    ...Object.entries(report.gPassAtK).map(([tau, byK]) => row(`G-Pass@k, ${tau}`, (k) => byK[k])),
+  );
+  if (best) rows.push(row("max@k", (k) => best[k]));
+  const { mean, standardError } = report.meanAtK;
+  const facts = [
+    `${report.problems} problems, ${report.samples} samples each`,
+    `mean reward ${mean.toFixed(3)} (standard error ${standardError.toFixed(3)})`,
+    `entropy ${report.entropy.toFixed(3)} nats${temperature === 1 ? "" : ` at T = 1, ${report.samplingEntropy.toFixed(3)} at T = ${temperature}`}`,
+    ...(report.modeCoverage === undefined ? [] : [`modes seen ${percent(report.modeCoverage)} %`]),
+    ...(report.verifierFailures === 0 ? [] : [`the verifier failed on ${report.verifierFailures} samples`]),
+  ];
+  return `${alignColumns(rows)}\n\n${facts.join(" · ")}`;
+}

@@ -1,0 +1,152 @@
+/** Studies on the device: cells, what is computed from them, going on where one was stopped. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { passOfProbability } from "../../src/eval/estimators.ts";
+import { renderStudyReport } from "../../src/eval/studyReport.ts";
+import type { StudySummary } from "../../src/eval/studySummary.ts";
+import type { EvaluationRow } from "../../src/eval/summary.ts";
+import type { ArmRecord } from "../../src/rl/runFolder.ts";
+import { runStudy, type StudyOptions, type StudyProgress } from "../../src/rl/study.ts";
+import { type StudyChanges, studyConfig } from "../../src/rl/studyConfig.ts";
+import { useBackend } from "../helpers/backend.ts";
+import { type MemoryFiles, memoryFiles } from "../helpers/memoryFiles.ts";
+import { quickBase } from "../helpers/quickBase.ts";
+import { comparableStudy, SHORT_STUDY } from "../helpers/shortStudy.ts";
+
+beforeAll(async () => {
+  await useBackend();
+});
+
+const options = (files: MemoryFiles, more: Partial<StudyOptions> = {}): StudyOptions => ({
+  config: studyConfig("quick", SHORT_STUDY),
+  preset: "quick",
+  files,
+  out: "study",
+  adapter: { vendor: "v", description: "d", backend: "b", tier: "T0", software: true },
+  command: "test",
+  loadBase: quickBase,
+  now: () => 0,
+  ...more,
+});
+
+describe("a study", () => {
+  const files = memoryFiles();
+  const heard: StudyProgress[] = [];
+  let summary: StudySummary;
+  beforeAll(async () => {
+    summary = await runStudy(options(files, { onProgress: (event) => heard.push(event) }));
+  }, 400_000);
+
+  const record = (cell: string, arm: string): ArmRecord =>
+    (JSON.parse(files.text(`study/${cell}/run.json`)) as { arms: Record<string, ArmRecord> }).arms[arm];
+
+  test("means and differences are those of the cells' own records", () => {
+    const mass = (control: string, seed: number, arm: string) =>
+      record(`${control}/seed-${seed}`, arm).measurement.rightMass as number[];
+    const native = summary.controls[0];
+    expect(native.arms.map(({ name }) => name)).toEqual(["NSR", "PSR"]);
+    for (const k of [1, 16, 256]) {
+      const pass = (arm: string) =>
+        [1, 2].flatMap((seed) => mass("native", seed, arm).map((p) => passOfProbability(p, k)));
+      const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+      const [nsr, psr] = [mean(pass("NSR")), mean(pass("PSR"))];
+      expect(native.arms[0].passAtK[k].mean).toBeCloseTo(nsr, 12);
+      const difference = native.comparisons.find(({ a, b }) => a === "NSR" && b === "PSR");
+      expect(difference?.passAtK[k].mean).toBeCloseTo(nsr - psr, 12);
+      const base = mean(
+        [1, 2].flatMap((seed) => mass("base", seed, "base").map((p) => passOfProbability(p, k))),
+      );
+      expect(summary.base.passAtK[k].mean).toBeCloseTo(base, 12);
+      const gain = native.comparisons.find(({ a, b }) => a === "NSR" && b === "base");
+      expect(gain?.passAtK[k].mean).toBeCloseTo(nsr - base, 12);
+    }
+    const against = summary.controls[1].against[0];
+    const gap = (control: string) =>
+      [1, 2].flatMap((seed) => mass(control, seed, "NSR").map((p, i) => p - mass(control, seed, "PSR")[i]));
+    const change = gap("matched").map((value, i) => value - gap("native")[i]);
+    expect(against.passAtK[1].mean).toBeCloseTo(change.reduce((sum, x) => sum + x, 0) / change.length, 12);
+  });
+
+  test("controls change what they say, and nothing else", () => {
+    const updates = (control: string) => record(`${control}/seed-1`, "NSR").summary.updates;
+    expect(updates("matched")).toBe(6);
+    expect(updates("native")).not.toBe(6);
+    const hashes = summary.controls.flatMap(({ arms }) => arms.flatMap(({ weightsSha256 }) => weightsSha256));
+    expect(new Set(hashes).size).toBe(8);
+    expect(new Set(summary.base.weightsSha256).size).toBe(1);
+  });
+
+  test("a curve begins at the base and ends at the arm", () => {
+    const rows = files
+      .text("study/native/seed-1/evaluations.jsonl")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as EvaluationRow);
+    expect(rows.map(({ arm, update }) => `${arm} ${update}`)).toEqual([
+      ...[1, 2, 3].map((update) => `NSR ${update}`),
+      ...[1, 2, 3].map((update) => `PSR ${update}`),
+    ]);
+    const { curve, passAtK } = summary.controls[0].arms[0];
+    expect(curve.map(({ update }) => update)).toEqual([0, 1, 2, 3]);
+    expect(curve[0].passAtK[4]).toBeCloseTo(summary.base.passAtK[4].mean, 12);
+    expect(curve[3].passAtK[4]).toBeCloseTo(passAtK[4].mean, 12);
+  });
+
+  test("the pilot comes first, with seeds of its own, and is no part of the result", () => {
+    expect(heard.findIndex(({ cell }) => cell.startsWith("native"))).toBeGreaterThan(
+      heard.findLastIndex(({ cell }) => cell.startsWith("pilot")),
+    );
+    expect(summary.seeds).toEqual([1, 2]);
+    expect(summary.pilot?.planned).toEqual({ seeds: 2, prompts: 4 });
+    const values = Object.values(summary.pilot?.detectable ?? {});
+    expect(values).toHaveLength(9);
+    for (const value of values) expect(value).toBeGreaterThan(0);
+  });
+
+  test("the report holds every control, arm and finding, and nothing unescaped or undefined", () => {
+    const html = files.text("study/report.html");
+    for (const text of ["native", "matched", "NSR − PSR", "exact Pass@k", "Findings", "as it is"])
+      expect(html).toContain(text);
+    expect(html).not.toMatch(/NaN|undefined|\[object/);
+    const hostile = structuredClone(summary);
+    hostile.controls[0].name = hostile.focus = "<script>alert(1)</script>";
+    expect(renderStudyReport(hostile)).not.toContain("<script>");
+  });
+
+  test("stopped and gone on with, in the middle of an arm and between cells, it ends the same", async () => {
+    const own = memoryFiles();
+    for (const [cell, step] of [
+      ["pilot/seed-12", 2],
+      ["native/seed-2", 1],
+    ] as const) {
+      const abort = new AbortController();
+      const run = runStudy(
+        options(own, {
+          signal: abort.signal,
+          onProgress: ({ cell: at, event }) => {
+            if (at === cell && event?.phase === "train" && event.done === step)
+              abort.abort(new Error("stop"));
+          },
+        }),
+      );
+      await expect(run).rejects.toThrow("stop");
+    }
+    const again: StudyProgress[] = [];
+    const resumed = await runStudy(options(own, { onProgress: (event) => again.push(event) }));
+    expect(comparableStudy(resumed)).toEqual(comparableStudy(summary));
+    // What was finished is not trained again.
+    const trained = again.filter(({ event }) => event?.phase === "train").map(({ cell }) => cell);
+    expect(trained).not.toContain("native/seed-1");
+    expect(trained).not.toContain("pilot/seed-11");
+  });
+
+  test("a folder of another study, or of an experiment, is left alone", async () => {
+    const other: StudyChanges = { ...SHORT_STUDY, seeds: [1, 3] };
+    await expect(runStudy(options(files, { config: studyConfig("quick", other) }))).rejects.toThrow(
+      /study: out: .*config\.seeds/,
+    );
+    const taken = memoryFiles();
+    taken.content.set("study/run.json", new Uint8Array());
+    await expect(runStudy(options(taken))).rejects.toThrow(/with a run of something else/);
+    expect([...taken.content.keys()]).toEqual(["study/run.json"]);
+  });
+});
