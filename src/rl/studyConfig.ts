@@ -133,6 +133,7 @@ const FOUR_BY_ROWS = { miniBatches: { kind: "rows", rows: 32 }, cutFirst: true }
  */
 const controlsStudy: StudyChanges = {
   experiment: "quick",
+  task: { name: "countdown", config: { numbers: [1, 15], targets: [1, 45], corruption: 0.2 } },
   model: { hiddenSize: 32, numLayers: 2, numHeads: 2, maxPositions: 16 },
   base: null,
   pretrain: { steps: 1200, batchRows: 64, microBatchRows: 64, learningRate: 5e-3 },
@@ -140,7 +141,7 @@ const controlsStudy: StudyChanges = {
     steps: 60,
     promptsPerStep: 16,
     numGenerations: 8,
-    learningRate: 1e-3,
+    learningRate: 3e-4,
     microBatchRows: 32,
     ...FOUR_BY_ROWS,
   },
@@ -172,7 +173,7 @@ const controlsStudy: StudyChanges = {
     "clip-off": { about: "no clipping of the ratio", algorithm: { clip: false } },
     sgd: {
       about: "SGD in place of AdamW, with a learning rate of its own",
-      train: { learningRate: 0.3 },
+      train: { learningRate: 0.03 },
       algorithm: { optimizer: "sgd" },
     },
     "on-policy": {
