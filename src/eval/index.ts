@@ -28,6 +28,7 @@ export {
 } from "./estimators.ts";
 export type { AnsweredPrompt, CompletionScorer, RightMass, RightMassOptions } from "./exact.ts";
 export { rightMass } from "./exact.ts";
+export { findings } from "./findings.ts";
 export type {
   EvaluateOptions,
   Evaluation,
@@ -41,6 +42,8 @@ export type { AnswerVotes, MajorityEstimate, MajorityOptions } from "./majority.
 export { countVotes, majAtK } from "./majority.ts";
 export type { ArmCurves, CurvePoint, Matched, MatchedIntervals, MeanPoint } from "./matched.ts";
 export { atPass1, commonPass1, matchedDifference, matchedPass, meanCurve } from "./matched.ts";
+export type { Measurement } from "./measurement.ts";
+export { modeCoverageAtK, passRows } from "./measurement.ts";
 export type { ModeCoverage, ModeEntropy, ModeTally } from "./modes.ts";
 export {
   countModes,
@@ -50,10 +53,23 @@ export {
   modeEntropy,
   modesSeen,
 } from "./modes.ts";
+export type { PolicyReport } from "./policyReport.ts";
+export { policyReport } from "./policyReport.ts";
 export type { Plan, PromptDesign, SeedInterval, VarianceComponents } from "./power.ts";
 export { detectionPower, minimalDetectable, seedInterval, varianceComponents } from "./power.ts";
 export { renderReport } from "./report.ts";
-export type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "./summary.ts";
+export { renderStudyReport } from "./studyReport.ts";
+export type {
+  Comparison,
+  MatchedComparison,
+  PilotOutcome,
+  StudyArm,
+  StudyCell,
+  StudyControl,
+  StudySummary,
+} from "./studySummary.ts";
+export { summarizeStudy } from "./studySummary.ts";
+export type { AdapterSummary, ArmSummary, EvaluationRow, MetricsRow, PassAtK, Summary } from "./summary.ts";
 export type { ChartOptions, Series } from "./svg.ts";
 export { lineChart } from "./svg.ts";
 export { renderTable } from "./table.ts";

@@ -59,11 +59,13 @@ export {
   type TaskJudgement,
   type WrittenTrace,
 } from "./defineTask.ts";
+export type { EvaluationConfig } from "./evaluationConfig.ts";
 export { type ExperimentObserver, type ExperimentOptions, runExperiment } from "./experiment.ts";
 export type { ProgressEvent } from "./experimentProgress.ts";
 export { Learner, type LearnerOptions, type LearnRows, type UpdateResult } from "./learner.ts";
 export { klOf, type LossInputs, type LossResult, maskedAdvantageLoss, pushOf, tokenKl } from "./loss.ts";
 export { type BaseOptions, makeBase, taskModel } from "./makeBase.ts";
+export { type MeasureOptions, measurePolicy } from "./measure.ts";
 export {
   armAlgorithm,
   armName,
@@ -75,6 +77,15 @@ export {
 export { type PretrainConfig, type PretrainStep, pretrain, pretrainConfig } from "./pretrain.ts";
 export { completionOf, type Rollout, type RolloutOptions, rollOut } from "./rollout.ts";
 export type { StepMetrics } from "./stepMetrics.ts";
+export { runStudy, type StudyOptions, type StudyProgress } from "./study.ts";
+export {
+  type Control,
+  isStudy,
+  STUDIES,
+  type StudyChanges,
+  type StudyConfig,
+  studyConfig,
+} from "./studyConfig.ts";
 export type { AnyTask, Problem, Split, Task, Trace, Verdict } from "./task.ts";
 export { Addition, type AdditionConfig, additionModes } from "./tasks/addition.ts";
 export { Countdown, type CountdownConfig, type CountdownProblem } from "./tasks/countdown.ts";

@@ -122,7 +122,8 @@ const rules = {
   ),
 };
 
-const STUDY_KEYS: readonly string[] = Object.keys(rules);
+/** The keys of a study beside those of its experiment. */
+export const studyKeys: readonly string[] = Object.keys(rules);
 
 /** Four mini-batches of a rollout's rows; cut to the kept rows before the split, as in the paper's code. */
 const FOUR_BY_ROWS = { miniBatches: { kind: "rows", rows: 32 }, cutFirst: true };
@@ -217,7 +218,7 @@ export const STUDIES: Readonly<Record<string, StudyChanges>> = { controls: contr
 
 /** Whether a preset, or changes to one, ask for a study and not for one experiment. */
 export function isStudy(preset: string, given: object): boolean {
-  return Object.hasOwn(STUDIES, preset) || STUDY_KEYS.some((key) => Object.hasOwn(given, key));
+  return Object.hasOwn(STUDIES, preset) || studyKeys.some((key) => Object.hasOwn(given, key));
 }
 
 /** Plain objects key by key, `task` as a whole; everything else is replaced. */
@@ -237,10 +238,10 @@ export function studyConfig(preset: string, given: StudyChanges = {}): StudyConf
   const { experiment = "quick", ...all } = merged(own, given) as StudyChanges;
   const keys: Record<string, unknown> = {};
   const rest: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(all)) (STUDY_KEYS.includes(key) ? keys : rest)[key] = value;
+  for (const [key, value] of Object.entries(all)) (studyKeys.includes(key) ? keys : rest)[key] = value;
   if (keys.pilot === null) delete keys.pilot;
   for (const key of Object.keys(rest)) {
-    const known = [...experimentKeys, ...STUDY_KEYS];
+    const known = [...experimentKeys, ...studyKeys];
     if (known.includes(key)) continue;
     throw new ConfigError(
       `study: ${key.slice(0, 60)}: a known key expected, got an unknown one. ${didYouMean(key, known)}`,
