@@ -50,10 +50,11 @@ export {
   modeEntropy,
   modesSeen,
 } from "./modes.ts";
+export { COLOURS as SERIES_COLOURS, DASHES as SERIES_DASHES } from "./palette.ts";
 export type { Plan, PromptDesign, SeedInterval, VarianceComponents } from "./power.ts";
 export { detectionPower, minimalDetectable, seedInterval, varianceComponents } from "./power.ts";
 export { renderReport } from "./report.ts";
 export type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "./summary.ts";
 export type { ChartOptions, Series } from "./svg.ts";
-export { lineChart } from "./svg.ts";
+export { formatNumber, lineChart, spread as spreadLabels } from "./svg.ts";
 export { renderTable } from "./table.ts";

@@ -1,5 +1,6 @@
 /**
- * Checks configuration: a rule takes any value and gives it back typed, or throws a ConfigError that names the key.
+ * Checks configuration, `naysay/validate`: a rule takes any value and gives it back typed, or throws a ConfigError that
+ * names the key. For apps that read settings from a form, a link or a file and want to answer as the library does.
  *
  *     const rules = object({ learningRate: number({ above: 0 }), seed: withDefault(integer({ min: 0 }), 0) });
  *     type Config = Infer<typeof rules>;
@@ -8,6 +9,8 @@
 
 import { ConfigError } from "./errors.ts";
 import { didYouMean } from "./suggest.ts";
+
+export { didYouMean } from "./suggest.ts";
 
 /** `path` reads like `trainer: optimizer.betas[1]`. */
 export type Rule<T> = (value: unknown, path: string) => T;
