@@ -61,7 +61,9 @@ const probability = async (policy: WorkerPolicy, context: string, word: string):
   (await policy.distribution({ context }))[tokenizer.id(word)];
 
 test("tokens come as they are drawn and are those of the completions", async () => {
-  const policy = await (await open()).policy({ checkpoint });
+  const worker = await open();
+  expect(worker.info.storage, "the files are the caller's").toBe("custom");
+  const policy = await worker.policy({ checkpoint });
   expect(policy.info).toMatchObject({ updates: 0, vocab: tokenizer.vocab });
   const whole = await policy.generate({ ...ASK, streamEvery: 12 }).result;
   expect(whole.map((c) => c.prompt)).toEqual([0, 0, 0, 1, 1, 1]);
