@@ -192,7 +192,9 @@ export interface LearnRequest {
   algorithm?: string;
   changes?: AlgorithmChanges;
   learningRate: number;
-  /** Samples of each prompt among the examples, for algorithms that compare within a group. Default 1. */
+  /**
+   * Samples of each prompt, which stand one after another among the examples: for algorithms that compare them. Default 1.
+   */
   numGenerations?: number;
   /** Default 0. */
   weightDecay?: number;

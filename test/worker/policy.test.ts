@@ -151,6 +151,17 @@ test("an algorithm's choices reach the update; what needs more than judged compl
     await expect(after(name)).rejects.toThrow(/^policy.learn: an algorithm over judged completions expected/);
   }
   await expect(after("pass-k:5")).rejects.toThrow(/numGenerations=2/);
+  const policy = await worker.policy({ checkpoint });
+  const apart = [examples[0], { ...examples[1], prompt: "red ?" }];
+  const learn = (algorithm: string, numGenerations: number) =>
+    policy.learn({ examples: apart, algorithm, learningRate: 1e-2, numGenerations });
+  for (const name of ["grpo", "dapo", "pkpo:2", "unlikeliness"]) {
+    await expect(learn(name, 2)).rejects.toThrow(
+      /^policy.learn: groups of numGenerations=2 examples with one prompt expected by .*examples\[1\] than in examples\[0\]/,
+    );
+  }
+  // What compares nothing may learn from any mixture.
+  expect(await learn("w-reinforce", 2)).toMatchObject({ updates: 1, learned: true });
 });
 
 test("nothing rejected, no step", async () => {
