@@ -59,6 +59,7 @@ export {
   type TaskJudgement,
   type WrittenTrace,
 } from "./defineTask.ts";
+export type { EvaluationConfig } from "./evaluationConfig.ts";
 export { type ExperimentObserver, type ExperimentOptions, runExperiment } from "./experiment.ts";
 export type { ProgressEvent } from "./experimentProgress.ts";
 export { Learner, type LearnerOptions, type LearnRows, type UpdateResult } from "./learner.ts";
@@ -84,7 +85,7 @@ export { Maze, type MazeConfig, type MazeMode, mazeModes } from "./tasks/maze.ts
 export { ModularSum, type ModularSumConfig } from "./tasks/modularSum.ts";
 export { Sudoku4, type Sudoku4Config, type SudokuMode, sudokuModes } from "./tasks/sudoku4.ts";
 export { makeTask, taskNames } from "./taskTable.ts";
-export { type TrainConfig, trainConfig } from "./trainConfig.ts";
+export { type MiniBatchChoice, type TrainConfig, trainConfig } from "./trainConfig.ts";
 export {
   type SharedPrograms,
   type StepDetails,

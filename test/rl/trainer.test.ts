@@ -83,7 +83,7 @@ describe("steps", () => {
   });
 
   test("several mini-batches: several updates of one rollout", async () => {
-    const trainer = make(nsr, { steps: 1, miniBatches: { kind: "count", count: 2, rows: undefined } });
+    const trainer = make(nsr, { steps: 1, miniBatches: { kind: "count", count: 2 } });
     await collect(trainer);
     expect(trainer.state.updates).toBe(2);
     trainer.dispose();

@@ -255,7 +255,7 @@ test("the device lost in the middle of a step: told, and the same bits in the en
 describe("refused, by name, with nothing computed", () => {
   test.each([
     ["an unknown preset", { preset: "qiuck" }, ConfigError, /Did you mean .?quick/],
-    ["an unknown key", { changes: { train: { stepz: 4 } } }, ConfigError, /stepz/],
+    ["an unknown key", { changes: { train: { stepz: 4 } as object } }, ConfigError, /stepz/],
     ["a number out of range", { changes: { train: { temperature: -1 } } }, ConfigError, /temperature/],
     ["a folder outside", { out: "../elsewhere" }, ConfigError, /below runs/],
     ["a folder above", { out: "runs/../.." }, ConfigError, /below runs/],
