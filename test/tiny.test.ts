@@ -142,7 +142,7 @@ describe("configuration", () => {
   test.each([
     [() => experimentConfig("quik"), /Did you mean "quick"/],
     [() => experimentConfig("quick", { trian: {} } as never), /Did you mean "train"/],
-    [() => experimentConfig("quick", { train: { learnigRate: 1 } }), /Did you mean "learningRate"/],
+    [() => experimentConfig("quick", { train: { learnigRate: 1 } as object }), /Did you mean "learningRate"/],
     [() => experimentConfig("quick", { arms: ["nsrr"] }), /Did you mean "nsr"/],
     [() => experimentConfig("quick", { arms: ["nsr", "NSR"] }), /NSR twice/],
     [() => experimentConfig("quick", { evaluation: { samples: 8, maxK: 16 } }), /maxK: at most samples=8/],

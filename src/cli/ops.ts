@@ -54,10 +54,10 @@ const COMPOSITIONS: Record<string, readonly [string, string]> = {
   uniformFromBits: ["bits[...] u32 -> [...] f32", "Uniform numbers in [0, 1) from the top 24 bits."],
 };
 
-/** Functions of `ops` that are no primitive, by name; `matmulDims` is a rule of shapes. */
+/** Functions of `ops` that are no primitive, by name. */
 export function compositions(): string[] {
   return Object.entries(ops)
-    .filter(([name, call]) => typeof call === "function" && !("op" in call) && name !== "matmulDims")
+    .filter(([, call]) => typeof call === "function" && !("op" in call))
     .map(([name]) => name)
     .sort();
 }

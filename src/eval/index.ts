@@ -53,6 +53,7 @@ export {
   modeEntropy,
   modesSeen,
 } from "./modes.ts";
+export { COLOURS as SERIES_COLOURS, DASHES as SERIES_DASHES } from "./palette.ts";
 export type { PolicyReport } from "./policyReport.ts";
 export { policyReport } from "./policyReport.ts";
 export type { Plan, PromptDesign, SeedInterval, VarianceComponents } from "./power.ts";
@@ -71,5 +72,5 @@ export type {
 export { summarizeStudy } from "./studySummary.ts";
 export type { AdapterSummary, ArmSummary, EvaluationRow, MetricsRow, PassAtK, Summary } from "./summary.ts";
 export type { ChartOptions, Series } from "./svg.ts";
-export { lineChart } from "./svg.ts";
+export { formatNumber, lineChart, spread as spreadLabels } from "./svg.ts";
 export { renderTable } from "./table.ts";

@@ -1,5 +1,5 @@
 /**
- * Colours and dashes of arms, in their order, for every chart of the project.
+ * Colours and dashes of arms, in their order, for every chart of the project and for an app that draws its own.
  * Source: Okabe and Ito 2008, Color Universal Design, darkened for text on white; the second value is for dark pages.
  */
 export const COLOURS: readonly (readonly [light: string, dark: string])[] = [
@@ -13,5 +13,5 @@ export const COLOURS: readonly (readonly [light: string, dark: string])[] = [
   ["#7a4a2b", "#d3a27f"],
 ];
 
-/** As in SVG's `stroke-dasharray`. */
+/** Of the same arms, as in SVG's `stroke-dasharray`. */
 export const DASHES: readonly string[] = ["6 4", "none", "none", "8 3", "2 3", "none", "6 2 2 2", "4 4"];

@@ -124,6 +124,20 @@ export function at(scheduled: Scheduled, step: number): number {
   return step > steps ? to : from + ((to - from) * Math.max(0, step - 1)) / steps;
 }
 
+/** Whether a row's advantage or mask depends on the other samples of its prompt. */
+export function comparesGroup({
+  advantage,
+  dropZeroVariance,
+  unlikeliness,
+}: Pick<Algorithm, "advantage" | "dropZeroVariance" | "unlikeliness">): boolean {
+  return (
+    advantage.kind === "group" ||
+    advantage.kind === "passAtK" ||
+    Boolean(dropZeroVariance) ||
+    Boolean(unlikeliness)
+  );
+}
+
 /** Whether rows without an advantage still have a gradient. */
 export function regularized(algorithm: Pick<Algorithm, "kl" | "entropy" | "advantage">): boolean {
   return algorithm.kl?.where === "loss" || Boolean(algorithm.entropy) || algorithm.advantage.kind === "gae";

@@ -14,6 +14,7 @@ import {
   object,
   oneOf,
   optional,
+  show,
   validate,
   withDefault,
 } from "../tensor/validate.ts";
@@ -296,4 +297,13 @@ export function algorithmByName(text: string, given: AlgorithmChanges = {}): Alg
   const { clip, ...rest } = validate("algorithm", changes, given);
   const set = Object.fromEntries(Object.entries(rest).filter(([, v]) => v !== undefined));
   return { ...made, ...set, ...(clip ? {} : { clipLow: null, clipHigh: null }) };
+}
+
+/** A record as it is, a name as `algorithmByName` reads it. Throws `ConfigError` for anything else. */
+export function algorithmOf(op: string, given: Algorithm | string): Algorithm {
+  if (typeof given === "string") return algorithmByName(given);
+  if (typeof given?.advantage?.kind === "string" && typeof given.form === "string") return given;
+  const remedy =
+    typeof given === "function" ? "Call it, as in wReinforce(0.1)." : 'Use nsr, or the name "nsr".';
+  throw new ConfigError(`${op}: an algorithm record or name expected, got ${show(given)}. ${remedy}`);
 }

@@ -95,7 +95,7 @@ export { Maze, type MazeConfig, type MazeMode, mazeModes } from "./tasks/maze.ts
 export { ModularSum, type ModularSumConfig } from "./tasks/modularSum.ts";
 export { Sudoku4, type Sudoku4Config, type SudokuMode, sudokuModes } from "./tasks/sudoku4.ts";
 export { makeTask, taskNames } from "./taskTable.ts";
-export { type TrainConfig, trainConfig } from "./trainConfig.ts";
+export { type MiniBatchChoice, type TrainConfig, trainConfig } from "./trainConfig.ts";
 export {
   type SharedPrograms,
   type StepDetails,

@@ -3,21 +3,21 @@
 import { ConfigError } from "../tensor/errors.ts";
 import { didYouMean } from "../tensor/suggest.ts";
 import {
-  type Infer,
   integer,
   list,
   object,
   optional,
   type Rule,
+  type Rules,
   string,
   validate,
   withDefault,
 } from "../tensor/validate.ts";
 import type { Algorithm } from "./algorithm.ts";
 import { type AlgorithmChanges, algorithmByName, checkAlgorithm, flipped } from "./algorithms.ts";
-import { evaluationRules } from "./evaluationConfig.ts";
-import { pretrainRules } from "./pretrain.ts";
-import { trainConfig, trainRules } from "./trainConfig.ts";
+import { type EvaluationConfig, evaluationRules } from "./evaluationConfig.ts";
+import { type PretrainConfig, pretrainRules } from "./pretrain.ts";
+import { type TrainConfig, trainConfig, trainRules } from "./trainConfig.ts";
 
 const count = integer({ min: 1, max: 1 << 24 });
 
@@ -30,24 +30,43 @@ const plain: Rule<Record<string, unknown>> = (value, path) => {
   );
 };
 
-const fields = {
-  /** `name` of the task and its own configuration. */
-  task: object({ name: string(), config: withDefault(plain, {}) }),
+/** Everything that decides the numbers of an experiment, but its seed; all keys on a page: docs/configuration.md. */
+export interface ExperimentConfig {
+  /** Name of the task and its own configuration. */
+  task: { name: string; config: Record<string, unknown> };
   /** Hugging Face style sizes; the vocabulary is the task's. */
-  model: plain,
+  model: Record<string, unknown>;
   /** File name of the shipped base; without one the base is pretrained. */
+  base?: string;
+  /** How the base is made. */
+  pretrain: PretrainConfig;
+  /** How each arm is trained. */
+  train: TrainConfig;
+  /** How each arm is measured. */
+  evaluation: EvaluationConfig;
+  /** `base`, and algorithms by name, such as `nsr` or `w-reinforce:0.1`; `-flipped` at the end turns the sign. */
+  arms: string[];
+  /** Changes of every algorithm: the controls. Default {}. */
+  algorithm: Record<string, unknown>;
+  /** Rows that decode together: a matter of speed and memory. Default 128. */
+  rows: number;
+  /** Rows that are scored together: a matter of speed and memory. Default 64. */
+  scoreRows: number;
+  /** Steps between checkpoints within an arm; 0: only at its end. Default 0. */
+  checkpointEvery: number;
+}
+
+const fields: Rules<ExperimentConfig> = {
+  task: object<ExperimentConfig["task"]>({ name: string(), config: withDefault(plain, {}) }),
+  model: plain,
   base: optional(string()),
   pretrain: pretrainRules,
   train: trainRules,
   evaluation: evaluationRules,
-  /** `base`, and algorithms by name. */
   arms: list(string(), { min: 1, max: 64 }),
-  /** Changes of every algorithm: the controls. */
   algorithm: withDefault(plain, {}),
-  /** Rows that decode together and rows that are scored together. */
   rows: withDefault(count, 128),
   scoreRows: withDefault(count, 64),
-  /** Steps between checkpoints within an arm; 0: only at its end. */
   checkpointEvery: withDefault(integer({ min: 0 }), 0),
 };
 const rules = object(fields);
@@ -55,24 +74,20 @@ const rules = object(fields);
 /** The keys of an experiment's configuration. */
 export const experimentKeys: readonly string[] = Object.keys(fields);
 
-/** Everything that decides the numbers of an experiment, but its seed; every key: docs/configuration.md. */
-export type ExperimentConfig = Infer<typeof rules>;
-
 /** A configuration as one writes it: any part may be missing. */
-export interface ExperimentChanges {
+export interface ExperimentChanges extends Partial<Omit<ExperimentConfig, "task" | "base" | Part>> {
+  /** Name of the task and its own configuration. */
   task?: { name: string; config?: Record<string, unknown> };
-  model?: Record<string, unknown>;
-  /** `null`: none of the preset's, the base is pretrained. */
+  /** File name of the shipped base; `null`: none of the preset's, the base is pretrained. */
   base?: string | null;
-  pretrain?: Record<string, unknown>;
-  train?: Record<string, unknown>;
-  evaluation?: Record<string, unknown>;
-  arms?: string[];
-  algorithm?: Record<string, unknown>;
-  rows?: number;
-  scoreRows?: number;
-  checkpointEvery?: number;
+  /** How the base is made. */
+  pretrain?: Partial<PretrainConfig>;
+  /** How each arm is trained. */
+  train?: Partial<TrainConfig>;
+  /** How each arm is measured. */
+  evaluation?: Partial<EvaluationConfig>;
 }
+type Part = "pretrain" | "train" | "evaluation";
 
 const ARMS = ["base", "psr", "nsr", "w-reinforce:0.1", "grpo"];
 

@@ -10,25 +10,43 @@ import { packRows } from "../model/sequences.ts";
 import type { Transformer } from "../model/transformer.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
-import { type Infer, integer, number, object, validate, withDefault } from "../tensor/validate.ts";
+import { integer, number, object, validate, withDefault } from "../tensor/validate.ts";
 import { Learner } from "./learner.ts";
 import type { AnyTask } from "./task.ts";
 
-export const pretrainRules = object({
+/** Numbers of pretraining, as `pretrainConfig` fills them in; all of them on a page: docs/configuration.md. */
+export interface PretrainConfig {
+  /** Updates. Default 1000. */
+  steps: number;
+  /** Traces of each step. Default 64. */
+  batchRows: number;
+  /** Rows of a gradient program. Default 64. */
+  microBatchRows: number;
+  /** At its top. Default 0.003. */
+  learningRate: number;
+  /** Steps over which the learning rate rises from 0; then it falls in a straight line to `finalShare` of its top. Default 50. */
+  warmupSteps: number;
+  /** Share of its top that the learning rate ends at. Default 0.1. */
+  finalShare: number;
+  /** Decoupled, of AdamW. Default 0.01. */
+  weightDecay: number;
+  /** Of AdamW: decay of the mean of squared gradients. Default 0.99. */
+  beta2: number;
+  /** Largest norm of the gradient. Default 1. */
+  maxGradNorm: number;
+}
+
+export const pretrainRules = object<PretrainConfig>({
   steps: withDefault(integer({ min: 0, max: 1e7 }), 1000),
-  /** Traces of each step. */
   batchRows: withDefault(integer({ min: 1, max: 1 << 16 }), 64),
   microBatchRows: withDefault(integer({ min: 1, max: 1 << 16 }), 64),
   learningRate: withDefault(number({ min: 0, max: 10 }), 3e-3),
-  /** Steps over which the learning rate rises from 0; then it falls in a straight line to `finalShare` of its top. */
   warmupSteps: withDefault(integer({ min: 0 }), 50),
   finalShare: withDefault(number({ min: 0, max: 1 }), 0.1),
   weightDecay: withDefault(number({ min: 0, max: 10 }), 0.01),
   beta2: withDefault(number({ min: 0, below: 1 }), 0.99),
   maxGradNorm: withDefault(number({ above: 0 }), 1),
 });
-/** Numbers of pretraining; every key with its default and meaning: docs/configuration.md. */
-export type PretrainConfig = Infer<typeof pretrainRules>;
 
 /** The configuration with its defaults; throws `ConfigError`. */
 export function pretrainConfig(given: Partial<PretrainConfig> = {}): PretrainConfig {

@@ -126,7 +126,7 @@ const rules = {
 export const studyKeys: readonly string[] = Object.keys(rules);
 
 /** Four mini-batches of a rollout's rows; cut to the kept rows before the split, as in the paper's code. */
-const FOUR_BY_ROWS = { miniBatches: { kind: "rows", rows: 32 }, cutFirst: true };
+const FOUR_BY_ROWS = { miniBatches: { kind: "rows", rows: 32 }, cutFirst: true } as const;
 
 /**
  * The question at a size that two processor cores can answer: every objective under the paper's code's own semantics and

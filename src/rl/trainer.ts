@@ -32,7 +32,7 @@ import {
   type UpdatePlan,
 } from "./advantages.ts";
 import type { Algorithm } from "./algorithm.ts";
-import { checkAlgorithm } from "./algorithms.ts";
+import { algorithmOf, checkAlgorithm } from "./algorithms.ts";
 import { Learner } from "./learner.ts";
 import { klOf } from "./loss.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
@@ -83,7 +83,8 @@ export interface StepObserver {
 
 export interface TrainerOptions {
   task: AnyTask;
-  algorithm: Algorithm;
+  /** A record, or a name as in arms: `nsr`, `w-reinforce:0.1`. */
+  algorithm: Algorithm | string;
   config: Partial<TrainConfig>;
   seed: number | bigint | string | Seed;
   /** The trainer owns them from here on. */
@@ -114,7 +115,8 @@ export class Trainer {
 
   constructor(options: TrainerOptions) {
     this.task = options.task;
-    this.algorithm = options.algorithm;
+    const algorithm = algorithmOf("trainer", options.algorithm);
+    this.algorithm = algorithm;
     this.config = trainConfig(options.config);
     this.seed = seedWords(options.seed);
     this.params = options.params;
@@ -127,7 +129,6 @@ export class Trainer {
         `trainer: a model of at least the tokenizer's ${options.task.tokenizer.vocabSize} tokens expected, got vocabSize ${vocabSize}. Use the task that the model was pretrained on.`,
       );
     }
-    const { algorithm } = options;
     checkAlgorithm(algorithm, this.config.numGenerations);
     const { model } = options.shared;
     this.learner = new Learner(model, options.params, {

@@ -35,5 +35,5 @@ export { profileTrace } from "./report.ts";
 export { Sgd } from "./sgd.ts";
 export type { Shape } from "./shape.ts";
 export { isTensor, scope, Tensor } from "./tensor.ts";
-export type { Tier } from "./tiers.ts";
+export { TIERS, type Tier } from "./tiers.ts";
 export type { TensorLike } from "./trace.ts";

@@ -1,5 +1,6 @@
 /**
- * Checks configuration: a rule takes any value and gives it back typed, or throws a ConfigError that names the key.
+ * Checks configuration, `naysay/validate`: a rule takes any value and gives it back typed, or throws a ConfigError that
+ * names the key. For apps that read settings from a form, a link or a file and want to answer as the library does.
  *
  *     const rules = object({ learningRate: number({ above: 0 }), seed: withDefault(integer({ min: 0 }), 0) });
  *     type Config = Infer<typeof rules>;
@@ -8,6 +9,8 @@
 
 import { ConfigError } from "./errors.ts";
 import { didYouMean } from "./suggest.ts";
+
+export { didYouMean } from "./suggest.ts";
 
 /** `path` reads like `trainer: optimizer.betas[1]`. */
 export type Rule<T> = (value: unknown, path: string) => T;
@@ -119,11 +122,15 @@ export function withDefault<T>(rule: Rule<T>, fallback: T): Rule<T> {
   return (value, path) => (value === undefined ? fallback : rule(value, path));
 }
 
-type Fields = Record<string, Rule<unknown>>;
-type Checked<F extends Fields> = { [K in keyof F]: Infer<F[K]> };
+/** A rule for every key of T. */
+export type Rules<T> = { readonly [K in keyof T]-?: Rule<T[K]> };
 
-/** An object with these keys and no others; an unknown key is refused with the nearest known one. */
-export function object<F extends Fields>(fields: F): Rule<Checked<F>> {
+/**
+ * An object with these keys and no others; an unknown key is refused with the nearest known one. `object<T>` of an
+ * interface holds the two together, and T's comments are what an editor shows: those above rules do not reach it.
+ */
+export function object<T extends object>(fields: Rules<T>): Rule<T> {
+  const rules = fields as Readonly<Record<string, Rule<unknown>>>;
   const known = Object.keys(fields);
   return (value, path) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -141,9 +148,9 @@ export function object<F extends Fields>(fields: F): Rule<Checked<F>> {
     const checked: Record<string, unknown> = {};
     for (const key of known) {
       const present = Object.hasOwn(given, key) ? given[key] : undefined;
-      checked[key] = fields[key](present, join(key));
+      checked[key] = rules[key](present, join(key));
     }
-    return checked as Checked<F>;
+    return checked as T;
   };
 }
 

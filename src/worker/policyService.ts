@@ -11,7 +11,7 @@ import { packRows } from "../model/sequences.ts";
 import { Tokenizer, type TokenizerJson } from "../model/tokenizer.ts";
 import { Transformer } from "../model/transformer.ts";
 import { planUpdates } from "../rl/advantages.ts";
-import type { Algorithm } from "../rl/algorithm.ts";
+import { type Algorithm, comparesGroup } from "../rl/algorithm.ts";
 import { algorithmByName, checkAlgorithm } from "../rl/algorithms.ts";
 import { Learner } from "../rl/learner.ts";
 import { completionOf } from "../rl/rollout.ts";
@@ -159,6 +159,7 @@ export class Policy {
       const completions = examples.map(({ completion }) => this.completionTokens(completion));
       const nothing: LearnResult = { updates: this.updates, learned: false, loss: null, gradNorm: null };
       if (examples.length === 0) return nothing;
+      if (comparesGroup(algorithm)) checkGroups(prompts, numGenerations, algorithm.name);
       const batch = packRows(prompts, completions, { padTokenId: this.tokenizer?.pad });
       const lengths = completions.map((c) => c.length);
       const { logProbs } = await resident.scorer.score(resident.params.tensors, batch);
@@ -389,6 +390,17 @@ function checkTeachable({ name, kl, advantage, maskTruncated, entropy }: Algorit
   throw new ConfigError(
     `policy.learn: an algorithm over judged completions expected, got ${name}, which needs ${needs}. Use a Trainer or an experiment.`,
   );
+}
+
+/** Throws `ConfigError` where samples that an algorithm compares with each other do not answer one prompt. */
+function checkGroups(prompts: readonly number[][], numGenerations: number, name: string): void {
+  for (const [i, prompt] of prompts.entries()) {
+    const first = i - (i % numGenerations);
+    if (prompt.join() === prompts[first].join()) continue;
+    throw new ConfigError(
+      `policy.learn: groups of numGenerations=${numGenerations} examples with one prompt expected by ${name}, got another prompt in examples[${i}] than in examples[${first}]. Put the samples of a prompt one after another.`,
+    );
+  }
 }
 
 /** Updates that a checkpoint's moments have seen: a policy's own count, or a trainer's. */

@@ -25,8 +25,11 @@ export interface WorkerInfo {
   adapter: AdapterSummary;
   /** naysay's version. */
   version: string;
-  /** Whether files outlive the page: the origin's private file system, or memory where it may not be used. */
-  storage: "persistent" | "memory";
+  /**
+   * Where runs are kept: `persistent` outlives the page (the origin's private file system, Node's disk), `memory` does
+   * not, `custom` are the files that `serve` was given.
+   */
+  storage: "persistent" | "memory" | "custom";
 }
 
 // ------------------------------------------------------------ experiments
@@ -189,7 +192,9 @@ export interface LearnRequest {
   algorithm?: string;
   changes?: AlgorithmChanges;
   learningRate: number;
-  /** Samples of each prompt among the examples, for algorithms that compare within a group. Default 1. */
+  /**
+   * Samples of each prompt, which stand one after another among the examples: for algorithms that compare them. Default 1.
+   */
   numGenerations?: number;
   /** Default 0. */
   weightDecay?: number;

@@ -46,7 +46,7 @@ export function serve(port: Port = globalThis as unknown as Port, options: Serve
       return {
         adapter,
         version: VERSION,
-        storage: options.files ? "memory" : await platformFiles.storageKind(),
+        storage: options.files ? "custom" : await platformFiles.storageKind(),
       };
     },
     experiment: (request, context) => experiments.run(request, context),

@@ -43,7 +43,7 @@ describe("all is well", () => {
   test("a few ops and whole programs on every tier", async () => {
     const mine = await init({ device: "reference" });
     const seen: CheckProgress[] = [];
-    const ops = ["sum", "matmul", "philox", "qwen3-step", "cache-in-place"];
+    const ops = ["sum", "philox", "qwen3-step", "cache-in-place"];
     const report = await runCheck({ ops, versions: { below: "1.2" }, onProgress: (p) => seen.push(p) });
     expect(formatCheck(report)).toMatch(/\nPASSED: all [\d,]+ checks of those asked for on T0/);
     expect(report).toMatchObject({
@@ -66,7 +66,7 @@ describe("all is well", () => {
     expect(sum.gradients.done).toBeGreaterThan(10);
     expect(sum.repeated.done).toBe(sum.forward.done + sum.gradients.done);
     expect(sum.besideT0.done).toBe(0);
-    for (const name of ["sum", "matmul", "qwen3-step"]) {
+    for (const name of ["sum", "qwen3-step"]) {
       // Rounding shows: an error of exactly 0 everywhere would be a comparison of something with itself.
       expect(found(report, name).forward.worst, name).toBeGreaterThan(0);
       expect(found(report, name).forward.worst, name).toBeLessThan(1);

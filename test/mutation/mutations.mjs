@@ -238,7 +238,7 @@ export const MUTATIONS = [
     file: pass("pipeline"),
     find: "tryOrder(readersOf(u.input, g))",
     replace: "tryOrder(readersOf(u.input, g).slice(0, 0))",
-    tests: [GRAPHS],
+    tests: [STATES, GRAPHS],
   },
   {
     name: "patch: readers of the old value in any order",
@@ -252,7 +252,7 @@ export const MUTATIONS = [
     file: codegen("template"),
     find: "ctx.inPlace.get(v) ?? v",
     replace: "v",
-    tests: [GRAPHS],
+    tests: [STATES, GRAPHS],
   },
   // Passes
   {

@@ -3,6 +3,8 @@
 import { readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, test } from "vitest";
+import { type ImportLine, importsOf } from "../helpers/imports.ts";
+import { publicComplaint } from "../helpers/publicNames.ts";
 import { root, sourceFiles, withoutComments } from "../helpers/sourceFiles.ts";
 
 /** Which folders of src/ each folder may import, besides itself. "" is src/index.ts, the public barrel. */
@@ -35,28 +37,6 @@ const HOST_MATH: readonly { where: RegExp; why: string }[] = [
 
 const UNSPECIFIED =
   /\bMath\.(a?cosh?|a?sinh?|a?tanh?|atan2|cbrt|exp|expm1|hypot|log|log10|log1p|log2|pow|random)\b/;
-
-interface ImportLine {
-  specifier: string;
-  lazy: boolean;
-  line: number;
-}
-
-function importsOf(text: string): ImportLine[] {
-  const code = withoutComments(text);
-  const found: ImportLine[] = [];
-  const patterns: [RegExp, boolean][] = [
-    [/^\s*(?:import|export)\b[^;"'`]*?from\s*["']([^"']+)["']/gm, false],
-    [/^\s*import\s*["']([^"']+)["']/gm, false],
-    [/\bimport\(\s*["']([^"']+)["']/g, true],
-  ];
-  for (const [pattern, lazy] of patterns) {
-    for (const match of code.matchAll(pattern)) {
-      found.push({ specifier: match[1], lazy, line: code.slice(0, match.index).split("\n").length });
-    }
-  }
-  return found;
-}
 
 const files = sourceFiles("src").map((path) => ({
   path: relative(root, path),
@@ -113,6 +93,58 @@ describe("layers", () => {
     expect(of("src/rl/a.ts", 'import { passAtK } from "../eval/estimators.ts";')).toEqual([null]);
     expect(of("src/eval/a.ts", 'import type { Task } from "../rl/task.ts";')[0]).toMatch(/eval may import/);
     expect(of("src/shaders/a.ts", '// import { x } from "../tensor/b.ts";')).toEqual([]);
+  });
+});
+
+describe("the page and the apps", () => {
+  const apps = ["web/src", "examples"]
+    .flatMap((folder) => sourceFiles(folder, [".ts", ".js", ".html"]))
+    .map((path) => relative(root, path))
+    .filter((path) => path.split("/").includes("src") || path.endsWith(".html"))
+    .filter((path) => !/\/(node_modules|dist)\//.test(path));
+
+  test("there is something to read", () => {
+    for (const folder of ["web", "examples/plain", "examples/vite-app", "examples/thumbs-down-app"]) {
+      expect(apps.filter((path) => path.startsWith(`${folder}/`)).length, folder).toBeGreaterThan(0);
+    }
+  });
+
+  test("import what is public", () => {
+    const wrong = apps.flatMap((path) =>
+      importsOf(readFileSync(join(root, path), "utf8")).flatMap((line) => {
+        const what = publicComplaint(path, line);
+        return what ? [`${path}:${line.line} ${what}`] : [];
+      }),
+    );
+    expect(wrong, "export it from a barrel under a name that says what it is, or keep it out").toEqual([]);
+  });
+
+  test("the rules bite", () => {
+    const of = (path: string, text: string) => importsOf(text).map((line) => publicComplaint(path, line));
+    expect(of("web/src/a.ts", 'import { lineChart, log2 as l } from "../../src/eval/svg.ts";')).toEqual([
+      "imports log2 of src/eval/svg.ts, which no entry of the package exports",
+    ]);
+    expect(
+      of("web/src/a.ts", 'import { armName, type ExperimentConfig } from "../../src/rl/presets.ts";'),
+    ).toEqual([null]);
+    expect(of("web/src/a.ts", 'import { connect } from "../../src/worker/index.ts";')).toEqual([null]);
+    expect(of("web/src/a.ts", 'import * as gate from "../../src/worker/gate.ts";')[0]).toMatch(
+      /imports \* of/,
+    );
+    expect(of("web/src/a.ts", 'const gate = import("../../src/worker/gate.ts");')[0]).toMatch(
+      /imports \* of/,
+    );
+    expect(of("web/src/a.ts", 'import { x } from "../../test/helpers/a.ts";')[0]).toMatch(/outside/);
+    expect(of("web/src/a.ts", 'import { x } from "../screenshots.mjs";')).toEqual([null]);
+    expect(of("examples/a/src/b.ts", 'import { passAtK } from "naysay/eval";')).toEqual([null]);
+    expect(of("examples/a/src/b.ts", 'import { nsr } from "naysay/eval";')).toEqual([
+      "imports nsr of naysay/eval, which exports no such name",
+    ]);
+    expect(of("examples/a/src/b.ts", 'import { Gate } from "naysay/worker/gate";')[0]).toMatch(/no entry/);
+    expect(of("examples/a/src/b.ts", 'import url from "naysay/assets/quick-base.json?url";')).toEqual([null]);
+    expect(of("examples/a/index.html", 'import { x } from "../../dist/rl/presets.js";')[0]).toMatch(
+      /outside/,
+    );
   });
 });
 

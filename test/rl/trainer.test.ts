@@ -4,11 +4,12 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { decodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
 import type { Algorithm } from "../../src/rl/algorithm.ts";
-import { nsr, psr } from "../../src/rl/algorithms.ts";
+import { nsr, psr, wReinforce } from "../../src/rl/algorithms.ts";
 import { taskModel } from "../../src/rl/makeBase.ts";
 import type { StepMetrics } from "../../src/rl/stepMetrics.ts";
 import { type TrainConfig, trainConfig } from "../../src/rl/trainConfig.ts";
 import { type SharedPrograms, sharedPrograms, Trainer } from "../../src/rl/trainer.ts";
+import { ConfigError } from "../../src/tensor/errors.ts";
 import { useBackend } from "../helpers/backend.ts";
 import { LetterTask } from "../helpers/letterTask.ts";
 
@@ -28,7 +29,7 @@ const train: Partial<TrainConfig> = {
   microBatchRows: 4,
 };
 
-function make(algorithm: Algorithm, changes: Partial<TrainConfig> = {}, seed = 1, on = task) {
+function make(algorithm: Algorithm | string, changes: Partial<TrainConfig> = {}, seed = 1, on = task) {
   return new Trainer({
     task: on,
     algorithm,
@@ -82,7 +83,7 @@ describe("steps", () => {
   });
 
   test("several mini-batches: several updates of one rollout", async () => {
-    const trainer = make(nsr, { steps: 1, miniBatches: { kind: "count", count: 2, rows: undefined } });
+    const trainer = make(nsr, { steps: 1, miniBatches: { kind: "count", count: 2 } });
     await collect(trainer);
     expect(trainer.state.updates).toBe(2);
     trainer.dispose();
@@ -135,6 +136,21 @@ describe("the same run again", () => {
 });
 
 describe("configuration", () => {
+  test("an algorithm is a record or a name", () => {
+    const named = make("w-reinforce:0.2");
+    expect(named.algorithm).toEqual(wReinforce(0.2));
+    named.dispose();
+    for (const [bad, message] of [
+      ["nrs", /Did you mean "nsr"/],
+      [wReinforce, /^trainer: an algorithm record or name expected, got a function. Call it/],
+      [undefined, /^trainer: an algorithm record or name expected, got undefined/],
+      [{ name: "NSR" }, /got an object/],
+    ] as const) {
+      expect(() => make(bad as never)).toThrow(message);
+      expect(() => make(bad as never)).toThrow(ConfigError);
+    }
+  });
+
   test.each([
     [{ learningRate: Number.NaN }, /train: learningRate: a number in \[0, 10\] expected, got NaN/],
     [{ promptsPerStep: 0 }, /promptsPerStep/],

@@ -116,6 +116,20 @@ test("a patch comes after what reads the old value, also in a kernel that ends l
     return list(f(s, zeros([8]), u32(3)), s);
   }));
 
+test("a hand-built kernel reads a new value in the memory of its state", () =>
+  agree(async () => {
+    const s = tensor(range(8), { shape: [4, 2] });
+    const f = compile(
+      (state: Tensor, rows: Tensor) => {
+        const next = ops.add(ops.mul(state, 2), 1);
+        assign(state, next);
+        return ops.scatterAdd(next, rows, 3);
+      },
+      { state: [0] },
+    );
+    return list(f(s, tensor([2, 0, 2, 1], { dtype: "u32" })), s);
+  }));
+
 const tensor7 = (): Tensor => ops.full([1], 7);
 
 test("two states swap their values", () =>

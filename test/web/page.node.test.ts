@@ -222,6 +222,13 @@ test("two tabs are never at the same run", async () => {
   const runs = () => first.evaluate(async () => (await window.naysay?.runs())?.length);
   await first.click("#stored button:has-text('Discard')");
   await expect.poll(() => notices(first)).toContainEqual(expect.stringMatching(/^This run is under way/));
+  await first.click("#reset");
+  const question = first.locator("#confirm-yes"); // asked only where an arm is done
+  if (await question.isVisible()) await question.click();
+  await expect
+    .poll(() => notices(first))
+    .toContainEqual(expect.stringMatching(/^Another tab is at this very run. Stop it there/));
+  expect(await first.textContent("#status")).toMatch(/^Stopped/);
   expect(await runs()).toBe(1);
   await second.click("#stop");
   await status(second, "Stopped");

@@ -1,14 +1,15 @@
 /** Experiments through a worker's port: the same bits as the function itself, whatever happens on the way. */
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { MetricsRow, Summary } from "../../src/eval/summary.ts";
 import { runExperiment } from "../../src/rl/experiment.ts";
 import { experimentConfig } from "../../src/rl/presets.ts";
+import { backend } from "../../src/tensor/backend.ts";
 import { CheckpointError, ConfigError } from "../../src/tensor/errors.ts";
 import { exp } from "../../src/tensor/math.ts";
+import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
 import { adapterOf } from "../../src/worker/deviceKeeper.ts";
 import { connect, type ExperimentEvent, type NaysayWorker, type ShownRow } from "../../src/worker/index.ts";
 import { serve } from "../../src/worker/serve.ts";
-import { useBackend } from "../helpers/backend.ts";
 import { type MemoryFiles, memoryFiles } from "../helpers/memoryFiles.ts";
 import { comparable } from "../helpers/shortQuick.ts";
 
@@ -50,19 +51,28 @@ const rowsOf = (files: MemoryFiles, out: string): MetricsRow[] =>
 
 const bitsOf = (summary: Summary, files: MemoryFiles) => comparable(summary, rowsOf(files, "runs/tiny"));
 
+/** One worker for most tests: a fresh device would make every kernel anew. */
+let shared: Side;
+/** The shared worker with nothing in its files. */
+function emptied(): Side {
+  shared.files.content.clear();
+  return shared;
+}
+
 let want: ReturnType<typeof comparable>;
 beforeAll(async () => {
-  const { backend } = await useBackend();
+  shared = await open();
+  // The worker's backend is this realm's current one.
   const files = memoryFiles();
   const config = experimentConfig("tiny", REQUEST.changes);
-  const adapter = adapterOf(backend);
+  const adapter = adapterOf(backend() as WebGpuBackend);
   const summary = await runExperiment({ ...REQUEST, config, files, out: "runs/tiny", adapter });
   want = bitsOf(summary, files);
-  backend.destroy();
 }, 120_000);
+afterAll(() => shared?.close());
 
 test("events tell the whole story, and the bits are those of the function itself", async () => {
-  const side = await open();
+  const side = emptied();
   const run = side.worker.experiment({ ...REQUEST, showRows: 3 });
   const events: ExperimentEvent[] = [];
   for await (const event of run) events.push(event);
@@ -107,11 +117,10 @@ test("events tell the whole story, and the bits are those of the function itself
     .flatMap((e) => e.rows)
     .filter((r) => r.weights[0] < 0);
   expect(pushed.length).toBeGreaterThan(0);
-  side.close();
 }, 120_000);
 
 test("paused, stepped and resumed", async () => {
-  const side = await open();
+  const side = emptied();
   const run = side.worker.experiment({ ...REQUEST, paused: true });
   const steps: number[] = [];
   let pauses = 0;
@@ -125,11 +134,10 @@ test("paused, stepped and resumed", async () => {
   }
   expect(pauses).toBeGreaterThanOrEqual(3);
   expect(bitsOf(await run.result, side.files)).toEqual(want);
-  side.close();
 }, 120_000);
 
 test("a pause holds: nothing comes until it is lifted; one told at once is not lost", async () => {
-  const side = await open();
+  const side = emptied();
   const run = side.worker.experiment(REQUEST);
   run.pause();
   let seen = 0;
@@ -147,11 +155,10 @@ test("a pause holds: nothing comes until it is lifted; one told at once is not l
   expect(pauses).toBe(2);
   expect(seen).toBe(4);
   expect(bitsOf(await run.result, side.files)).toEqual(want);
-  side.close();
 }, 120_000);
 
 test("another request for a folder in use is refused and leaves the run as it was", async () => {
-  const side = await open();
+  const side = emptied();
   const abort = new AbortController();
   const run = side.worker.experiment(REQUEST, { signal: abort.signal });
   await expect(
@@ -165,11 +172,50 @@ test("another request for a folder in use is refused and leaves the run as it wa
   const [stored] = await side.worker.runs();
   expect(stored.request.seed).toBe(3);
   expect(bitsOf(await side.worker.experiment(stored.request).result, side.files)).toEqual(want);
-  side.close();
 }, 120_000);
 
+test("an abort while paused ends the run", async () => {
+  const side = emptied();
+  const abort = new AbortController();
+  const run = side.worker.experiment({ ...REQUEST, paused: true }, { signal: abort.signal });
+  await expect(
+    (async () => {
+      for await (const event of run) if (event.kind === "paused") abort.abort(new Error("stop"));
+    })(),
+  ).rejects.toThrow("stop");
+}, 120_000);
+
+describe("refused, by name, with nothing computed", () => {
+  test.each([
+    ["an unknown preset", { preset: "qiuck" }, ConfigError, /Did you mean .?quick/],
+    ["an unknown key", { changes: { train: { stepz: 4 } as object } }, ConfigError, /stepz/],
+    ["a number out of range", { changes: { train: { temperature: -1 } } }, ConfigError, /temperature/],
+    ["a folder outside", { out: "../elsewhere" }, ConfigError, /below runs/],
+    ["a folder above", { out: "runs/../.." }, ConfigError, /below runs/],
+    ["a base that is none", { base: Uint8Array.of(1, 2, 3) }, CheckpointError, /safetensors/],
+  ])("%s", async (_name, changes, kind, message) => {
+    const side = emptied();
+    const run = side.worker.experiment({ ...REQUEST, ...changes });
+    await expect(run.result).rejects.toBeInstanceOf(kind);
+    await expect(run.result).rejects.toThrow(message);
+  });
+
+  test("a second experiment at once", async () => {
+    const side = emptied();
+    const abort = new AbortController();
+    const first = side.worker.experiment({ ...REQUEST, paused: true }, { signal: abort.signal });
+    await expect(side.worker.experiment({ ...REQUEST, out: "runs/two" }).result).rejects.toThrow(
+      /one at a time/,
+    );
+    abort.abort();
+    await expect(first.result).rejects.toBeDefined();
+  });
+});
+
+// These leave the worker, or this realm, with another device.
+
 test("a device that a policy saw lost, while the experiment was paused, is replaced for both", async () => {
-  const side = await open();
+  const side = emptied();
   const run = side.worker.experiment({ ...REQUEST });
   let lost = false;
   for await (const event of run) {
@@ -187,52 +233,10 @@ test("a device that a policy saw lost, while the experiment was paused, is repla
   }
   expect(lost).toBe(true);
   expect(bitsOf(await run.result, side.files)).toEqual(want);
-  side.close();
-}, 120_000);
-
-test("aborted in the middle, offered again, and gone on with in another worker: the same bits", async () => {
-  const first = await open();
-  const abort = new AbortController();
-  const run = first.worker.experiment(REQUEST, { signal: abort.signal });
-  const reason = new Error("closed the tab");
-  await expect(
-    (async () => {
-      for await (const event of run)
-        if (event.kind === "metrics" && event.row.update === 2) abort.abort(reason);
-    })(),
-  ).rejects.toBe(reason);
-  expect(await first.worker.runs()).toMatchObject([{ out: "runs/tiny", done: 1, total: 2, finished: false }]);
-  first.close();
-
-  const second = await open(first.files);
-  const [stored] = await second.worker.runs();
-  const again = second.worker.experiment(stored.request);
-  const events: ExperimentEvent[] = [];
-  for await (const event of again) events.push(event);
-  const before = events.find((e) => e.kind === "resumedFrom") as { rows: MetricsRow[] };
-  expect(before.rows.map((r) => r.update)).toEqual([1, 2]);
-  expect(events.flatMap((e) => (e.kind === "metrics" ? [e.row.update] : []))).toEqual([3, 4]);
-  expect(bitsOf(await again.result, second.files)).toEqual(want);
-  expect(await second.worker.runs()).toMatchObject([{ finished: true }]);
-  await second.worker.removeFile("runs/tiny");
-  expect(await second.worker.runs()).toEqual([]);
-  second.close();
-}, 120_000);
-
-test("an abort while paused ends the run", async () => {
-  const side = await open();
-  const abort = new AbortController();
-  const run = side.worker.experiment({ ...REQUEST, paused: true }, { signal: abort.signal });
-  await expect(
-    (async () => {
-      for await (const event of run) if (event.kind === "paused") abort.abort(new Error("stop"));
-    })(),
-  ).rejects.toThrow("stop");
-  side.close();
 }, 120_000);
 
 test("the device lost in the middle of a step: told, and the same bits in the end", async () => {
-  const side = await open();
+  const side = emptied();
   const run = side.worker.experiment({ ...REQUEST, showRows: 2 });
   const told: string[] = [];
   for await (const event of run) {
@@ -249,34 +253,32 @@ test("the device lost in the middle of a step: told, and the same bits in the en
   }
   expect(told).toEqual(["losing", "deviceLost", "deviceRestored"]);
   expect(bitsOf(await run.result, side.files)).toEqual(want);
-  side.close();
 }, 120_000);
 
-describe("refused, by name, with nothing computed", () => {
-  test.each([
-    ["an unknown preset", { preset: "qiuck" }, ConfigError, /Did you mean .?quick/],
-    ["an unknown key", { changes: { train: { stepz: 4 } } }, ConfigError, /stepz/],
-    ["a number out of range", { changes: { train: { temperature: -1 } } }, ConfigError, /temperature/],
-    ["a folder outside", { out: "../elsewhere" }, ConfigError, /below runs/],
-    ["a folder above", { out: "runs/../.." }, ConfigError, /below runs/],
-    ["a base that is none", { base: Uint8Array.of(1, 2, 3) }, CheckpointError, /safetensors/],
-  ])("%s", async (_name, changes, kind, message) => {
-    const side = await open();
-    const run = side.worker.experiment({ ...REQUEST, ...changes });
-    await expect(run.result).rejects.toBeInstanceOf(kind);
-    await expect(run.result).rejects.toThrow(message);
-    side.close();
-  });
+test("aborted in the middle, offered again, and gone on with in another worker: the same bits", async () => {
+  const first = emptied();
+  const abort = new AbortController();
+  const run = first.worker.experiment(REQUEST, { signal: abort.signal });
+  const reason = new Error("closed the tab");
+  await expect(
+    (async () => {
+      for await (const event of run)
+        if (event.kind === "metrics" && event.row.update === 2) abort.abort(reason);
+    })(),
+  ).rejects.toBe(reason);
+  expect(await first.worker.runs()).toMatchObject([{ out: "runs/tiny", done: 1, total: 2, finished: false }]);
 
-  test("a second experiment at once", async () => {
-    const side = await open();
-    const abort = new AbortController();
-    const first = side.worker.experiment({ ...REQUEST, paused: true }, { signal: abort.signal });
-    await expect(side.worker.experiment({ ...REQUEST, out: "runs/two" }).result).rejects.toThrow(
-      /one at a time/,
-    );
-    abort.abort();
-    await expect(first.result).rejects.toBeDefined();
-    side.close();
-  });
-});
+  const second = await open(first.files);
+  const [stored] = await second.worker.runs();
+  const again = second.worker.experiment(stored.request);
+  const events: ExperimentEvent[] = [];
+  for await (const event of again) events.push(event);
+  const before = events.find((e) => e.kind === "resumedFrom") as { rows: MetricsRow[] };
+  expect(before.rows.map((r) => r.update)).toEqual([1, 2]);
+  expect(events.flatMap((e) => (e.kind === "metrics" ? [e.row.update] : []))).toEqual([3, 4]);
+  expect(bitsOf(await again.result, second.files)).toEqual(want);
+  expect(await second.worker.runs()).toMatchObject([{ finished: true }]);
+  await second.worker.removeFile("runs/tiny");
+  expect(await second.worker.runs()).toEqual([]);
+  second.close();
+}, 120_000);

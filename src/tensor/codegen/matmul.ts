@@ -5,7 +5,7 @@
  */
 import { type Affine, constantIndex, delinearize, linearize, plus, scale, variable } from "../affine.ts";
 import type { Node, Value } from "../ir.ts";
-import { matmulDims } from "../ops/matmul.ts";
+import { matmulDims } from "../ops/matmulDims.ts";
 import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { KernelBuilder } from "./builder.ts";

@@ -6,27 +6,8 @@ import { bytesOf, type OpCase, type OpDef, type OpFunction } from "../opdef.ts";
 import { broadcastShapes, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, composite, requireTensor, type TensorLike } from "../trace.ts";
+import { matmulDims } from "./matmulDims.ts";
 import { broadcastTo, reshape } from "./movement.ts";
-
-export interface MatmulDims {
-  batch: number[];
-  m: number;
-  n: number;
-  k: number;
-}
-
-/** Sizes of a product; `transposeA` means a is [..., K, M], `transposeB` that b is [..., N, K]. */
-export function matmulDims(a: readonly number[], b: readonly number[], ta: boolean, tb: boolean): MatmulDims {
-  const r = a.length;
-  const [m, ka] = ta ? [a[r - 1], a[r - 2]] : [a[r - 2], a[r - 1]];
-  const [kb, n] = tb ? [b[r - 1], b[r - 2]] : [b[r - 2], b[r - 1]];
-  if (ka !== kb) {
-    throw new ShapeError(
-      `matmul: inner dims differ: a${show(a)}${ta ? " transposed" : ""} K=${ka} @ b${show(b)}${tb ? " transposed" : ""} K=${kb}. Transpose b or check hiddenSize.`,
-    );
-  }
-  return { batch: a.slice(0, r - 2), m, n, k: ka };
-}
 
 const NN = { transposeA: false, transposeB: false };
 const NT = { transposeA: false, transposeB: true };
