@@ -16,8 +16,8 @@ const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** Debug flags of this process, handed on to the tests wherever they run. */
 function flagVariables(): Record<string, string> {
   const flags = ["DEBUG", "NAN", "NAYSAY_TIER", "NAYSAY_PASSES_OFF", "NAYSAY_TOGGLES"];
-  // Seed of the tests' random inputs, how many random graphs, and the seed of one.
-  const names = [...flags, "NAYSAY_SEED", "NAYSAY_GRAPHS", "NAYSAY_GRAPH", "NAYSAY_OPS"];
+  // Seed of the tests' random inputs, how many random graphs, the seed of one, how many kills.
+  const names = [...flags, "NAYSAY_SEED", "NAYSAY_GRAPHS", "NAYSAY_GRAPH", "NAYSAY_OPS", "NAYSAY_KILLS"];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
