@@ -24,6 +24,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { MetricsRow, Summary } from "../../src/eval/summary.ts";
 import { decodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { Rng, Stream } from "../../src/tensor/random.ts";
+import { readEvents } from "../helpers/eventFileReader.ts";
 import { repeat, seed, variable } from "../helpers/seed.ts";
 import { root } from "../helpers/sourceFiles.ts";
 
@@ -59,7 +60,7 @@ afterAll(() => {
 
 /** The command line in one process: the test's variables choose the adapter, so the launcher starts no other. */
 function start(out: string) {
-  const argv = ["dist/cli/main.js", "experiment", "--preset", "tiny", "--from-scratch"];
+  const argv = ["dist/cli/main.js", "experiment", "--preset", "tiny", "--from-scratch", "--tensorboard"];
   const child = spawn(process.execPath, [...argv, "--config", config, "--seed", "3", "--out", out], {
     cwd: root,
     env: { ...process.env, NAYSAY_LAUNCHED: "1" },
@@ -83,6 +84,8 @@ interface Outcome {
   arms: unknown[];
   metrics: unknown[];
   evaluations: unknown[];
+  /** Scalars that TensorBoard shows, times left out. */
+  boards: unknown[];
 }
 
 const lines = (path: string): Record<string, unknown>[] =>
@@ -101,6 +104,15 @@ function outcomeOf(out: string): Outcome {
     ),
     metrics: metrics.map(({ step_time: _s, rollout_time: _r, ...rest }) => rest),
     evaluations: lines(join(out, "evaluations.jsonl")),
+    boards: ["base", "nsr", "w-reinforce-0.1"].map((arm) => {
+      const folder = join(out, "tensorboard", arm);
+      const [name, ...more] = readdirSync(folder);
+      expect(more).toEqual([]);
+      return readEvents(new Uint8Array(readFileSync(join(folder, name)))).map(({ step, scalars }) => {
+        const { step_time: _s, rollout_time: _r, ...rest } = scalars;
+        return { step, rest };
+      });
+    }),
   };
 }
 
@@ -113,6 +125,10 @@ function checkReadable(out: string): number {
   }
   for (const name of ["run.json", "summary.json"])
     if (existsSync(join(out, name))) JSON.parse(readFileSync(join(out, name), "utf8"));
+  const boards = join(out, "tensorboard");
+  for (const arm of existsSync(boards) ? readdirSync(boards) : [])
+    for (const name of readdirSync(join(boards, arm)).filter((name) => !name.startsWith(".")))
+      readEvents(new Uint8Array(readFileSync(join(boards, arm, name))));
   return names.length;
 }
 
