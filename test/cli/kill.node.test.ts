@@ -2,8 +2,9 @@
  * `kill -9` in the middle of `naysay experiment`, again and again, each time going on in the same folder: no file is ever
  * unreadable, and what comes out in the end is what an uninterrupted run gives, bit for bit.
  *
- * A process is killed a random while after a random one of its writes, so that kills fall into writes and between them
- * alike, however fast the machine is. One that ends before its kill has finished a run: it is compared, and the next
+ * A process is killed at a random one of its writes or a random while after it, so that kills fall into writes and between
+ * them alike, however fast the machine is; its disk is slow (test/helpers/slowDisk.mjs), so that half a file and half a line
+ * are met. One that ends before its kill has finished a run: it is compared, and the next
  * begins. `npm run test:kill` does 50 kills; `npm test` does 8, since each is a start of Node and of a device.
  */
 import { type ChildProcess, spawn } from "node:child_process";
@@ -20,6 +21,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { MetricsRow, Summary } from "../../src/eval/summary.ts";
 import { decodeCheckpoint } from "../../src/model/checkpoint.ts";
@@ -61,11 +63,16 @@ afterAll(() => {
 /** The command line in one process: the test's variables choose the adapter, so the launcher starts no other. */
 function start(out: string) {
   const argv = ["dist/cli/main.js", "experiment", "--preset", "tiny", "--from-scratch", "--tensorboard"];
-  const child = spawn(process.execPath, [...argv, "--config", config, "--seed", "3", "--out", out], {
-    cwd: root,
-    env: { ...process.env, NAYSAY_LAUNCHED: "1" },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const slow = pathToFileURL(join(root, "test/helpers/slowDisk.mjs")).href;
+  const child = spawn(
+    process.execPath,
+    ["--import", slow, ...argv, "--config", config, "--seed", "3", "--out", out],
+    {
+      cwd: root,
+      env: { ...process.env, NAYSAY_LAUNCHED: "1" },
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
   live.add(child);
   let stderr = "";
   child.stderr?.on("data", (chunk) => {
@@ -132,6 +139,13 @@ function checkReadable(out: string): number {
   return names.length;
 }
 
+function hasCutLine(out: string): boolean {
+  return ["metrics.jsonl", "evaluations.jsonl"].some((name) => {
+    const path = join(out, name);
+    return existsSync(path) && !readFileSync(path, "utf8").endsWith("\n");
+  });
+}
+
 /** Calls back at the `n`-th change of a file of the run. */
 function atChange(out: string, n: number, then: () => void): () => void {
   mkdirSync(join(out, "checkpoints"), { recursive: true });
@@ -151,8 +165,8 @@ test(
   async () => {
     const rng = new Rng(seed, Stream.test, 9);
     let [kills, runs, checked] = [0, 0, 0];
-    /** Kills by what was there: nothing, a temporary file, checkpoints of unfinished arms. */
-    const seen = { early: 0, torn: 0, midArm: 0 };
+    /** Kills by what was there: nothing, a temporary file, a line cut short, checkpoints of unfinished arms. */
+    const seen = { early: 0, torn: 0, cutLines: 0, midArm: 0 };
     while (kills < KILLS || runs === 0 || existsSync(join(folder, `run-${runs}`))) {
       const out = join(folder, `run-${runs}`);
       const { child, ended, words } = start(out);
@@ -160,7 +174,9 @@ test(
       const stop =
         kills < KILLS
           ? atChange(out, 1 + rng.int(MOST_CHANGES), () => {
-              timer = setTimeout(() => child.kill("SIGKILL"), rng.int(80));
+              // At once for most, which is within the write itself.
+              if (rng.int(3) > 0) child.kill("SIGKILL");
+              else timer = setTimeout(() => child.kill("SIGKILL"), rng.int(80));
             })
           : () => {};
       const { code, signal } = await ended;
@@ -172,7 +188,8 @@ test(
         checked += count;
         const names = readdirSync(join(out, "checkpoints"));
         if (count === 0) seen.early++;
-        if (names.some((name) => name.endsWith(".tmp"))) seen.torn++;
+        if ([...names, ...readdirSync(out)].some((name) => name.endsWith(".tmp"))) seen.torn++;
+        if (hasCutLine(out)) seen.cutLines++;
         if (names.some((name) => name.includes(".partial."))) seen.midArm++;
         continue;
       }
@@ -185,7 +202,7 @@ test(
       runs++;
     }
     console.log(
-      `${kills} kills over ${runs} runs, ${checked} checkpoints decoded; ${seen.early} before any checkpoint, ${seen.torn} with a torn temporary file, ${seen.midArm} within an arm; ${repeat}`,
+      `${kills} kills over ${runs} runs, ${checked} checkpoints decoded; ${seen.early} before any checkpoint, ${seen.torn} within a write, ${seen.cutLines} within a line, ${seen.midArm} within an arm; ${repeat}`,
     );
     expect(checked).toBeGreaterThan(kills / 2);
   },
