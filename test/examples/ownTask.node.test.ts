@@ -19,4 +19,4 @@ test("held-out prompts are answered better: an interval of the gain above 0", as
   // The base writes any number: it is right as often as chance.
   expect(gain.low).toBeGreaterThan(0);
   expect(gain.mean).toBeGreaterThan(0.05);
-});
+}, 300_000);

@@ -9,4 +9,4 @@ test("what is rejected becomes rarer by the policy's own probabilities", async (
   expect(new Set(names).size).toBeGreaterThan(20);
   const like = names.filter((name) => /^\p{L}{3,11}$/u.test(name));
   expect(like.length).toBeGreaterThan(24);
-});
+}, 300_000);
