@@ -13,11 +13,25 @@ import { TotalsReporter } from "./test/helpers/totalsReporter.ts";
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
+/** What stands behind a conditional import. */
+const aliases = (target: "node" | "browser"): Record<string, string> => ({
+  "#gpu": source(`./src/tensor/gpu.${target}.ts`),
+  "#host": source(`./src/tensor/host.${target}.ts`),
+  "#fs": source(`./src/model/fs.${target}.ts`),
+});
+
+/** What examples/*.ts import, from the sources; the longest names first. */
+const PACKAGE: Record<string, string> = {
+  "naysay/worker/serve": source("./src/worker/serve.ts"),
+  "naysay/worker": source("./src/worker/index.ts"),
+  naysay: source("./src/index.ts"),
+};
+
 /** Debug flags of this process, handed on to the tests wherever they run. */
 function flagVariables(): Record<string, string> {
   const flags = ["DEBUG", "NAN", "NAYSAY_TIER", "NAYSAY_PASSES_OFF", "NAYSAY_TOGGLES"];
-  // Seed of the tests' random inputs, how many random graphs, and the seed of one.
-  const names = [...flags, "NAYSAY_SEED", "NAYSAY_GRAPHS", "NAYSAY_GRAPH", "NAYSAY_OPS"];
+  // Seed of the tests' random inputs, how many random graphs, the seed of one, how many kills.
+  const names = [...flags, "NAYSAY_SEED", "NAYSAY_GRAPHS", "NAYSAY_GRAPH", "NAYSAY_OPS", "NAYSAY_KILLS"];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
@@ -40,11 +54,7 @@ export default defineConfig(async () => {
         {
           extends: true as const,
           resolve: {
-            alias: {
-              "#gpu": source("./src/tensor/gpu.node.ts"),
-              "#host": source("./src/tensor/host.node.ts"),
-              "#fs": source("./src/model/fs.node.ts"),
-            },
+            alias: { ...aliases("node"), ...PACKAGE },
           },
           test: {
             ...shared,
@@ -68,11 +78,7 @@ export default defineConfig(async () => {
         {
           extends: true as const,
           resolve: {
-            alias: {
-              "#gpu": source("./src/tensor/gpu.browser.ts"),
-              "#host": source("./src/tensor/host.browser.ts"),
-              "#fs": source("./src/model/fs.browser.ts"),
-            },
+            alias: aliases("browser"),
           },
           test: {
             ...shared,

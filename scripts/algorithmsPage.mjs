@@ -96,6 +96,20 @@ Every row below is held against an implementation of its own, written from the f
 | --- | --- | --- | --- | --- | --- |
 ${rows.join("\n")}
 
+## Against TRL
+
+Advantages, loss and gradient of \`grpo\`, \`grpo-kl\`, \`dr-grpo\`, \`dapo\`, \`gspo\`, \`cispo\` and \`dualClip\` (TRL's \`delta\`), and
+\`rloo\`'s advantages with and without KL, are those of TRL 1.16's own trainers, held by
+[test/rl/trlGolden.test.ts](../test/rl/trlGolden.test.ts). What is defined differently, by choice:
+
+- \`grpo\` is the mean over all tokens (TRL's \`loss_type\` \`dapo\` or \`bnpo\`); the paper's mean over rows is \`grpo-kl\`, TRL's \`grpo\`.
+- KL in the loss is k3 alone; TRL's default multiplies it by rho (\`use_bias_correction_kl\`). k2 is in none of TRL's trainers.
+- \`dapo\` leaves prompts whose rewards are all equal out of Z; TRL counts their tokens. The rest is larger by that quotient.
+- \`maskTruncated\` leaves cut rows out of Z everywhere; TRL's means over rows (\`grpo\`, \`dr_grpo\`) divide by all rows.
+- \`rloo\` pushes A log pi; TRL clips the ratio of the whole row. On the policy itself the gradients are the same but for the
+  constant: TRL's Z is rows, here it is rows x maxCompletionLength.
+- A group whose rewards are all equal has advantages of exactly 0; TRL divides what float32 leaves of r - mean by 1e-4.
+
 ## What can be changed
 
 The key \`algorithm\` of an experiment's configuration changes every arm (the controls): \`keep\`, \`aggregation\`, \`normaliser\`

@@ -6,6 +6,7 @@ import { renderTable } from "../eval/table.ts";
 import { runExperiment } from "../rl/experiment.ts";
 import { armName, experimentConfig, PRESETS } from "../rl/presets.ts";
 import { isStudy, STUDIES, type StudyChanges, studyConfig } from "../rl/studyConfig.ts";
+import { writeTensorboard } from "../rl/tensorboardFolder.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { assetPath } from "./assets.ts";
@@ -39,6 +40,7 @@ const FLAGS = {
   config: { kind: "text", help: "JSON file with changes to the preset", takes: "file" },
   base: { kind: "text", help: "checkpoint to start from instead of the preset's", takes: "file" },
   "from-scratch": { kind: "flag", help: "pretrain the base instead of loading the shipped one" },
+  tensorboard: { kind: "flag", help: "write event files to <out>/tensorboard/ after each arm" },
   json: { kind: "flag", help: "print summary.json instead of the table" },
   help: { kind: "flag", help: "print this help" },
 } as const;
@@ -66,6 +68,11 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (args.seed !== undefined) {
       throw new ConfigError(`--seed: none expected for a study, got ${args.seed}. Use --seeds ${args.seed}.`);
     }
+    if (args.tensorboard) {
+      throw new ConfigError(
+        "--tensorboard: one run expected, got a study of many. Run one of its seeds as an experiment.",
+      );
+    }
     const config = studyConfig(args.preset, changes);
     const command = ["naysay experiment", ...argv].join(" ");
     return studyCommand({ config, preset: args.preset, out: args.out, command, loadBase, json: args.json });
@@ -92,6 +99,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       versions: versions(),
       loadBase,
       signal: abort.signal,
+      observer: args.tensorboard ? { arm: async () => void (await writeTensorboard(files, out)) } : undefined,
       onProgress: (event) =>
         status.show(progressText(event), event.phase === "arm" || event.warnings.length > 0),
     });
@@ -99,8 +107,10 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (finished) {
       console.error(`${out} is finished: shown from its files; remove it or choose --out to run again`);
     }
+    if (args.tensorboard) await writeTensorboard(files, out);
     console.log(args.json ? JSON.stringify(summary, null, 2) : renderTable(summary.arms));
     if (!args.json) console.log(`\n${out}/report.html`);
+    if (!args.json && args.tensorboard) console.log(`tensorboard --logdir ${out}/tensorboard`);
     return 0;
   } finally {
     status.clear();

@@ -139,6 +139,8 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
       const name = armName(arm, config);
       const finished = folder.arm(name);
       if (finished) {
+        // Still there where the process ended between the two.
+        await folder.remove(partialPath(name));
         progress.skip(name);
         await options.observer?.arm?.(finished);
         continue;

@@ -53,6 +53,7 @@ export class RunFolder {
       // Written again: a folder that has become read-only shows now.
       const open = new RunFolder(files, folder, record);
       await open.save();
+      await open.removeTemporaries();
       return open;
     }
     if (await files.exists(`${folder}/summary.json`)) {
@@ -149,6 +150,15 @@ export class RunFolder {
         return [];
       }
     });
+  }
+
+  /** What a process that was killed within `writeFileAtomic` left behind: up to a checkpoint's bytes each time. */
+  private async removeTemporaries(): Promise<void> {
+    for (const inside of ["", "checkpoints/"]) {
+      if (!(await this.files.exists(this.path(inside)))) continue;
+      const names = await this.files.list(this.path(inside));
+      for (const name of names) if (/^\..*\.tmp$/.test(name)) await this.remove(inside + name);
+    }
   }
 
   private save(): Promise<void> {

@@ -83,15 +83,16 @@ export async function connect(
 
 /** What is used of a worker of Node's `worker_threads`; its own side is `serve(parentPort)`. */
 export interface NodeWorker {
-  postMessage(message: unknown, transfer: readonly unknown[]): void;
-  on(kind: string, listener: (value: never) => void): unknown;
-  off(kind: string, listener: (value: never) => void): unknown;
+  /** `never`: whatever type Node's own declarations have for what is moved, theirs fits. */
+  postMessage(message: unknown, transfer: readonly never[]): void;
+  on(kind: string, listener: (value: unknown) => void): unknown;
+  off(kind: string, listener: (value: unknown) => void): unknown;
   terminate(): Promise<unknown>;
 }
 
 /** Node's workers speak of values where a page's speak of events. */
 function portOf(worker: NodeWorker): Port {
-  const wrapped = new Map<unknown, (value: never) => void>();
+  const wrapped = new Map<unknown, (value: unknown) => void>();
   const add = (kind: string, listener: (event: MessageEvent) => void): void => {
     const own = (value: unknown): void =>
       listener((kind === "message" ? { data: value } : value) as MessageEvent);
@@ -99,7 +100,7 @@ function portOf(worker: NodeWorker): Port {
     worker.on(kind, own);
   };
   return {
-    postMessage: (message, transfer) => worker.postMessage(message, transfer),
+    postMessage: (message, transfer) => worker.postMessage(message, transfer as unknown as readonly never[]),
     addEventListener: add,
     removeEventListener: (kind, listener) => {
       const own = wrapped.get(listener);

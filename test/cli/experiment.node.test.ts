@@ -7,6 +7,7 @@ import { defaultFolder } from "../../src/cli/experiment.ts";
 import { duration, progressText } from "../../src/cli/progressText.ts";
 import { StatusLine } from "../../src/cli/statusLine.ts";
 import { naysay } from "../helpers/command.ts";
+import { readEvents } from "../helpers/eventFileReader.ts";
 
 let folder: string;
 beforeAll(() => {
@@ -18,6 +19,7 @@ describe("mistakes", () => {
   test.each([
     [["experiment", "--preset", "quik"], 2, /--preset: expected quick.*Did you mean "quick"/],
     [["experiment", "--arms", "nrs"], 2, /ConfigError: algorithm: .*Did you mean "nsr"/],
+    [["experiment", "--preset", "maze", "--tensorboard"], 2, /--tensorboard: one run expected/],
     [["experiment", "--updates", "-1"], 2, /--updates: expected a value from 0/],
     [["experiment", "--config", "/nowhere.json"], 2, /--config: a JSON file expected/],
     [["pretrain", "--out", "base.bin"], 2, /ends in \.safetensors/],
@@ -54,8 +56,16 @@ describe("runs", () => {
     for (const name of ["metrics.jsonl", "report.html", "checkpoints/nsr.safetensors"])
       expect(existsSync(join(out, name)), name).toBe(true);
 
-    const again = await naysay([...argv, "--seed", "5"]);
+    const again = await naysay([...argv, "--seed", "5", "--tensorboard"]);
     expect(again.code, again.stderr).toBe(0);
+    expect(again.stdout).toContain(`tensorboard --logdir ${out}/tensorboard`);
+    const board = join(out, "tensorboard/nsr/events.out.tfevents.0.naysay");
+    const events = readEvents(readFileSync(board));
+    const rows = readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n");
+    expect(events.map(({ step, scalars }) => [step, scalars.entropy])).toEqual(
+      rows.map((row) => [JSON.parse(row).update, Math.fround(JSON.parse(row).entropy)]),
+    );
+    expect(events.at(-1)?.scalars["evaluation/entropy"]).toBe(Math.fround(summary.arms[1].entropy));
     expect(again.stderr).toContain(`${out} is finished: shown from its files; remove it or choose --out`);
     expect(stderr).not.toContain("is finished");
 
