@@ -30,10 +30,10 @@ const SMALL: Record<string, Record<string, unknown>> = {
   sudoku4: { clues: 12, solutions: [1, 4], pool: 2 },
   addition: { digits: 1 },
 };
-const SAMPLES = 512;
-const PROBLEMS = 2;
+const SAMPLES = 256;
+const PROBLEMS = 1;
 
-/** The task with a pair of problems in every split: they are learnt by heart, which is all that is wanted here. */
+/** The task with one problem in every split: it is learnt by heart, which is all that is wanted here. */
 function withProblems(task: Task, problems: readonly Problem[]): Task {
   return {
     name: task.name,
@@ -60,13 +60,13 @@ test.each(Object.keys(SMALL))("%s", async (name) => {
   const { bytes } = await makeBase({
     task,
     model: { hiddenSize: 16, numLayers: 1, numHeads: 2 },
-    pretrain: { steps: 60, batchRows: 16, microBatchRows: 16, learningRate: 2e-2, warmupSteps: 5 },
+    pretrain: { steps: 30, batchRows: 16, microBatchRows: 16, learningRate: 3e-2, warmupSteps: 3 },
     seed,
   });
   const base = decodeCheckpoint(bytes);
   const params = parametersFrom(base);
   const shared = sharedPrograms(base.config, { rows: 64, scoreRows: 64 });
-  const options = { task, problems, shared, seed: seedWords(seed), samplesPerCall: 32, promptsPerCall: 2 };
+  const options = { task, problems, shared, seed: seedWords(seed), samplesPerCall: 64, promptsPerCall: 1 };
   const config = (exact: boolean) =>
     validate("test", evaluationRules, { prompts: PROBLEMS, samples: SAMPLES, exact, entropySamples: 1 });
   const sampled = await measurePolicy(params, { ...options, evaluation: config(false) });
