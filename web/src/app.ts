@@ -75,7 +75,7 @@ export class App {
     this.files = new FilesCard(data, worker);
     this.upload = new BaseUpload(
       worker,
-      () => form.settings.preset,
+      () => form.settings,
       () => this.settingsChanged(),
     );
     this.session = new Session(worker, {
@@ -139,7 +139,7 @@ export class App {
       this.opening.catch((error) => notifyError("tier", error));
     }
     drawNodeCard(settings, this.info.adapter.tier, this.upload.base?.name ?? null);
-    showPresetNote(settings.preset);
+    showPresetNote(settings);
     this.draw();
   }
 

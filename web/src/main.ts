@@ -40,10 +40,10 @@ const form = new SettingsForm(settings, () => {
   history.replaceState(null, "", writeLink(form.settings));
   if (app) return app.settingsChanged();
   drawNodeCard(form.settings, null, null);
-  showPresetNote(form.settings.preset);
+  showPresetNote(form.settings);
 });
 drawNodeCard(settings, null, null);
-showPresetNote(settings.preset);
+showPresetNote(settings);
 
 try {
   const engine = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "naysay" });
