@@ -93,7 +93,8 @@ export class ExperimentService {
     const base = await this.keep(out, request);
     const arms = config.arms.map((arm) => armName(arm, config));
     const { vocab } = makeTask(config.task).tokenizer;
-    emit({ kind: "started", out, config, arms, vocab: [...vocab], command });
+    const { preset, seed } = request;
+    emit({ kind: "started", out, preset, seed, config, arms, vocab: [...vocab], command });
     const rows = await this.storedMetrics(out);
     if (rows.length > 0) emit({ kind: "resumedFrom", rows });
     return this.untilDone({ ...request, out, command, base }, config, context, gate, emit);

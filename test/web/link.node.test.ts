@@ -220,7 +220,6 @@ describe("settings as an experiment", () => {
       arms: ["base", "pkpo:2"],
       task: { name: "addition", config: {} },
       model: { maxPositions: 12 },
-      pretrain: { steps: settings.pretrainSteps },
       train: { miniBatches: { kind: "count", count: 2 }, cutFirst: false },
       algorithm: {
         kl: { estimator: "k3", where: "loss", coefficient: 0.1 },

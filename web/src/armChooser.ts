@@ -35,7 +35,13 @@ function otherAlgorithms(host: FieldHost): HTMLElement {
     const grid = element("div", { class: "arm-choice" });
     for (const word of words) {
       const { says, source } = ALGORITHM_TEXTS[word];
-      const text = element("p", { class: "hint" }, plain(says), " ", element("cite", {}, `${source}.`));
+      const text = element(
+        "p",
+        { class: "hint" },
+        plain(says),
+        " ",
+        element("cite", {}, `${source[0].toUpperCase()}${source.slice(1)}.`),
+      );
       grid.append(armBox(host, word), armBox(host, `${word}-flipped`), text);
     }
     fold.append(element("h3", {}, title), grid);

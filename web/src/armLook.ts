@@ -39,9 +39,32 @@ export function armLook(name: string): ArmLook {
   return { light, dark, dash: dash === "none" ? [] : dash.split(" ").map(Number) };
 }
 
+/** Dashes of the runs that are compared with the one on show. */
+const RUN_DASHES: Readonly<Record<string, number[]>> = {
+  B: [7, 4],
+  C: [2, 3],
+  D: [10, 3, 2, 3],
+  E: [4, 8],
+};
+
+/** Dash of an arm's line; `run` is the letter of a compared run. */
+export function armDash(name: string, run?: string): number[] {
+  return run === undefined ? armLook(name).dash : (RUN_DASHES[run] ?? RUN_DASHES.B);
+}
+
 /** A short piece of the arm's line, to stand before its name. */
-export function armKey(name: string): HTMLElement {
-  const key = element("span", { class: FLIPPED.test(name) ? "key dashed" : "key", "aria-hidden": "true" });
+export function armKey(name: string, run?: string): HTMLElement {
+  const key = element("span", { class: "key", "aria-hidden": "true" });
+  const dash = armDash(name, run);
+  if (dash.length > 0) {
+    let at = 0;
+    const stops = dash.map((length, i) => {
+      const from = at;
+      at += length;
+      return `${i % 2 === 0 ? "var(--arm)" : "transparent"} ${from}px ${at}px`;
+    });
+    key.style.background = `repeating-linear-gradient(90deg, ${stops.join(", ")})`;
+  }
   return paintAs(key, name);
 }
 

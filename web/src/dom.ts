@@ -35,3 +35,10 @@ export function byId<T extends HTMLElement>(id: string, kind: new () => T): T {
 export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
+
+/** Makes what scrolls reachable by keys as well, under a name. */
+export function scrollRegion(target: HTMLElement, name: string): void {
+  target.tabIndex = 0;
+  setAttribute(target, "role", "region");
+  setAttribute(target, "aria-label", name);
+}

@@ -27,6 +27,13 @@ function useKnownLanguage(): void {
   }
 }
 
+/** The tour comes when it is asked for. */
+function startTour(worker: NaysayWorker): void {
+  const begin = byId("tour-begin", HTMLButtonElement);
+  begin.disabled = false;
+  begin.addEventListener("click", async () => (await import("./tourView.ts")).openTour(worker));
+}
+
 useKnownLanguage();
 startTheme();
 // Beside the results on a wide screen; above them, and folded, on a narrow one.
@@ -51,6 +58,7 @@ try {
   const [worker, { App }] = await Promise.all([connect(engine), import("./app.ts")]);
   window.naysay = worker;
   startCheckCard(worker);
+  startTour(worker);
   app = new App(worker, form);
   await app.ready();
 } catch (error) {

@@ -327,6 +327,11 @@ export function changesOf(settings: Settings): ExperimentChanges {
   return changes as ExperimentChanges;
 }
 
+/** The whole configuration of the settings; `null` where they do not go together. */
+export function settledConfig(settings: Settings): ExperimentConfig | null {
+  return conflictOf(settings) === null ? experimentConfig(settings.preset, changesOf(settings)) : null;
+}
+
 /** What does not go together in the settings, in the experiment's own words; `null` where all does. */
 export function conflictOf(settings: Settings): string | null {
   try {

@@ -132,11 +132,7 @@ export class SettingsForm implements FieldHost {
     for (const name of TASK_NAMES) select.append(element("option", { value: name }, TASKS[name].label));
     const note = element("p", { class: "hint", id: "task-note" });
     const steps = numberField(this, "pretrainSteps");
-    select.addEventListener("change", () => {
-      const task = select.value;
-      const { pretrainSteps } = presetSettings(this.settings.preset, task);
-      this.update({ task, pretrainSteps });
-    });
+    select.addEventListener("change", () => this.update({ task: select.value }));
     this.refresh(() => {
       select.value = this.settings.task;
       const shipped = hasShippedBase(this.settings);

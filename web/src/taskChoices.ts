@@ -12,8 +12,6 @@ export interface TaskChoice {
   small: Record<string, unknown>;
   /** Tokens of prompt and completion, which the model must hold: small, and at the task's own defaults. */
   positions: readonly [small: number, whole: number];
-  /** Pretraining steps of the preset `quick`. */
-  pretrainSteps: number;
 }
 
 /** The task of every preset, and of the shipped base. */
@@ -25,14 +23,12 @@ export const TASKS: Readonly<Record<string, TaskChoice>> = {
     says: ["arithmetic:", "3 7 2 = 12 :", "asks for an expression of 3, 7 and 2 that makes 12"],
     small: {},
     positions: [16, 16],
-    pretrainSteps: 1200,
   },
   "graph-path": {
     label: "graph path: a way between nodes",
     says: ["path finding:", "a b a c b d c d > a d :", "lists edges and asks for a way from a to d"],
     small: { nodes: 5, edges: 7 },
     positions: [25, 33],
-    pretrainSteps: 400,
   },
   maze: {
     label: "maze: walk to the goal",
@@ -43,7 +39,6 @@ export const TASKS: Readonly<Record<string, TaskChoice>> = {
     ],
     small: { size: 7 },
     positions: [29, 161],
-    pretrainSteps: 400,
   },
   "modular-sum": {
     label: "modular sum: choose summands",
@@ -54,21 +49,18 @@ export const TASKS: Readonly<Record<string, TaskChoice>> = {
     ],
     small: { modulus: 11, size: 6, pick: 2 },
     positions: [13, 18],
-    pretrainSteps: 400,
   },
   sudoku4: {
     label: "sudoku of 4 × 4",
     says: ["small sudokus:", "1 _ _ _ …", "asks for the whole grid, row by row"],
     small: { clues: 6 },
     positions: [35, 35],
-    pretrainSteps: 400,
   },
   addition: {
     label: "addition: one right answer",
     says: ["addition:", "4 7 + 3 8 = :", "asks for the digits of the sum, the ones first"],
     small: {},
     positions: [12, 12],
-    pretrainSteps: 400,
   },
 };
 export const TASK_NAMES = Object.keys(TASKS);
@@ -76,12 +68,11 @@ export const TASK_NAMES = Object.keys(TASKS);
 /** What a task changes in a preset; nothing for the preset's own. */
 export function taskChanges(preset: string, task: string): ExperimentChanges {
   if (task === OWN_TASK) return {};
-  const { small, positions, pretrainSteps } = TASKS[task];
+  const { small, positions } = TASKS[task];
   const whole = preset === "gpu";
   return {
     task: { name: task, config: whole ? {} : small },
     model: { maxPositions: positions[whole ? 1 : 0] },
-    ...(preset === "quick" ? { pretrain: { steps: pretrainSteps } } : {}),
   };
 }
 
