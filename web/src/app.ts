@@ -102,6 +102,7 @@ export class App {
       isOpen: (out) => this.session.active && data.out === out,
       compare: ({ out, finished }) => this.compare.toggle(out, finished),
       isCompared: (out) => comparison.has(out),
+      isShown: (out) => data.out === out,
       discarded: (out) => {
         comparison.remove(out);
         if (data.out === out) this.clear();

@@ -35,13 +35,7 @@ function otherAlgorithms(host: FieldHost): HTMLElement {
     const grid = element("div", { class: "arm-choice" });
     for (const word of words) {
       const { says, source } = ALGORITHM_TEXTS[word];
-      const text = element(
-        "p",
-        { class: "hint" },
-        plain(says),
-        " ",
-        element("cite", {}, `${source[0].toUpperCase()}${source.slice(1)}.`),
-      );
+      const text = element("p", { class: "hint" }, plain(says), " ", element("cite", {}, sourceText(source)));
       grid.append(armBox(host, word), armBox(host, `${word}-flipped`), text);
     }
     fold.append(element("h3", {}, title), grid);
@@ -77,6 +71,8 @@ function armBox(host: FieldHost, word: string): HTMLElement {
   });
   return label;
 }
+
+const sourceText = (source: string): string => `${source === "this project" ? "This project" : source}.`;
 
 /** A line of the records without its code marks. */
 const plain = (says: string): string => says.replaceAll("`", "").replaceAll(" -1", " −1");

@@ -30,13 +30,13 @@ function ofAlgorithm(
   };
 }
 
-const OWN = "each algorithm's own";
+const OWN = "as the arm has it";
 
 export const CHOICES = {
   split: {
     label: "Mini-batches",
     help: "How a rollout is split into updates. A count gives every arm as many updates; rows give an arm that keeps fewer rows fewer updates, as in the paper's code.",
-    options: { whole: "one: all rows", count: "a count: matched updates", rows: "of so many rows" },
+    options: { whole: "one", count: "so many, matched", rows: "of so many rows" },
     read: ({ train }) => train.miniBatches.kind,
     write: (kind, size) => ({
       train: { miniBatches: kind === "whole" ? { kind } : { kind, [kind]: size } },
@@ -45,7 +45,7 @@ export const CHOICES = {
   cut: {
     label: "Cut to kept rows",
     help: "PSR keeps right answers, NSR wrong ones. Before the split the kept rows fill fewer mini-batches; after it, each mini-batch has what is left of it.",
-    options: { before: "before the split", after: "after the split" },
+    options: { before: "before splitting", after: "after splitting" },
     read: ({ train }) => (train.cutFirst ? "before" : "after"),
     write: (word) => ({ train: { cutFirst: word === "before" } }),
   },
@@ -53,7 +53,7 @@ export const CHOICES = {
     "normaliser",
     "Normaliser",
     "Rows that the loss is divided by: the kept ones, or all of the mini-batch, which is the same for every arm.",
-    { own: OWN, kept: "kept rows", all: "all rows: common" },
+    { own: OWN, kept: "kept rows", all: "all (common)" },
   ),
   clip: ofAlgorithm(
     "clip",
@@ -72,7 +72,7 @@ export const CHOICES = {
     "form",
     "Form of the loss",
     "What of a token is pushed. The paper trains the ratio, whose push is 1 − π, and analyses π, whose push is π(1 − π).",
-    { own: OWN, ratio: "ratio: as trained", log: "log π", pi: "π: as analysed" },
+    { own: OWN, ratio: "ratio (trained)", log: "log π", pi: "π (analysed)" },
   ),
   aggregation: ofAlgorithm(
     "aggregation",
@@ -82,7 +82,7 @@ export const CHOICES = {
   ),
   noVariance: ofAlgorithm(
     "dropZeroVariance",
-    "All right or all wrong",
+    "All right, all wrong",
     "Problems whose answers all earn the same reward: used as each algorithm does, or left out of everything.",
     { own: OWN, drop: "left out" },
     { drop: true },

@@ -95,13 +95,13 @@ export const NUMBERS = {
     fallback: 0.1,
   },
   k: {
-    label: "k of Pass@k training, PKPO",
+    label: "k of Pass@k, PKPO",
     help: "Tries that the arms pass-k and pkpo train for: at most the samples of a prompt.",
     ...count(1024),
     fallback: 4,
   },
   splitSize: {
-    label: "how many",
+    label: "how many of them",
     help: "Mini-batches of a rollout, or rows of a mini-batch.",
     ...count(1 << 20),
     // What it is part of, the choice `split` writes.

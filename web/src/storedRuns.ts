@@ -27,6 +27,8 @@ export interface StoredRunActions {
   /** Lays the run over the one on show, or takes it away again. */
   compare(run: StoredRun): Promise<void>;
   isCompared(out: string): boolean;
+  /** Whether this run is the one on show. */
+  isShown(out: string): boolean;
   /** After a run was discarded. */
   discarded(out: string): void;
 }
@@ -77,7 +79,7 @@ export class StoredRuns {
 
   /** For runs with something to compare. */
   private compareButton(run: StoredRun): HTMLButtonElement | null {
-    if (run.done === 0) return null;
+    if (run.done === 0 || this.actions.isShown(run.out)) return null;
     const pressed = (): string => String(this.actions.isCompared(run.out));
     const button = element(
       "button",
