@@ -243,8 +243,8 @@ export class WorkerPolicy {
   }
 
   /**
-   * Back to a checkpoint of this policy, or of another of the same sizes: weights, moments and counters, bit for bit. Throws
-   * `CheckpointError` for one of other sizes.
+   * Back to a checkpoint of this policy, or of another of the same model: weights, moments and counters, bit for bit. Throws
+   * `CheckpointError` for one of another model.
    */
   restore(checkpoint: Uint8Array): Promise<PolicyInfo> {
     return this.worker.call("policyRestore", { policy: this.policy, checkpoint }).result;

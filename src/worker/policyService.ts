@@ -250,7 +250,7 @@ export class Policy {
     await this.inTurn(async ({ model, params, learner }) => {
       if (canonical(config) !== canonical(model.config)) {
         throw new CheckpointError(
-          "policy.restore: a checkpoint of the same sizes expected, got one of others. Open it as a policy of its own.",
+          "policy.restore: a checkpoint of the same model expected, got one of another. Open it as a policy of its own.",
         );
       }
       writeWeights(params, weights);

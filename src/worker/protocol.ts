@@ -291,7 +291,7 @@ export interface Calls {
     result: Float32Array;
     event: never;
   };
-  /** Puts weights, moments and counters back to those of a checkpoint of the same sizes. */
+  /** Puts weights, moments and counters back to those of a checkpoint of the same model. */
   policyRestore: { args: { policy: number; checkpoint: Uint8Array }; result: PolicyInfo; event: never };
   policyCheckpoint: { args: { policy: number }; result: Uint8Array; event: never };
   policyClose: { args: { policy: number }; result: null; event: never };

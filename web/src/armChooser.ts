@@ -2,7 +2,7 @@
 import { armName } from "../../src/rl/presets.ts";
 import { ALGORITHM_GROUPS, ALGORITHM_TEXTS, FIRST_ALGORITHMS } from "./algorithmTexts.ts";
 import { armKey } from "./armLook.ts";
-import { element, setText } from "./dom.ts";
+import { element, setText, withCode } from "./dom.ts";
 import type { FieldHost } from "./numberField.ts";
 import { ARM_WORDS, armOf } from "./settings.ts";
 
@@ -35,7 +35,13 @@ function otherAlgorithms(host: FieldHost): HTMLElement {
     const grid = element("div", { class: "arm-choice" });
     for (const word of words) {
       const { says, source } = ALGORITHM_TEXTS[word];
-      const text = element("p", { class: "hint" }, plain(says), " ", element("cite", {}, sourceText(source)));
+      const text = element(
+        "p",
+        { class: "hint" },
+        ...withCode(says.replaceAll(" -1", " −1")),
+        " ",
+        element("cite", {}, sourceText(source)),
+      );
       grid.append(armBox(host, word), armBox(host, `${word}-flipped`), text);
     }
     fold.append(element("h3", {}, title), grid);
@@ -73,6 +79,3 @@ function armBox(host: FieldHost, word: string): HTMLElement {
 }
 
 const sourceText = (source: string): string => `${source === "this project" ? "This project" : source}.`;
-
-/** A line of the records without its code marks. */
-const plain = (says: string): string => says.replaceAll("`", "").replaceAll(" -1", " −1");

@@ -41,7 +41,7 @@ export function armLook(name: string): ArmLook {
 
 /** Dashes of the runs that are compared with the one on show. */
 const RUN_DASHES: Readonly<Record<string, number[]>> = {
-  B: [7, 4],
+  B: [11, 5],
   C: [2, 3],
   D: [10, 3, 2, 3],
   E: [4, 8],

@@ -30,13 +30,13 @@ function ofAlgorithm(
   };
 }
 
-const OWN = "as the arm has it";
+const OWN = "unchanged";
 
 export const CHOICES = {
   split: {
     label: "Mini-batches",
     help: "How a rollout is split into updates. A count gives every arm as many updates; rows give an arm that keeps fewer rows fewer updates, as in the paper's code.",
-    options: { whole: "one", count: "so many, matched", rows: "of so many rows" },
+    options: { whole: "one", count: "matched count", rows: "by rows" },
     read: ({ train }) => train.miniBatches.kind,
     write: (kind, size) => ({
       train: { miniBatches: kind === "whole" ? { kind } : { kind, [kind]: size } },
@@ -45,7 +45,7 @@ export const CHOICES = {
   cut: {
     label: "Cut to kept rows",
     help: "PSR keeps right answers, NSR wrong ones. Before the split the kept rows fill fewer mini-batches; after it, each mini-batch has what is left of it.",
-    options: { before: "before splitting", after: "after splitting" },
+    options: { before: "before split", after: "after split" },
     read: ({ train }) => (train.cutFirst ? "before" : "after"),
     write: (word) => ({ train: { cutFirst: word === "before" } }),
   },

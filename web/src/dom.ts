@@ -42,3 +42,8 @@ export function scrollRegion(target: HTMLElement, name: string): void {
   setAttribute(target, "role", "region");
   setAttribute(target, "aria-label", name);
 }
+
+/** Text with what stands between backticks as code: flags that break at no hyphen. */
+export function withCode(line: string): (string | HTMLElement)[] {
+  return line.split("`").map((part, i) => (i % 2 === 1 ? element("code", {}, part) : part));
+}

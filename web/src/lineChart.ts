@@ -46,6 +46,8 @@ const FONT = `12px ${FAMILY}`;
 const LABEL_GAP = 15;
 /** Least width of a chart that has names at its right. */
 const NAMES_FROM = 440;
+/** Largest share of it that they may take. */
+const NAMES_SHARE = 0.35;
 /** How much of the card an interval lets through: several lie over each other. */
 const BAND = "14";
 
@@ -140,7 +142,8 @@ export class LineChart {
       series.push({ stroke: "transparent", points: { show: false } });
       bands.push({ series: [at + 1, at], fill: `${stroke}${BAND}` });
     }
-    const named = spec.endNames === true && this.width() >= NAMES_FROM;
+    const named =
+      spec.endNames === true && this.width() >= NAMES_FROM && namesWidth(lines) <= NAMES_SHARE * this.width();
     const range = this.xRange;
     this.chart = new uPlot(
       {
