@@ -64,6 +64,7 @@ test("only keys that differ are listed, arms among them never", () => {
     { key: "seed", values: ["1", "2"] },
     { key: "task.name", values: ['"countdown"', '"addition"'] },
     { key: "model.maxPositions", values: ["16", "12"] },
+    { key: "base", values: ['"quick-base.safetensors"', "–"] },
     { key: "train.learningRate", values: ["0.0003", "0.01"] },
     { key: "algorithm.form", values: ["–", '"pi"'] },
   ]);

@@ -215,11 +215,12 @@ describe("settings as an experiment", () => {
     const { settings, problems } = readLink(link);
     expect(problems).toEqual([]);
     const { line, json } = nodeCommand(settings, null);
-    expect(line).toBe("npx naysay experiment --preset quick --seed 1 --config run.json --from-scratch");
+    expect(line).toBe("npx naysay experiment --preset quick --seed 1 --config run.json");
     expect(JSON.parse(json ?? "")).toEqual({
       arms: ["base", "pkpo:2"],
       task: { name: "addition", config: {} },
       model: { maxPositions: 12 },
+      base: null,
       train: { miniBatches: { kind: "count", count: 2 }, cutFirst: false },
       algorithm: {
         kl: { estimator: "k3", where: "loss", coefficient: 0.1 },
@@ -229,6 +230,6 @@ describe("settings as an experiment", () => {
     });
     expect(nodeCommand(settings, null, "own.safetensors").line).toMatch(/run\.json --base own\.safetensors$/);
     // A preset without a base pretrains by itself.
-    expect(nodeCommand(presetSettings("tiny", "maze"), null).line).not.toMatch(/scratch/);
+    expect(nodeCommand(presetSettings("tiny", "maze"), null).json).not.toMatch(/base/);
   });
 });

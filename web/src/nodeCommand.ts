@@ -1,6 +1,5 @@
 /** The same run in Node: the command line, and the file that it reads. Whoever runs both can compare bits. */
 import { changesOf, type Settings, setting } from "./settings.ts";
-import { hasShippedBase, presetConfig } from "./taskChoices.ts";
 
 export interface NodeCommand {
   /** `tier`: what the run here uses, so that Node uses it too. */
@@ -26,14 +25,10 @@ export function nodeCommand(
     checkpointEvery === setting("checkpointEvery").fallback ? changes : { ...changes, checkpointEvery };
   const written = Object.entries(kept).filter(([, value]) => value !== undefined);
   const json = written.length > 0 ? JSON.stringify(Object.fromEntries(written), null, 2) : null;
-  // The preset names a base of its own task.
-  const named = presetConfig(settings.preset, settings.task).base !== undefined;
-  const scratch = base === null && named && !hasShippedBase(settings);
   const words = [
     ...(tier === null ? [] : [`NAYSAY_TIER=${tier}`]),
     `npx naysay experiment --preset ${settings.preset} --seed ${settings.seed}`,
     ...(json === null ? [] : ["--config run.json"]),
-    ...(scratch ? ["--from-scratch"] : []),
     ...(base === null ? [] : [`--base ${word(base)}`]),
   ];
   return { line: words.join(" "), json };

@@ -299,7 +299,7 @@ function decimal(value: number): string {
 /** Puts `more` into `changes`, section by section. */
 function merge(changes: Record<string, unknown>, more: ExperimentChanges): void {
   for (const [key, value] of Object.entries(more)) {
-    const section = typeof value === "object" && !Array.isArray(value);
+    const section = typeof value === "object" && value !== null && !Array.isArray(value);
     changes[key] = section ? { ...(changes[key] as object), ...value } : value;
   }
 }

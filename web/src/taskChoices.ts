@@ -2,7 +2,12 @@
  * Tasks that a visitor can choose, with sizes that a laptop trains: plain data, so that the page loads none of the tasks.
  * A test holds the names, and the lengths, to the tasks themselves.
  */
-import { type ExperimentChanges, type ExperimentConfig, experimentConfig } from "../../src/rl/presets.ts";
+import {
+  type ExperimentChanges,
+  type ExperimentConfig,
+  experimentConfig,
+  PRESETS,
+} from "../../src/rl/presets.ts";
 
 export interface TaskChoice {
   label: string;
@@ -73,6 +78,8 @@ export function taskChanges(preset: string, task: string): ExperimentChanges {
   return {
     task: { name: task, config: whole ? {} : small },
     model: { maxPositions: positions[whole ? 1 : 0] },
+    // The preset's is of its own task.
+    ...(PRESETS[preset].base === undefined ? {} : { base: null }),
   };
 }
 
