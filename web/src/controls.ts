@@ -38,9 +38,11 @@ export const CHOICES = {
     help: "How a rollout is split into updates. A count gives every arm as many updates; rows give an arm that keeps fewer rows fewer updates, as in the paper's code.",
     options: { whole: "one", count: "matched count", rows: "by rows" },
     read: ({ train }) => train.miniBatches.kind,
-    write: (kind, size) => ({
-      train: { miniBatches: kind === "whole" ? { kind } : { kind, [kind]: size } },
-    }),
+    write: (kind, size) => {
+      if (kind === "count") return { train: { miniBatches: { kind, count: size } } };
+      if (kind === "rows") return { train: { miniBatches: { kind, rows: size } } };
+      return { train: { miniBatches: { kind: "whole" } } };
+    },
   },
   cut: {
     label: "Cut to kept rows",
