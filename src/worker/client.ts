@@ -1,6 +1,7 @@
 /** The page's side: talks to a worker that serves naysay. Loads none of the engine. */
 import type { CheckProgress } from "../check/run.ts";
 import type { Summary } from "../eval/summary.ts";
+import type { Verdict } from "../rl/task.ts";
 import { DeviceError } from "../tensor/errors.ts";
 import type {
   CallName,
@@ -13,10 +14,13 @@ import type {
   ExperimentEvent,
   ExperimentRequest,
   GenerateRequest,
+  JudgeRequest,
   LearnRequest,
   LearnResult,
   PolicyInfo,
   PolicyRequest,
+  PosedProblem,
+  ProblemsRequest,
   ScoreRequest,
   StoredRun,
   TokensEvent,
@@ -146,6 +150,16 @@ export class NaysayWorker {
     return new WorkerPolicy(this, policy, info);
   }
 
+  /** Problems of a task, the same for the same seed. */
+  problems(request: ProblemsRequest): Promise<PosedProblem[]> {
+    return this.call("taskProblems", request).result;
+  }
+
+  /** The task's verdict on each answer, in their order. */
+  judge(request: JudgeRequest): Promise<Verdict[]> {
+    return this.call("taskJudge", request).result;
+  }
+
   /** Checks naysay on this adapter, as `naysay check` does. */
   check(request: CheckRequest = {}, options: CallOptions<CheckProgress> = {}): Promise<CheckResult> {
     return this.call("check", request, options).result;
@@ -226,6 +240,14 @@ export class WorkerPolicy {
   /** A checkpoint's bytes: weights, moments, tokenizer. */
   checkpoint(): Promise<Uint8Array> {
     return this.worker.call("policyCheckpoint", { policy: this.policy }).result;
+  }
+
+  /**
+   * Back to a checkpoint of this policy, or of another of the same model: weights, moments and counters, bit for bit. Throws
+   * `CheckpointError` for one of another model.
+   */
+  restore(checkpoint: Uint8Array): Promise<PolicyInfo> {
+    return this.worker.call("policyRestore", { policy: this.policy, checkpoint }).result;
   }
 
   /** The policy as it is now. */

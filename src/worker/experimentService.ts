@@ -9,6 +9,7 @@ import { runExperiment } from "../rl/experiment.ts";
 import { armName, type ExperimentConfig, experimentConfig } from "../rl/presets.ts";
 import { makeTask } from "../rl/taskTable.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
+import { BaseCache } from "./baseCache.ts";
 import { adapterOf, type DeviceKeeper, isLost } from "./deviceKeeper.ts";
 import { Gate } from "./gate.ts";
 import type { ExperimentEvent, ExperimentRequest, StoredRun } from "./protocol.ts";
@@ -93,7 +94,8 @@ export class ExperimentService {
     const base = await this.keep(out, request);
     const arms = config.arms.map((arm) => armName(arm, config));
     const { vocab } = makeTask(config.task).tokenizer;
-    emit({ kind: "started", out, config, arms, vocab: [...vocab], command });
+    const { preset, seed } = request;
+    emit({ kind: "started", out, preset, seed, config, arms, vocab: [...vocab], command });
     const rows = await this.storedMetrics(out);
     if (rows.length > 0) emit({ kind: "resumedFrom", rows });
     return this.untilDone({ ...request, out, command, base }, config, context, gate, emit);
@@ -180,21 +182,37 @@ export class ExperimentService {
     for (;;) {
       const backend = await this.keeper.current();
       const watcher = new RowWatcher(request.showRows ?? 0);
+      const adapter = adapterOf(backend);
+      const cache = request.base
+        ? null
+        : new BaseCache(this.files, request.out, {
+            ...config,
+            seed: request.seed,
+            adapter,
+            version: this.version,
+          });
+      let kept = false;
       try {
+        await cache?.fetch();
         return await runExperiment({
           config,
           preset: request.preset,
           seed: request.seed,
           files: this.files,
           out: request.out,
-          adapter: adapterOf(backend),
+          adapter,
           command: request.command,
           versions: { naysay: this.version },
           loadBase: request.base ? async () => request.base as Uint8Array : undefined,
           signal: context.signal,
           onProgress: (progress) => emit({ kind: "progress", progress }),
           observer: {
-            gate: () => gate.pass(context.signal),
+            gate: async () => {
+              // The base is made before the first of these.
+              if (!kept) await cache?.keep();
+              kept = true;
+              await gate.pass(context.signal);
+            },
             beforeUpdate: (_, details) => (request.showRows ? watcher.beforeUpdate(details) : undefined),
             afterUpdate: async (arm, details) => {
               if (!request.showRows) return;

@@ -15,6 +15,7 @@ import { type Algorithm, comparesGroup } from "../rl/algorithm.ts";
 import { algorithmByName, checkAlgorithm } from "../rl/algorithms.ts";
 import { Learner } from "../rl/learner.ts";
 import { completionOf } from "../rl/rollout.ts";
+import { canonical } from "../rl/runFolder.ts";
 import { trainerState } from "../rl/trainer.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
@@ -243,6 +244,28 @@ export class Policy {
     );
   }
 
+  /** Weights, moments and counters of a checkpoint; the programs stay. */
+  async restore(checkpoint: Uint8Array): Promise<PolicyInfo> {
+    const { config, weights, optimizer, metadata } = decodeCheckpoint(checkpoint);
+    await this.inTurn(async ({ model, params, learner }) => {
+      if (canonical(config) !== canonical(model.config)) {
+        throw new CheckpointError(
+          "policy.restore: a checkpoint of the same model expected, got one of another. Open it as a policy of its own.",
+        );
+      }
+      writeWeights(params, weights);
+      if (learner?.moments) {
+        // Moments that the checkpoint does not have are those of an optimizer that has not stepped.
+        writeWeights(learner.moments.m, optimizer?.m ?? zerosFor(learner.moments.m));
+        writeWeights(learner.moments.v, optimizer?.v ?? zerosFor(learner.moments.v));
+      }
+      this.updates = updatesOf(metadata);
+      if (learner) learner.updates = this.updates;
+      this.saved = checkpoint;
+    });
+    return this.info();
+  }
+
   /** Weights, moments and counters, to be opened again. */
   checkpoint(): Promise<Uint8Array> {
     // The caller's copy is moved away with the message.
@@ -401,6 +424,13 @@ function checkGroups(prompts: readonly number[][], numGenerations: number, name:
       `policy.learn: groups of numGenerations=${numGenerations} examples with one prompt expected by ${name}, got another prompt in examples[${i}] than in examples[${first}]. Put the samples of a prompt one after another.`,
     );
   }
+}
+
+/** A 0 for every value of these tensors. */
+function zerosFor({ layout }: FlatTensors): Map<string, Float32Array> {
+  return new Map(
+    layout.parts.map(({ name, shape }) => [name, new Float32Array(shape.reduce((a, b) => a * b, 1))]),
+  );
 }
 
 /** Updates that a checkpoint's moments have seen: a policy's own count, or a trainer's. */

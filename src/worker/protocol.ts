@@ -12,6 +12,7 @@ import type { TokenizerJson } from "../model/tokenizer.ts";
 import type { AlgorithmChanges } from "../rl/algorithms.ts";
 import type { ProgressEvent } from "../rl/experimentProgress.ts";
 import type { ExperimentChanges, ExperimentConfig } from "../rl/presets.ts";
+import type { Split, Verdict } from "../rl/task.ts";
 import type { Tier } from "../tensor/tiers.ts";
 
 /** How the worker opens its device. */
@@ -88,6 +89,8 @@ export type ExperimentEvent =
   | {
       kind: "started";
       out: string;
+      preset: string;
+      seed: number;
       config: ExperimentConfig;
       arms: string[];
       vocab: string[];
@@ -226,6 +229,36 @@ export interface DistributionRequest {
   temperature?: number;
 }
 
+// ------------------------------------------------------------ tasks
+
+/** A task by name, as in an experiment's configuration. */
+export interface TaskRequest {
+  name: string;
+  config?: Record<string, unknown>;
+}
+
+export interface ProblemsRequest {
+  task: TaskRequest;
+  seed: number;
+  /** Default `heldOut`. */
+  split?: Split;
+  /** Default 1. */
+  count?: number;
+}
+
+export interface PosedProblem {
+  /** Token ids, BOS first. */
+  prompt: number[];
+  /** The prompt without BOS. */
+  text: string;
+}
+
+export interface JudgeRequest {
+  task: TaskRequest;
+  /** Token ids; a completion with its EOS. */
+  answers: readonly { prompt: readonly number[]; completion: readonly number[] }[];
+}
+
 // ------------------------------------------------------------ the adapter
 
 export type CheckRequest = Pick<CheckOptions, "tier" | "seed" | "ops">;
@@ -258,8 +291,12 @@ export interface Calls {
     result: Float32Array;
     event: never;
   };
+  /** Puts weights, moments and counters back to those of a checkpoint of the same model. */
+  policyRestore: { args: { policy: number; checkpoint: Uint8Array }; result: PolicyInfo; event: never };
   policyCheckpoint: { args: { policy: number }; result: Uint8Array; event: never };
   policyClose: { args: { policy: number }; result: null; event: never };
+  taskProblems: { args: ProblemsRequest; result: PosedProblem[]; event: never };
+  taskJudge: { args: JudgeRequest; result: Verdict[]; event: never };
   check: { args: CheckRequest; result: CheckResult; event: CheckProgress };
   readFile: { args: { path: string }; result: Uint8Array; event: never };
   writeFile: { args: { path: string; bytes: Uint8Array }; result: null; event: never };

@@ -13,6 +13,7 @@ import { ExperimentService } from "./experimentService.ts";
 import { Policy } from "./policyService.ts";
 import type { CallName, Calls } from "./protocol.ts";
 import { type CallContext, type Port, serveCalls } from "./rpc.ts";
+import { posedProblems, verdicts } from "./taskService.ts";
 
 type Table = {
   [K in CallName]: (args: Calls[K]["args"], context: CallContext) => Promise<Calls[K]["result"]>;
@@ -62,12 +63,15 @@ export function serve(port: Port = globalThis as unknown as Port, options: Serve
     policyLearn: ({ policy: id, request }) => policy(id).learn(request),
     policyScore: ({ policy: id, request }) => policy(id).score(request),
     policyDistribution: ({ policy: id, request }) => policy(id).distribution(request),
+    policyRestore: ({ policy: id, checkpoint }) => policy(id).restore(checkpoint),
     policyCheckpoint: ({ policy: id }) => policy(id).checkpoint(),
     async policyClose({ policy: id }) {
       const closing = policy(id);
       policies.delete(id);
       return closing.close();
     },
+    taskProblems: async (request) => posedProblems(request),
+    taskJudge: async (request) => verdicts(request),
     async check(request, { emit, signal }) {
       // On demand: a third of the engine's size again, and few ask for it.
       const { formatCheck, runCheck } = await import("../check/index.ts");

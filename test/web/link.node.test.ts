@@ -3,12 +3,14 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { experimentConfig } from "../../src/rl/presets.ts";
 import type { WorkerInfo } from "../../src/worker/index.ts";
+import { CHOICE_KEYS, type ChoiceKey, choice } from "../../web/src/controls.ts";
 import { readLink, writeLink } from "../../web/src/link.ts";
 import { nodeCommand } from "../../web/src/nodeCommand.ts";
 import { runRequest } from "../../web/src/runRequest.ts";
 import {
   ARM_WORDS,
   changesOf,
+  conflictOf,
   NUMBER_KEYS,
   PRESET_NAMES,
   presetSettings,
@@ -16,12 +18,14 @@ import {
   setting,
   TIER_CHOICES,
 } from "../../web/src/settings.ts";
+import { hasShippedBase, TASK_NAMES } from "../../web/src/taskChoices.ts";
 import { SHORT_QUERY } from "../helpers/pageRun.ts";
 
 /** Any settings that the form could hold. */
 const anySettings: fc.Arbitrary<Settings> = fc
   .record({
     preset: fc.constantFrom(...PRESET_NAMES),
+    task: fc.constantFrom(...TASK_NAMES),
     arms: fc.subarray([...ARM_WORDS], { minLength: 1 }),
     tier: fc.constantFrom(...TIER_CHOICES),
     numbers: fc.record(
@@ -33,17 +37,29 @@ const anySettings: fc.Arbitrary<Settings> = fc
         }),
       ) as Record<(typeof NUMBER_KEYS)[number], fc.Arbitrary<number>>,
     ),
+    choices: fc.record(
+      Object.fromEntries(
+        CHOICE_KEYS.map((key) => [key, fc.constantFrom(...Object.keys(choice(key).options))]),
+      ) as Record<ChoiceKey, fc.Arbitrary<string>>,
+    ),
   })
-  .map(({ numbers, ...rest }) => ({ ...rest, ...numbers }));
+  .map(({ numbers, choices, ...rest }) => ({ ...rest, ...numbers, ...choices }));
+
+/** What a link with settings is told: nothing, unless they do not go together. */
+const expectedProblems = (settings: Settings): string[] => {
+  const conflict = conflictOf(settings);
+  return conflict === null ? [] : [`link: ${conflict}`];
+};
 
 describe("a link", () => {
   test("that the page wrote is read as the settings it came from", () => {
     fc.assert(
       fc.property(anySettings, (settings) => {
         const { settings: read, problems } = readLink(writeLink(settings));
-        expect(problems).toEqual([]);
+        expect(problems).toEqual(expectedProblems(settings));
         // -0 is written as 0.
         expect(JSON.stringify(read)).toBe(JSON.stringify({ ...presetSettings("quick"), ...settings }));
+        expect(writeLink(read)).toBe(writeLink(settings));
       }),
     );
   });
@@ -52,6 +68,9 @@ describe("a link", () => {
     expect(writeLink(presetSettings("quick"))).toBe("?preset=quick");
     const settings = { ...presetSettings("tiny"), seed: 7, tier: "T0" as const };
     expect(writeLink(settings)).toBe("?preset=tiny&tier=T0&seed=7");
+    const maze = { ...presetSettings("quick", "maze"), arms: ["base", "rloo"], form: "pi", split: "count" };
+    expect(writeLink(maze)).toBe("?preset=quick&task=maze&arms=base,rloo&split=count&form=pi");
+    expect(writeLink(presetSettings("gpu", "sudoku4"))).toBe("?preset=gpu&task=sudoku4");
   });
 
   test("without anything is the quick preset, with a checkpoint after each update", () => {
@@ -78,6 +97,12 @@ describe("a link", () => {
     ["arms=base,nrs", /^link: arms\[1\]: one of base, psr, .* expected, got "nrs"\. Did you mean "nsr"\?/],
     ["arms=", /^link: arms\[0\]: one of/],
     ["preset=quik", /^link: preset: one of quick, gpu, tiny expected, got "quik"\. Did you mean "quick"\?/],
+    ["task=chess", /^link: task: one of countdown, .* got "chess"\. .* The task countdown is used\.$/],
+    ["clip=0.3", /^link: clip: one of own, off expected, got "0\.3"\. .* "own" is used\.$/],
+    ["form=constructor", /^link: form: one of own, ratio, log, pi expected/],
+    ["optimizer=<b onclick=x>", /^link: optimizer: one of adamw, sgd expected, got "<b onclick=x>"/],
+    ["kl=-1", /^link: kl: a number in \[0, 1000\] expected, got -1/],
+    ["epochs=1001", /^link: epochs: an integer in \[1, 1000\] expected/],
     ["tier=T9", /^link: tier: one of auto, T0, T1, T2, T3 expected/],
     ["__proto__=1", /^link: __proto__: a known key expected/],
     ["constructor=1", /^link: constructor: a known key expected/],
@@ -88,6 +113,13 @@ describe("a link", () => {
     expect(problems).toEqual([expect.stringMatching(message)]);
     const first = query.startsWith("seed=1&") ? { seed: 1 } : {};
     expect(settings).toEqual({ ...presetSettings("quick"), ...first });
+  });
+
+  test("with settings that do not go together says so", () => {
+    const { problems } = readLink("?arms=base,pkpo&k=9");
+    expect(problems).toEqual([
+      expect.stringMatching(/^link: algorithm: k of at most numGenerations=8 expected, got 9 of PKPO 9\./),
+    ]);
   });
 
   test("with much that is wrong says the first few and how many more", () => {
@@ -122,7 +154,19 @@ describe("settings as an experiment", () => {
   test("are taken by the experiment's own check, whatever was chosen", () => {
     fc.assert(
       fc.property(anySettings, (settings) => {
+        if (conflictOf(settings) !== null) {
+          const tries = settings.arms.some((word) => /^(pass-k|pkpo)/.test(word));
+          expect([tries, settings.k > settings.numGenerations], conflictOf(settings) ?? "").toEqual([
+            true,
+            true,
+          ]);
+          return;
+        }
         const config = experimentConfig(settings.preset, changesOf(settings));
+        expect(config.task.name).toBe(settings.task);
+        if (!hasShippedBase(settings)) expect(config.pretrain.steps).toBe(settings.pretrainSteps);
+        for (const key of CHOICE_KEYS) expect(choice(key).read(config), key).toBe(settings[key]);
+        expect(config.train.maxGradNorm ?? 0).toBe(settings.maxGradNorm);
         expect(config.train.steps).toBe(settings.updates);
         expect(config.evaluation.samples).toBe(settings.evalSamples);
         expect(config.arms).toHaveLength(settings.arms.length);
@@ -155,14 +199,37 @@ describe("settings as an experiment", () => {
       arms: ["base", "nsr"],
       train: { steps: 10, promptsPerStep: 4, numGenerations: 4, microBatchRows: 16 },
       evaluation: { prompts: 4, samples: 8, entropySamples: 2 },
-      checkpointEvery: 1,
       rows: 16,
       scoreRows: 16,
     });
-    const plain = { ...presetSettings("quick"), checkpointEvery: 0 };
-    expect(nodeCommand(plain, null)).toEqual({
+    // The page's checkpoints change nothing that Node would have to repeat.
+    expect(nodeCommand(presetSettings("quick"), null)).toEqual({
       line: "npx naysay experiment --preset quick --seed 1",
       json: null,
     });
+  });
+
+  test("of another task, with controls, pretrain in Node as well", () => {
+    const link =
+      "?task=addition&arms=base,pkpo&k=2&split=count&splitSize=2&cut=after&clip=off&optimizer=sgd&kl=0.1";
+    const { settings, problems } = readLink(link);
+    expect(problems).toEqual([]);
+    const { line, json } = nodeCommand(settings, null);
+    expect(line).toBe("npx naysay experiment --preset quick --seed 1 --config run.json");
+    expect(JSON.parse(json ?? "")).toEqual({
+      arms: ["base", "pkpo:2"],
+      task: { name: "addition", config: {} },
+      model: { maxPositions: 12 },
+      base: null,
+      train: { miniBatches: { kind: "count", count: 2 }, cutFirst: false },
+      algorithm: {
+        kl: { estimator: "k3", where: "loss", coefficient: 0.1 },
+        clip: false,
+        optimizer: "sgd",
+      },
+    });
+    expect(nodeCommand(settings, null, "own.safetensors").line).toMatch(/run\.json --base own\.safetensors$/);
+    // A preset without a base pretrains by itself.
+    expect(nodeCommand(presetSettings("tiny", "maze"), null).json).not.toMatch(/base/);
   });
 });

@@ -71,6 +71,25 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => shared?.close());
 
+test("another run from the same recipe takes the base that was made, another seed makes its own", async () => {
+  const side = await open();
+  const run = async (out: string, seed: number): Promise<[steps: number, base: string]> => {
+    const changes = { ...REQUEST.changes, arms: ["base"], checkpointEvery: seed };
+    const experiment = side.worker.experiment({ ...REQUEST, changes, seed, out: `runs/${out}` });
+    let steps = 0;
+    for await (const event of experiment)
+      if (event.kind === "progress" && event.progress.phase === "pretrain") steps++;
+    return [steps, (await experiment.result).arms[0].weightsSha256];
+  };
+  const [made, sha] = await run("first", 3);
+  expect([made, sha]).toEqual([4, want.arms[0].weightsSha256]);
+  expect(await run("second", 3)).toEqual([0, sha]);
+  const [other, otherSha] = await run("third", 4);
+  expect(other).toBe(4);
+  expect(otherSha).not.toBe(sha);
+  side.close();
+});
+
 test("events tell the whole story, and the bits are those of the function itself", async () => {
   const side = emptied();
   const run = side.worker.experiment({ ...REQUEST, showRows: 3 });

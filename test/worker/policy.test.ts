@@ -4,17 +4,26 @@ import { encodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { modelConfig } from "../../src/model/config.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
 import { Tokenizer } from "../../src/model/tokenizer.ts";
+import { Addition } from "../../src/rl/tasks/addition.ts";
 import { backend } from "../../src/tensor/backend.ts";
 import { CheckpointError, ConfigError } from "../../src/tensor/errors.ts";
 import { log } from "../../src/tensor/math.ts";
 import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
-import { connect, type NaysayWorker, type TokensEvent, type WorkerPolicy } from "../../src/worker/index.ts";
+import {
+  connect,
+  type LearnRequest,
+  type NaysayWorker,
+  type TokensEvent,
+  type WorkerPolicy,
+} from "../../src/worker/index.ts";
 import { serve } from "../../src/worker/serve.ts";
 import { useBackend } from "../helpers/backend.ts";
 import { memoryFiles } from "../helpers/memoryFiles.ts";
 
 const tokenizer = new Tokenizer("symbol", ["red", "green", "blue", "pink", "?"]);
 let checkpoint: Uint8Array;
+/** Weights of the same shapes, which another model makes something else of. */
+let foreign: Uint8Array;
 
 beforeAll(async () => {
   const { backend: own } = await useBackend();
@@ -28,6 +37,7 @@ beforeAll(async () => {
   const params = initializeParameters(config, 11, { std: 0.2 });
   const metadata = { tokenizer: JSON.stringify(tokenizer.toJSON()) };
   checkpoint = await encodeCheckpoint({ config, params, metadata });
+  foreign = await encodeCheckpoint({ config: { ...config, ropeTheta: 5000 }, params });
   own.destroy();
 });
 
@@ -201,6 +211,63 @@ test("saved and opened again, or robbed of its device in between, it learns the 
   expect(await first.checkpoint()).not.toEqual(want);
   for (let i = 2; i < 4; i++) await step(first, i);
   expect(await first.checkpoint()).toEqual(want);
+});
+
+test("restored, it has the bits of the checkpoint, and learns the same again", async () => {
+  const worker = await open();
+  const policy = await worker.policy({ checkpoint });
+  for (const optimizer of ["adamw", "sgd"]) {
+    const learn = () =>
+      policy.learn({
+        examples: REJECTED,
+        changes: { optimizer },
+        learningRate: 1e-2,
+        algorithm: "nsr",
+      } as LearnRequest);
+    await policy.restore(checkpoint.slice());
+    const before = await policy.distribution({ context: "?" });
+    await learn();
+    await learn();
+    const once = await policy.checkpoint();
+    const moved = await policy.distribution({ context: "?" });
+    expect(moved).not.toEqual(before);
+    expect(await policy.restore(checkpoint.slice())).toMatchObject({ updates: 0 });
+    expect(await policy.checkpoint()).toEqual(checkpoint);
+    expect(await policy.distribution({ context: "?" })).toEqual(before);
+    await learn();
+    await learn();
+    expect(await policy.checkpoint()).toEqual(once);
+    // Forward again, with moments where there are some.
+    await policy.restore(checkpoint.slice());
+    await policy.restore(once.slice());
+    expect(await policy.distribution({ context: "?" })).toEqual(moved);
+    expect((await policy.current()).updates).toBe(2);
+  }
+  await expect(policy.restore(foreign)).rejects.toThrow(/^policy\.restore: a checkpoint of the same model/);
+});
+
+test("a task poses problems and judges answers", async () => {
+  const worker = await open();
+  const task = { name: "addition", config: { digits: 1 } };
+  const asked = await worker.problems({ task, seed: 4, split: "train", count: 3 });
+  expect(asked).toEqual(await worker.problems({ task, seed: 4, split: "train", count: 3 }));
+  expect(asked.map(({ text }) => text)).toEqual(Array(3).fill(expect.stringMatching(/^\d \+ \d = :$/)));
+  const [a, b] = asked[0].text.split(" + ").map((x) => Number(x[0]));
+  const { vocab, eos } = new Addition(task.config).tokenizer;
+  const digits = (n: number): number[] => [
+    vocab.indexOf(String(n % 10)),
+    vocab.indexOf(String(Math.floor(n / 10))),
+  ];
+  const answers = [a + b, (a + b + 1) % 20].map((n) => ({
+    prompt: asked[0].prompt,
+    completion: [...digits(n), eos],
+  }));
+  const found = await worker.judge({ task, answers });
+  expect(found.map(({ reward, reason }) => [reward, reason])).toEqual([
+    [1, "right"],
+    [0, "wrongSum"],
+  ]);
+  await expect(worker.judge({ task: { name: "chess" }, answers })).rejects.toThrow(/^task: one of/);
 });
 
 test("a device lost while tokens stream: every token comes once", async () => {

@@ -10,6 +10,8 @@ import type {
 import { announce } from "./announcer.ts";
 import { ArmTable } from "./armTable.ts";
 import { BaseUpload } from "./baseUpload.ts";
+import { CompareCard } from "./compareCard.ts";
+import type { RunFacts } from "./comparison.ts";
 import { confirmed } from "./confirmDialog.ts";
 import { makeCurves } from "./curves.ts";
 import { byId, setText } from "./dom.ts";
@@ -25,6 +27,7 @@ import { alone } from "./runLock.ts";
 import { runRequest, type UploadedBase } from "./runRequest.ts";
 import { Samples } from "./samples.ts";
 import { type RunState, Session } from "./session.ts";
+import { settledConfig } from "./settings.ts";
 import type { SettingsForm } from "./settingsForm.ts";
 import { ProgressBars, showAdapter, showSpeed, statusText } from "./statusBar.ts";
 import { linkOf, rememberLink, StoredRuns } from "./storedRuns.ts";
@@ -50,6 +53,7 @@ export class App {
   private readonly samples: Samples;
   private readonly files: FilesCard;
   private readonly stored: StoredRuns;
+  private readonly compare: CompareCard;
   private readonly upload: BaseUpload;
   private readonly transport: Transport;
   private readonly marks: Record<Change, (() => void)[]>;
@@ -68,14 +72,23 @@ export class App {
     this.info = worker.info;
     const { data } = this;
     const painter = new Painter();
-    const curves = makeCurves(data);
-    const table = new ArmTable(data);
+    this.compare = new CompareCard(
+      worker,
+      () => this.facts(),
+      () => {
+        this.mark(["summaries"]);
+        void this.stored.refresh();
+      },
+    );
+    const { comparison } = this.compare;
+    const curves = makeCurves(data, comparison);
+    const table = new ArmTable(data, comparison);
     const bars = new ProgressBars(data);
     this.samples = new Samples(data);
     this.files = new FilesCard(data, worker);
     this.upload = new BaseUpload(
       worker,
-      () => form.settings.preset,
+      () => form.settings,
       () => this.settingsChanged(),
     );
     this.session = new Session(worker, {
@@ -87,7 +100,11 @@ export class App {
     this.stored = new StoredRuns(worker, {
       resume: (run) => this.resume(run),
       isOpen: (out) => this.session.active && data.out === out,
+      compare: ({ out, finished }) => this.compare.toggle(out, finished),
+      isCompared: (out) => comparison.has(out),
+      isShown: (out) => data.out === out,
       discarded: (out) => {
+        comparison.remove(out);
         if (data.out === out) this.clear();
       },
     });
@@ -139,8 +156,17 @@ export class App {
       this.opening.catch((error) => notifyError("tier", error));
     }
     drawNodeCard(settings, this.info.adapter.tier, this.upload.base?.name ?? null);
-    showPresetNote(settings.preset);
+    showPresetNote(settings);
+    if (this.data.facts === null) this.compare.draw();
     this.draw();
+  }
+
+  /** The run on show, or before one what would be run. */
+  private facts(): RunFacts {
+    const { settings } = this.form;
+    const { preset, seed } = settings;
+    const run = this.data.facts ?? { preset, seed, config: settledConfig(settings) };
+    return { ...run, adapter: this.info.adapter };
   }
 
   private async openDevice(): Promise<void> {
@@ -271,6 +297,7 @@ export class App {
   /** An empty page. */
   private clear(): void {
     this.data.clear();
+    this.compare.draw();
     this.begun = null;
     this.samples.release();
     this.session.forget();
@@ -282,6 +309,7 @@ export class App {
 
   private take(event: ExperimentEvent): void {
     this.mark(this.data.take(event));
+    if (event.kind === "started") this.compare.draw();
     if (event.kind === "arm") {
       const { name, passAtK } = event.arm.summary;
       announce(`${name} is done: Pass@1 ${((passAtK[1] ?? 0) * 100).toFixed(1)} per cent.`);

@@ -1,11 +1,12 @@
 /** The base to start from: the preset's, or a checkpoint of the visitor's, read and checked by the worker first. */
-import { experimentConfig } from "../../src/rl/presets.ts";
 import { CheckpointError } from "../../src/tensor/errors.ts";
 import type { NaysayWorker, PolicyInfo } from "../../src/worker/index.ts";
 import { announce } from "./announcer.ts";
 import { byId, element } from "./dom.ts";
 import { dismiss, notifyError } from "./notices.ts";
 import type { UploadedBase } from "./runRequest.ts";
+import type { Settings } from "./settings.ts";
+import { presetConfig } from "./taskChoices.ts";
 
 /** Files above this are no policy that a page trains. */
 const MOST_BYTES = 1 << 30;
@@ -23,20 +24,19 @@ export class BaseUpload {
     "Use the preset's base",
   );
 
-  private readonly preset: () => string;
+  private readonly settings: () => Settings;
 
-  /** `preset`: the name of the chosen one, whose sizes a base must have. */
-  constructor(worker: NaysayWorker, preset: () => string, changed: () => void) {
+  /** `settings`: the chosen ones, whose preset and task say which sizes a base must have. */
+  constructor(worker: NaysayWorker, settings: () => Settings, changed: () => void) {
     this.worker = worker;
-    this.preset = preset;
+    this.settings = settings;
     this.changed = changed;
     const label = element("label", { for: "base-file", class: "label" }, "Start from a checkpoint");
     this.input.setAttribute("aria-describedby", "base-state");
     this.input.addEventListener("change", () => this.take());
     this.back.addEventListener("click", () => this.use(null, ""));
     const field = element("div", { class: "field-block" }, label, this.input, this.state, this.back);
-    const settings = byId("settings-main", HTMLFieldSetElement);
-    settings.insertBefore(field, byId("more", HTMLDetailsElement));
+    byId("settings-main", HTMLFieldSetElement).insertBefore(field, byId("controls", HTMLDetailsElement));
   }
 
   private async take(): Promise<void> {
@@ -52,7 +52,7 @@ export class BaseUpload {
       const policy = await this.worker.policy({ checkpoint: bytes });
       const { parameters, config } = policy.info;
       await policy.close();
-      checkSizes(policy.info, this.preset());
+      checkSizes(policy.info, this.settings());
       const size = `${parameters.toLocaleString("en-US")} weights, width ${config.hiddenSize}, ${config.numLayers} layers`;
       this.use({ name: file.name, bytes }, `${file.name}: ${size}`);
     } catch (error) {
@@ -73,8 +73,8 @@ export class BaseUpload {
 }
 
 /** Throws `CheckpointError` for a policy of other sizes than the preset trains. */
-function checkSizes({ config }: PolicyInfo, preset: string): void {
-  for (const [key, wanted] of Object.entries(experimentConfig(preset).model)) {
+function checkSizes({ config }: PolicyInfo, { preset, task }: Settings): void {
+  for (const [key, wanted] of Object.entries(presetConfig(preset, task).model)) {
     const found = (config as unknown as Record<string, unknown>)[key];
     if (found !== undefined && found !== wanted) {
       throw new CheckpointError(

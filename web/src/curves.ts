@@ -1,5 +1,6 @@
 /** The four charts: Pass@k of finished arms, and reward, entropy and gradient norm as they come. */
 import { formatNumber } from "../../src/eval/svg.ts";
+import type { Comparison } from "./comparison.ts";
 import { byId } from "./dom.ts";
 import { type Line, LineChart } from "./lineChart.ts";
 import type { RunData, ShownMetrics } from "./runData.ts";
@@ -17,7 +18,7 @@ export interface Curves {
   drawPass(): void;
 }
 
-export function makeCurves(data: RunData): Curves {
+export function makeCurves(data: RunData, comparison: Comparison): Curves {
   const pass = new LineChart(byId("chart-pass", HTMLElement), {
     title: "Pass@k",
     hint: "over k samples, 95 % intervals",
@@ -51,7 +52,7 @@ export function makeCurves(data: RunData): Curves {
   ];
   return {
     pieces: metrics.map((one) => () => drawMetric(one, data)),
-    drawPass: () => drawPass(pass, data),
+    drawPass: () => drawPass(pass, data, comparison),
   };
 }
 
@@ -70,16 +71,20 @@ function drawMetric({ chart, key }: MetricChart, data: RunData): void {
   chart.show(xs, lines, [1, Math.max(2, data.updates, last)]);
 }
 
-function drawPass(chart: LineChart, data: RunData): void {
+function drawPass(chart: LineChart, data: RunData, { runs }: Comparison): void {
   const found = data.arms.flatMap((arm) => data.summaries.get(arm) ?? []);
-  const ks = [...new Set(found.flatMap(({ passAtK }) => Object.keys(passAtK).map(Number)))].sort(
-    (a, b) => a - b,
-  );
+  const others = runs.flatMap(({ letter, arms }) => arms.map((arm) => ({ run: letter, ...arm })));
+  const ks = [
+    ...new Set([...found, ...others].flatMap(({ passAtK }) => Object.keys(passAtK).map(Number))),
+  ].sort((a, b) => a - b);
   const lines: Line[] = found.map(({ name, passAtK, intervals }) => ({
     arm: name,
     values: ks.map((k) => passAtK[k] ?? null),
     low: ks.map((k) => intervals?.[k]?.[0] ?? null),
     high: ks.map((k) => intervals?.[k]?.[1] ?? null),
   }));
+  // Without their intervals: so many bands would hide each other.
+  for (const { name, run, passAtK } of others)
+    lines.push({ arm: name, run, values: ks.map((k) => passAtK[k] ?? null) });
   chart.show(ks, lines, [ks[0] ?? 1, Math.max(2, ks[ks.length - 1] ?? 2)]);
 }

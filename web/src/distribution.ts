@@ -15,14 +15,15 @@ export interface ChosenToken {
 
 const percent = (p: number): string => (p * 100).toFixed(p >= 0.0995 ? 1 : 2);
 
-function change(difference: number): string {
+/** A difference of probabilities, in per cent with its sign; `0` where it shows as none. */
+export function change(difference: number): string {
   const text = Math.abs(difference * 100).toFixed(2);
   if (Number(text) === 0) return "0";
   return `${difference > 0 ? "+" : "−"}${text}`;
 }
 
 /** Entropy in nats. */
-function entropy(p: Float32Array): number {
+export function entropy(p: Float32Array): number {
   return p.reduce((sum, x) => (x > 0 ? sum - x * Math.log(x) : sum), 0);
 }
 
@@ -56,12 +57,9 @@ export function drawDistribution(panel: HTMLElement, chosen: ChosenToken | null)
   const after = row.after.subarray(token * size, (token + 1) * size);
   const drawn = row.tokens[token];
   const ids = likeliest(before, after, drawn);
-  const scale = Math.max(...ids.map((id) => Math.max(before[id], after[id])), 1e-9);
   const context = [...row.prompt.filter((text) => text !== "BOS"), ...row.completion.slice(0, token)].join(
     " ",
   );
-  const rows = ids.map((id) => tokenRow(vocab[id] ?? `#${id}`, before[id], after[id], scale, id === drawn));
-  const rest = (p: Float32Array): number => Math.max(0, 1 - ids.reduce((sum, id) => sum + p[id], 0));
   panel.replaceChildren(
     element(
       "p",
@@ -72,33 +70,8 @@ export function drawDistribution(panel: HTMLElement, chosen: ChosenToken | null)
       element("code", {}, vocab[drawn] ?? `#${drawn}`),
       ".",
     ),
-    element(
-      "p",
-      { class: "hint legend" },
-      element("span", { class: "bar-key" }),
-      " before ",
-      element("span", { class: "bar-key after" }),
-      " after the update, in per cent",
-    ),
-    element(
-      "table",
-      {},
-      element("caption", { class: "unseen" }, "Probabilities in per cent, before and after the update"),
-      element(
-        "thead",
-        {},
-        element(
-          "tr",
-          {},
-          element("th", { scope: "col" }, "token"),
-          element("td", { class: "bars" }),
-          element("th", { scope: "col" }, "before"),
-          element("th", { scope: "col" }, "after"),
-          element("th", { scope: "col" }, "change"),
-        ),
-      ),
-      element("tbody", {}, ...rows, tokenRow("others", rest(before), rest(after), scale, false)),
-    ),
+    legend(),
+    distributionTable({ ids, before, after, vocab, drawn }),
     element(
       "p",
       { class: "hint" },
@@ -107,10 +80,51 @@ export function drawDistribution(panel: HTMLElement, chosen: ChosenToken | null)
   );
 }
 
+/** Which bar is which. */
+export function legend(): HTMLElement {
+  return element(
+    "p",
+    { class: "hint legend" },
+    element("span", { class: "bar-key" }),
+    " before ",
+    element("span", { class: "bar-key after" }),
+    " after the update, in per cent",
+  );
+}
+
+export interface TableData {
+  /** Tokens to show; all others are one row. */
+  ids: readonly number[];
+  /** [V] probabilities; without `after` only these are shown. */
+  before: Float32Array;
+  after?: Float32Array;
+  vocab: readonly string[];
+  drawn: number;
+}
+
+export function distributionTable({ ids, before, after, vocab, drawn }: TableData): HTMLTableElement {
+  const scale = Math.max(...ids.map((id) => Math.max(before[id], after?.[id] ?? 0)), 1e-9);
+  const rest = (p: Float32Array): number => Math.max(0, 1 - ids.reduce((sum, id) => sum + p[id], 0));
+  const rows = ids.map((id) => tokenRow(vocab[id] ?? `#${id}`, before[id], after?.[id], scale, id === drawn));
+  const others = tokenRow("others", rest(before), after && rest(after), scale, false);
+  const head = (text: string): HTMLElement => element("th", { scope: "col" }, text);
+  const heads = after ? [head("before"), head("after"), head("change")] : [head("chance")];
+  const caption = after
+    ? "Probabilities in per cent, before and after the update"
+    : "Probabilities in per cent";
+  return element(
+    "table",
+    {},
+    element("caption", { class: "unseen" }, caption),
+    element("thead", {}, element("tr", {}, head("token"), element("td", { class: "bars" }), ...heads)),
+    element("tbody", {}, ...rows, others),
+  );
+}
+
 function tokenRow(
   text: string,
   before: number,
-  after: number,
+  after: number | undefined,
   scale: number,
   drawn: boolean,
 ): HTMLTableRowElement {
@@ -119,14 +133,21 @@ function tokenRow(
     made.style.width = `${Math.min(100, (p / scale) * 100).toFixed(1)}%`;
     return made;
   };
-  const moved = change(after - before);
+  const moved = after === undefined ? "" : change(after - before);
   return element(
     "tr",
     { class: drawn ? "drawn" : null },
     element("th", { scope: "row" }, text, drawn ? element("span", { class: "unseen" }, " (drawn)") : null),
-    element("td", { class: "bars", "aria-hidden": "true" }, bar(before), bar(after)),
+    element(
+      "td",
+      { class: "bars", "aria-hidden": "true" },
+      bar(before),
+      after === undefined ? null : bar(after),
+    ),
     element("td", {}, percent(before)),
-    element("td", {}, percent(after)),
-    element("td", { class: moved === "0" ? null : after > before ? "rise" : "fall" }, moved),
+    after === undefined ? null : element("td", {}, percent(after)),
+    after === undefined
+      ? null
+      : element("td", { class: moved === "0" ? null : after > before ? "rise" : "fall" }, moved),
   );
 }

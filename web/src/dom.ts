@@ -35,3 +35,15 @@ export function byId<T extends HTMLElement>(id: string, kind: new () => T): T {
 export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
+
+/** Makes what scrolls reachable by keys as well, under a name. */
+export function scrollRegion(target: HTMLElement, name: string): void {
+  target.tabIndex = 0;
+  setAttribute(target, "role", "region");
+  setAttribute(target, "aria-label", name);
+}
+
+/** Text with what stands between backticks as code: flags that break at no hyphen. */
+export function withCode(line: string): (string | HTMLElement)[] {
+  return line.split("`").map((part, i) => (i % 2 === 1 ? element("code", {}, part) : part));
+}

@@ -1,7 +1,7 @@
 /** A line chart of arms on a canvas (uPlot), with a readout of names and values below: what a pointer shows, readers hear. */
 import uPlot from "uplot";
 import { spread } from "../../src/eval/svg.ts";
-import { armKey, armLook } from "./armLook.ts";
+import { armDash, armKey, armLook } from "./armLook.ts";
 import { padded, tickLabels } from "./axis.ts";
 import { element } from "./dom.ts";
 import { isDark, onTheme } from "./theme.ts";
@@ -9,6 +9,8 @@ import { isDark, onTheme } from "./theme.ts";
 /** One arm's line; `null` where there is no value. */
 export interface Line {
   arm: string;
+  /** Letter of a compared run: drawn thinner, in that run's dashes. */
+  run?: string;
   values: (number | null)[];
   /** Ends of intervals, for a band. */
   low?: (number | null)[];
@@ -44,6 +46,8 @@ const FONT = `12px ${FAMILY}`;
 const LABEL_GAP = 15;
 /** Least width of a chart that has names at its right. */
 const NAMES_FROM = 440;
+/** Largest share of it that they may take. */
+const NAMES_SHARE = 0.35;
 /** How much of the card an interval lets through: several lie over each other. */
 const BAND = "14";
 
@@ -100,7 +104,7 @@ export class LineChart {
       return;
     }
     const signature = JSON.stringify([
-      drawn.map(({ arm, low }) => [arm, low !== undefined]),
+      drawn.map(({ arm, run, low }) => [arm, run, low !== undefined]),
       this.xRange,
       isDark(),
     ]);
@@ -122,15 +126,15 @@ export class LineChart {
     const axis = { stroke: ink, font: FONT, ticks: { show: false }, border: { show: false } };
     const series: uPlot.Series[] = [{}];
     const bands: uPlot.Band[] = [];
-    for (const { arm, low } of lines) {
+    for (const { arm, run, low } of lines) {
       const look = armLook(arm);
       const stroke = isDark() ? look.dark : look.light;
       series.push({
-        label: arm,
+        label: nameOf({ arm, run }),
         stroke,
-        width: 2,
-        dash: look.dash,
-        points: { size: 5, width: 1, fill: stroke },
+        width: run === undefined ? 2 : 1.5,
+        dash: armDash(arm, run),
+        points: { show: run === undefined ? undefined : false, size: 5, width: 1, fill: stroke },
       });
       if (!low) continue;
       const at = series.length;
@@ -138,7 +142,8 @@ export class LineChart {
       series.push({ stroke: "transparent", points: { show: false } });
       bands.push({ series: [at + 1, at], fill: `${stroke}${BAND}` });
     }
-    const named = spec.endNames === true && this.width() >= NAMES_FROM;
+    const named =
+      spec.endNames === true && this.width() >= NAMES_FROM && namesWidth(lines) <= NAMES_SHARE * this.width();
     const range = this.xRange;
     this.chart = new uPlot(
       {
@@ -196,21 +201,21 @@ export class LineChart {
     const { spec, lines, xs } = this;
     const resting = at === null || xs[at] === undefined;
     const where = resting ? (spec.restAtFirst ? 0 : null) : at;
-    const found = lines.flatMap(({ arm, values }) => {
+    const found = lines.flatMap(({ arm, run, values }) => {
       let i = where ?? values.length - 1;
       while (where === null && i >= 0 && values[i] === null) i--;
       const value = values[i];
-      return value === null || value === undefined ? [] : [{ arm, value }];
+      return value === null || value === undefined ? [] : [{ arm, run, name: nameOf({ arm, run }), value }];
     });
     const place = where === null ? null : `${spec.xName} ${xs[where]}`;
     this.readout.replaceChildren(
       ...(place === null ? [] : [element("span", { class: "hint" }, place)]),
-      ...found.map(({ arm, value }) =>
-        element("span", {}, armKey(arm), arm, element("b", {}, spec.format(value))),
+      ...found.map(({ arm, run, name, value }) =>
+        element("span", {}, armKey(arm, run), name, element("b", {}, spec.format(value))),
       ),
     );
     if (resting) {
-      const words = found.map(({ arm, value }) => `${arm} ${spec.format(value)}`).join(", ");
+      const words = found.map(({ name, value }) => `${name} ${spec.format(value)}`).join(", ");
       this.plot.setAttribute("aria-label", `${spec.title}, ${place ?? "latest"}: ${words}`);
     }
   }
@@ -233,6 +238,11 @@ export class LineChart {
   }
 }
 
+/** The arm's name, with the letter of its run where it is not the one on show. */
+function nameOf({ arm, run }: Pick<Line, "arm" | "run">): string {
+  return run === undefined ? arm : `${arm} ${run}`;
+}
+
 const nameFont = (ratio: number): string => `600 ${12 * ratio}px ${FAMILY}`;
 
 /** Room that the longest name needs, px. */
@@ -240,18 +250,18 @@ function namesWidth(lines: readonly Line[]): number {
   const context = document.createElement("canvas").getContext("2d");
   if (!context) return 0;
   context.font = nameFont(1);
-  return Math.ceil(Math.max(...lines.map(({ arm }) => context.measureText(arm).width))) + 12;
+  return Math.ceil(Math.max(...lines.map((line) => context.measureText(nameOf(line)).width))) + 12;
 }
 
 /** Names of arms at the right ends of their lines, moved apart. */
 function drawNames(chart: uPlot, lines: readonly Line[]): void {
   const { ctx, bbox } = chart;
   const ratio = devicePixelRatio || 1;
-  const ends = lines.flatMap(({ arm, values }) => {
+  const ends = lines.flatMap(({ arm, run, values }) => {
     let i = values.length - 1;
     while (i >= 0 && values[i] === null) i--;
     const value = values[i];
-    return i < 0 || value === null ? [] : [{ arm, y: chart.valToPos(value, "y", true) }];
+    return i < 0 || value === null ? [] : [{ arm, run, y: chart.valToPos(value, "y", true) }];
   });
   const places = spread(
     ends.map(({ y }) => y),
@@ -263,10 +273,10 @@ function drawNames(chart: uPlot, lines: readonly Line[]): void {
   ctx.font = nameFont(ratio);
   ctx.textBaseline = "middle";
   ctx.textAlign = "left";
-  ends.forEach(({ arm }, i) => {
+  ends.forEach(({ arm, run }, i) => {
     const look = armLook(arm);
     ctx.fillStyle = isDark() ? look.dark : look.light;
-    ctx.fillText(arm, bbox.left + bbox.width + 8 * ratio, places[i]);
+    ctx.fillText(nameOf({ arm, run }), bbox.left + bbox.width + 8 * ratio, places[i]);
   });
   ctx.restore();
 }

@@ -1,13 +1,15 @@
 /**
- * Settings as a link: `?preset=quick&arms=base,nsr&seed=3`. Only what differs from the preset is written. Reading trusts
- * nothing: what is unknown, out of range or said twice is left out, with a message, and everything else still counts.
+ * Settings as a link: `?preset=quick&task=maze&arms=base,nsr&form=pi&seed=3`. Only what differs from the preset is written.
+ * Reading trusts nothing: what is unknown, out of range or said twice is left out, with a message, and everything else still counts.
  */
 import { ConfigError } from "../../src/tensor/errors.ts";
 import { didYouMean } from "../../src/tensor/suggest.ts";
 import { list, oneOf } from "../../src/tensor/validate.ts";
+import { CHOICE_KEYS, type ChoiceKey, choice } from "./controls.ts";
 import {
   ARM_WORDS,
   checkSetting,
+  conflictOf,
   NUMBER_KEYS,
   type NumberKey,
   PRESET_NAMES,
@@ -15,8 +17,9 @@ import {
   type Settings,
   TIER_CHOICES,
 } from "./settings.ts";
+import { OWN_TASK, TASK_NAMES } from "./taskChoices.ts";
 
-const KEYS: readonly string[] = ["preset", "arms", "tier", ...NUMBER_KEYS];
+const KEYS: readonly string[] = ["preset", "task", "arms", "tier", ...CHOICE_KEYS, ...NUMBER_KEYS];
 const PRESET = "quick";
 /** A longer link was not made by this page. */
 const LONGEST = 2000;
@@ -62,7 +65,12 @@ export function readLink(text: string): ReadLink {
     PRESET,
     `The ${PRESET} preset is used.`,
   );
-  const settings = presetSettings(preset);
+  const word = <T extends string>(key: string, names: readonly T[], fallback: T, remedy: string): T =>
+    given.has(key)
+      ? attempt(() => oneOf(...names)(given.get(key), `link: ${key}`), fallback, remedy)
+      : fallback;
+  const task = word("task", TASK_NAMES, OWN_TASK, `The task ${OWN_TASK} is used.`);
+  const settings = presetSettings(preset, task);
   const arms = given.get("arms");
   if (arms !== undefined) {
     const words = attempt(
@@ -72,13 +80,10 @@ export function readLink(text: string): ReadLink {
     );
     settings.arms = ARM_WORDS.filter((word) => words.includes(word));
   }
-  const tier = given.get("tier");
-  if (tier !== undefined) {
-    settings.tier = attempt(
-      () => oneOf(...TIER_CHOICES)(tier, "link: tier"),
-      "auto",
-      "The adapter's own tier is used.",
-    );
+  settings.tier = word("tier", TIER_CHOICES, "auto", "The adapter's own tier is used.");
+  for (const key of CHOICE_KEYS) {
+    const own = settings[key];
+    settings[key] = word(key, Object.keys(choice(key).options), own, `"${own}" is used.`);
   }
   for (const key of NUMBER_KEYS) {
     const value = given.get(key);
@@ -89,6 +94,8 @@ export function readLink(text: string): ReadLink {
       `${settings[key]} is used.`,
     );
   }
+  const conflict = conflictOf(settings);
+  if (conflict !== null) problems.push(`link: ${conflict}`);
   if (problems.length > MOST_PROBLEMS) {
     const more = problems.length - MOST_PROBLEMS;
     problems.splice(MOST_PROBLEMS, more, `link: ${more} more of this kind. Check where it came from.`);
@@ -103,11 +110,12 @@ function numberOrText(text: string): number | string {
 
 /** The shortest link to settings. */
 export function writeLink(settings: Settings): string {
-  const preset = presetSettings(settings.preset);
+  const preset = presetSettings(settings.preset, settings.task);
   const parts: string[] = [`preset=${settings.preset}`];
+  if (settings.task !== OWN_TASK) parts.push(`task=${settings.task}`);
   if (settings.arms.join() !== preset.arms.join()) parts.push(`arms=${settings.arms.join(",")}`);
   if (settings.tier !== "auto") parts.push(`tier=${settings.tier}`);
-  const changed = (key: NumberKey) => settings[key] !== preset[key];
-  for (const key of NUMBER_KEYS.filter(changed)) parts.push(`${key}=${settings[key]}`);
+  const changed = (key: NumberKey | ChoiceKey) => settings[key] !== preset[key];
+  for (const key of [...CHOICE_KEYS, ...NUMBER_KEYS].filter(changed)) parts.push(`${key}=${settings[key]}`);
   return `?${parts.join("&")}`;
 }

@@ -27,6 +27,13 @@ function useKnownLanguage(): void {
   }
 }
 
+/** The tour comes when it is asked for. */
+function startTour(worker: NaysayWorker): void {
+  const begin = byId("tour-begin", HTMLButtonElement);
+  begin.disabled = false;
+  begin.addEventListener("click", async () => (await import("./tourView.ts")).openTour(worker));
+}
+
 useKnownLanguage();
 startTheme();
 // Beside the results on a wide screen; above them, and folded, on a narrow one.
@@ -40,10 +47,10 @@ const form = new SettingsForm(settings, () => {
   history.replaceState(null, "", writeLink(form.settings));
   if (app) return app.settingsChanged();
   drawNodeCard(form.settings, null, null);
-  showPresetNote(form.settings.preset);
+  showPresetNote(form.settings);
 });
 drawNodeCard(settings, null, null);
-showPresetNote(settings.preset);
+showPresetNote(settings);
 
 try {
   const engine = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "naysay" });
@@ -51,6 +58,7 @@ try {
   const [worker, { App }] = await Promise.all([connect(engine), import("./app.ts")]);
   window.naysay = worker;
   startCheckCard(worker);
+  startTour(worker);
   app = new App(worker, form);
   await app.ready();
 } catch (error) {

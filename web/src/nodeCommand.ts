@@ -1,5 +1,5 @@
 /** The same run in Node: the command line, and the file that it reads. Whoever runs both can compare bits. */
-import { changesOf, type Settings } from "./settings.ts";
+import { changesOf, type Settings, setting } from "./settings.ts";
 
 export interface NodeCommand {
   /** `tier`: what the run here uses, so that Node uses it too. */
@@ -19,8 +19,12 @@ export function nodeCommand(
   tier: string | null,
   base: string | null = null,
 ): NodeCommand {
-  const changes = changesOf(settings);
-  const json = Object.keys(changes).length > 0 ? JSON.stringify(changes, null, 2) : null;
+  const { checkpointEvery, ...changes } = changesOf(settings);
+  // The page's own default, against reloads: it changes no number of the run.
+  const kept =
+    checkpointEvery === setting("checkpointEvery").fallback ? changes : { ...changes, checkpointEvery };
+  const written = Object.entries(kept).filter(([, value]) => value !== undefined);
+  const json = written.length > 0 ? JSON.stringify(Object.fromEntries(written), null, 2) : null;
   const words = [
     ...(tier === null ? [] : [`NAYSAY_TIER=${tier}`]),
     `npx naysay experiment --preset ${settings.preset} --seed ${settings.seed}`,

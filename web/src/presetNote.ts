@@ -1,5 +1,7 @@
-/** What the chosen preset can show, near the results and below them. */
-import { byId, setText } from "./dom.ts";
+/** What the chosen task asks and what the chosen preset can show, near the results and below them. */
+import { byId, element, setText } from "./dom.ts";
+import type { Settings } from "./settings.ts";
+import { hasShippedBase, TASKS } from "./taskChoices.ts";
 
 /** How large it is: the sentences before "Arms whose bands overlap are not told apart." */
 const SCALE: Record<string, string> = {
@@ -13,9 +15,13 @@ const NOTE: Record<string, string> = {
   tiny: "The preset tiny is a smoke test: zeros are expected. It shows that everything runs, in seconds, and measures nothing.",
 };
 
-export function showPresetNote(preset: string): void {
+export function showPresetNote(settings: Settings): void {
+  const { preset, task } = settings;
   const note = byId("preset-note", HTMLElement);
   setText(note, NOTE[preset] ?? "");
   note.hidden = note.textContent === "";
-  setText(byId("about-scale", HTMLElement), SCALE[preset] ?? ANY_SCALE);
+  const known = preset !== "quick" || hasShippedBase(settings);
+  setText(byId("about-scale", HTMLElement), (known ? SCALE[preset] : undefined) ?? ANY_SCALE);
+  const [before, problem, after] = TASKS[task].says;
+  byId("task-says", HTMLElement).replaceChildren(`${before} `, element("code", {}, problem), ` ${after}`);
 }

@@ -2,6 +2,7 @@
 import type { ArmSummary, MetricsRow } from "../../src/eval/summary.ts";
 import type { ProgressEvent } from "../../src/rl/experimentProgress.ts";
 import type { ExperimentEvent, ShownRow } from "../../src/worker/index.ts";
+import type { RunFacts } from "./comparison.ts";
 
 /** A rollout with what its update did. */
 export interface ShownRollout {
@@ -26,9 +27,13 @@ export class RunData {
   updates = 0;
   /** Token text by id. */
   vocab: string[] = [];
+  /** What decides its numbers; `null` before the first run. */
+  facts: RunFacts | null = null;
   /** Folder in the worker's files; `null` before the first run. */
   out: string | null = null;
   progress: ProgressEvent | null = null;
+  /** Share of the base's pretraining that is done, in [0, 1]; `null` where none was seen. */
+  pretrained: number | null = null;
   /** Tokens drawn and learned from in a second of the last update; `null` before one. */
   tokensPerSecond: number | null = null;
   readonly summaries = new Map<string, ArmSummary>();
@@ -56,6 +61,7 @@ export class RunData {
         this.updates = event.config.train.steps;
         this.vocab = event.vocab;
         this.out = event.out;
+        this.facts = { preset: event.preset, seed: event.seed, config: event.config };
         return ["arms", "metrics", "summaries", "rollout", "progress"];
       case "resumedFrom":
         for (const row of event.rows) this.addRow(row);
@@ -66,6 +72,8 @@ export class RunData {
         return ["metrics", "progress"];
       case "progress":
         this.progress = event.progress;
+        if (event.progress.phase === "pretrain") this.pretrained = event.progress.done / event.progress.total;
+        else if (this.pretrained !== null) this.pretrained = 1;
         return ["progress"];
       case "rollout":
         this.rollouts.set(event.arm, { arm: event.arm, step: event.step, rows: event.rows });
@@ -83,6 +91,8 @@ export class RunData {
     this.arms = [];
     this.updates = 0;
     this.out = null;
+    this.facts = null;
+    this.pretrained = null;
     this.progress = null;
     this.tokensPerSecond = null;
     this.latestArm = null;

@@ -3,6 +3,7 @@ import { DeviceError } from "../../src/tensor/errors.ts";
 import type { ExperimentRequest, WorkerInfo } from "../../src/worker/index.ts";
 import { nodeCommand } from "./nodeCommand.ts";
 import { changesOf, type Settings } from "./settings.ts";
+import { hasShippedBase } from "./taskChoices.ts";
 
 /** A checkpoint that the visitor chose to start from. */
 export interface UploadedBase {
@@ -12,9 +13,8 @@ export interface UploadedBase {
 
 const SHIPPED = new URL("../../assets/quick-base.safetensors", import.meta.url);
 
-/** The base that ships with the package; only the quick preset has one, the others pretrain theirs. */
-async function shippedBase(settings: Settings): Promise<Uint8Array | undefined> {
-  if (settings.preset !== "quick") return undefined;
+/** Bytes of the base that ships with the package. */
+export async function shippedBase(): Promise<Uint8Array> {
   const response = await fetch(SHIPPED);
   if (!response.ok) {
     throw new DeviceError(
@@ -41,7 +41,7 @@ export async function runRequest(
 ): Promise<ExperimentRequest> {
   const changes = changesOf(settings);
   if (uploaded) changes.base = uploaded.name;
-  const base = uploaded?.bytes ?? (await shippedBase(settings));
+  const base = uploaded?.bytes ?? (hasShippedBase(settings) ? await shippedBase() : undefined);
   const { arms: _, ...deciding } = changes;
   const identity = [
     settings.preset,

@@ -1,24 +1,39 @@
-/** The form of the settings, made from their table. What cannot be is said beside its control and never leaves it. */
+/** The form of the settings, made from their tables. What cannot be is said beside its control and never leaves it. */
 
-import { armName, experimentConfig } from "../../src/rl/presets.ts";
-import { ConfigError } from "../../src/tensor/errors.ts";
-import { armKey } from "./armLook.ts";
+import { armChooser } from "./armChooser.ts";
+import { CHOICE_KEYS, type ChoiceKey, choice } from "./controls.ts";
 import { byId, element } from "./dom.ts";
+import { type FieldHost, numberField } from "./numberField.ts";
 import {
-  ARM_WORDS,
-  type ArmWord,
-  armOf,
-  checkSetting,
+  conflictOf,
   type NumberKey,
   PRESET_NAMES,
   presetSettings,
   type Settings,
-  setting,
   TIER_CHOICES,
 } from "./settings.ts";
+import { hasShippedBase, TASK_NAMES, TASKS } from "./taskChoices.ts";
 import { setShortcuts, shortcutsOn } from "./transport.ts";
 
 const MAIN: NumberKey[] = ["seed", "updates", "learningRate", "temperature", "lambda"];
+/** Controls in the order in which they stand; choices by their own keys. */
+const CONTROLS: (ChoiceKey | NumberKey)[] = [
+  "split",
+  "splitSize",
+  "cut",
+  "normaliser",
+  "clip",
+  "optimizer",
+  "form",
+  "aggregation",
+  "noVariance",
+  "epochs",
+  "entropyBonus",
+  "kl",
+  "maxGradNorm",
+  "weightDecay",
+  "k",
+];
 const MORE: [string, NumberKey[]][] = [
   ["Each update", ["promptsPerStep", "numGenerations"]],
   ["Measuring", ["evalPrompts", "evalSamples", "entropySamples"]],
@@ -30,12 +45,11 @@ const PRESET_WORDS: Record<string, string> = {
   tiny: "tiny: a smoke test",
   gpu: "gpu: long, needs a GPU",
 };
-const ALGORITHMS = ["psr", "nsr", "w-reinforce", "grpo"] as const;
-/** Positions of a slider with equal factors. */
-const LOG_STEPS = 200;
 
-export class SettingsForm {
-  /** Always a whole and valid set. */
+const isChoice = (key: string): key is ChoiceKey => (CHOICE_KEYS as readonly string[]).includes(key);
+
+export class SettingsForm implements FieldHost {
+  /** Always a whole set, each value valid. */
   settings: Settings;
   private readonly changed: () => void;
   private readonly refreshers: (() => void)[] = [];
@@ -45,15 +59,24 @@ export class SettingsForm {
     this.settings = settings;
     this.changed = changed;
     byId("settings", HTMLFormElement).addEventListener("submit", (event) => event.preventDefault());
+    const preset = presetSettings(settings.preset, settings.task);
+    const differs = (key: ChoiceKey | NumberKey): boolean => settings[key] !== preset[key];
     const more = element("details", { id: "more" }, element("summary", {}, "More"));
     for (const [title, keys] of MORE)
-      more.append(element("h3", {}, title), ...keys.map((key) => this.number(key)));
+      more.append(element("h3", {}, title), ...keys.map((key) => numberField(this, key)));
     more.append(element("h3", {}, "Device"), this.tier(), this.shortcuts());
-    this.fieldset.append(this.preset(), this.arms(), ...MAIN.map((key) => this.number(key)), more);
+    this.fieldset.append(
+      this.preset(),
+      this.task(),
+      armChooser(this),
+      ...MAIN.map((key) => numberField(this, key)),
+      this.conflict(),
+      this.controls(),
+      more,
+    );
     // What a link changes is not to be hidden.
-    const preset = presetSettings(settings.preset);
-    const changedKeys = MORE.flatMap(([, keys]) => keys).filter((key) => settings[key] !== preset[key]);
-    more.open = settings.tier !== "auto" || changedKeys.length > 0;
+    more.open = settings.tier !== "auto" || MORE.flatMap(([, keys]) => keys).some(differs);
+    byId("controls", HTMLDetailsElement).open = CONTROLS.some(differs);
   }
 
   /** Shows other settings; `changed` is not called. */
@@ -68,9 +91,14 @@ export class SettingsForm {
     byId("settings-locked", HTMLElement).hidden = !locked;
   }
 
-  private update(change: Partial<Settings>): void {
+  update(change: Partial<Settings>): void {
     this.set({ ...this.settings, ...change });
     this.changed();
+  }
+
+  refresh(refresher: () => void): void {
+    this.refreshers.push(refresher);
+    refresher();
   }
 
   private preset(): HTMLElement {
@@ -83,8 +111,8 @@ export class SettingsForm {
       "This preset pretrains its own base and then trains large batches: hours on a good GPU, and hopeless without one.",
     );
     select.addEventListener("change", () => {
-      const { seed, tier, showRows } = this.settings;
-      this.update({ ...presetSettings(select.value), seed, tier, showRows });
+      const { task, seed, tier, showRows } = this.settings;
+      this.update({ ...presetSettings(select.value, task), seed, tier, showRows });
     });
     this.refresh(() => {
       select.value = this.settings.preset;
@@ -99,90 +127,59 @@ export class SettingsForm {
     );
   }
 
-  private arms(): HTMLElement {
-    const grid = element("div", { class: "arm-choice" });
-    grid.append(
-      element("span", { class: "heading" }, "as it is"),
-      element("span", { class: "heading" }, "flipped"),
-    );
-    grid.append(this.arm("base"), element("span"));
-    for (const word of ALGORITHMS) grid.append(this.arm(word), this.arm(`${word}-flipped`));
-    const title = "Flipped: every sign turned, a control that must unlearn.";
-    return element("fieldset", { class: "group", title }, element("legend", {}, "Arms"), grid);
+  private task(): HTMLElement {
+    const select = element("select", { id: "task", "aria-describedby": "task-note" });
+    for (const name of TASK_NAMES) select.append(element("option", { value: name }, TASKS[name].label));
+    const note = element("p", { class: "hint", id: "task-note" });
+    const steps = numberField(this, "pretrainSteps");
+    select.addEventListener("change", () => this.update({ task: select.value }));
+    this.refresh(() => {
+      select.value = this.settings.task;
+      const shipped = hasShippedBase(this.settings);
+      steps.hidden = shipped;
+      note.hidden = shipped;
+      note.textContent = `No base for this ships with the page: it is pretrained here first, ${this.settings.pretrainSteps.toLocaleString("en-US")} steps.`;
+    });
+    const label = element("label", { for: "task", class: "label" }, "Task");
+    return element("div", { class: "field-block" }, label, select, note, steps);
   }
 
-  private arm(word: ArmWord): HTMLElement {
-    const box = element("input", { type: "checkbox", id: `arm-${word}` });
-    const flipped = word.endsWith("-flipped");
-    const config = experimentConfig("quick");
-    const name = () => armName(armOf(word, this.settings), config);
-    const text = element("span");
-    const label = element("label", { class: "check" }, box, armKey(name()), text);
-    box.addEventListener("change", () => {
-      const arms = ARM_WORDS.filter((one) => (one === word ? box.checked : this.settings.arms.includes(one)));
-      // One arm at least: the last one stays.
-      if (arms.length === 0) box.checked = true;
-      else this.update({ arms });
-    });
+  /** Choices that do not go together, such as a k above the samples of a prompt. */
+  private conflict(): HTMLElement {
+    const place = element("p", { class: "trouble", id: "conflict", role: "alert", hidden: true });
     this.refresh(() => {
-      box.checked = this.settings.arms.includes(word);
-      // The column says "flipped" to the eye; a reader needs the whole name.
-      if (flipped) box.setAttribute("aria-label", name());
-      else text.textContent = name();
+      const conflict = conflictOf(this.settings);
+      place.hidden = conflict === null;
+      place.textContent = conflict ?? "";
     });
-    return label;
+    return place;
   }
 
-  private number(key: NumberKey): HTMLElement {
-    const { label, help, kind, limits, slider } = setting(key);
-    const trouble = element("span", { class: "trouble", id: `${key}-trouble`, role: "alert", hidden: true });
-    const input = element("input", {
-      type: "number",
-      id: key,
-      step: kind === "integer" ? 1 : "any",
-      min: limits.min,
-      max: limits.max,
-      title: help,
-      "aria-describedby": `${key}-trouble`,
-    });
-    const take = (value: number): void => {
-      try {
-        this.update({ [key]: checkSetting(key, value, label) });
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error;
-        trouble.textContent = `${error.message} ${this.settings[key]} stays.`;
-        trouble.hidden = false;
-        input.setAttribute("aria-invalid", "true");
-      }
-    };
-    input.addEventListener("input", () => take(input.value === "" ? Number.NaN : Number(input.value)));
-    const field = element(
-      "div",
-      { class: "field" },
-      element("label", { for: key, title: help }, label),
-      input,
-    );
-    const range = slider ? element("input", { type: "range", "aria-label": `${label}, slider` }) : null;
-    if (slider && range) {
-      range.max = String(slider.step ? slider.max : LOG_STEPS);
-      range.min = String(slider.step ? slider.min : 0);
-      range.step = String(slider.step ?? 1);
-      range.addEventListener("input", () => take(fromSlider(slider, Number(range.value), kind)));
-      field.append(range);
-    }
-    field.append(trouble);
+  private controls(): HTMLElement {
+    const summary = element("summary");
+    const fields = CONTROLS.map((key) => (isChoice(key) ? this.choice(key) : numberField(this, key)));
+    const size = fields[CONTROLS.indexOf("splitSize")];
     this.refresh(() => {
-      const value = this.settings[key];
-      // What is being typed stays as it is typed.
-      if (Number(input.value) !== value || input.value === "") input.value = String(value);
-      trouble.hidden = true;
-      input.removeAttribute("aria-invalid");
-      if (slider && range) {
-        range.value = String(toSlider(slider, value));
-        range.setAttribute("aria-valuetext", String(value));
-      }
+      const { settings } = this;
+      size.hidden = settings.split === "whole";
+      const preset = presetSettings(settings.preset, settings.task);
+      const changed = CONTROLS.filter((key) => settings[key] !== preset[key]).length;
+      summary.textContent = `Controls${changed > 0 ? `, ${changed} changed` : ""}`;
     });
-    return field;
+    const hint = element("p", { class: "hint" }, "They change every arm alike.");
+    return element("details", { id: "controls" }, summary, hint, ...fields);
+  }
+
+  private choice(key: ChoiceKey): HTMLElement {
+    const { label, help, options } = choice(key);
+    const select = element("select", { id: key, title: help });
+    for (const [word, text] of Object.entries(options))
+      select.append(element("option", { value: word }, text));
+    select.addEventListener("change", () => this.update({ [key]: select.value }));
+    this.refresh(() => {
+      select.value = this.settings[key];
+    });
+    return element("div", { class: "field" }, element("label", { for: key, title: help }, label), select);
   }
 
   private tier(): HTMLElement {
@@ -205,24 +202,4 @@ export class SettingsForm {
     box.addEventListener("change", () => setShortcuts(box.checked));
     return element("label", { class: "check" }, box, "Keys P, S, X, R, T act");
   }
-
-  private refresh(refresher: () => void): void {
-    this.refreshers.push(refresher);
-    refresher();
-  }
-}
-
-type Slider = NonNullable<ReturnType<typeof setting>["slider"]>;
-
-/** The value at a slider's position; with equal factors, two digits of it. */
-function fromSlider({ min, max, step }: Slider, position: number, kind: "integer" | "number"): number {
-  if (step) return Number(position.toFixed(6));
-  const value = min * (max / min) ** (position / LOG_STEPS);
-  return kind === "integer" ? Math.round(value) : Number(value.toPrecision(2));
-}
-
-function toSlider({ min, max, step }: Slider, value: number): number {
-  if (step) return value;
-  const inside = Math.min(Math.max(value, min), max);
-  return Math.round((LOG_STEPS * Math.log(inside / min)) / Math.log(max / min));
 }

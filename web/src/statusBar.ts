@@ -80,7 +80,10 @@ export function armShare(arm: string, data: RunData): number {
   return trained * TRAINING + measured * (1 - TRAINING);
 }
 
-/** One bar for each arm, filled as far as it is. */
+/** Bars are told apart by name; none of an arm's may be this. */
+const BASE_BAR = "pretraining";
+
+/** One bar for each arm, filled as far as it is, after one for the base where it is pretrained here. */
 export class ProgressBars {
   private readonly data: RunData;
   private readonly host = byId("progress", HTMLElement);
@@ -92,16 +95,17 @@ export class ProgressBars {
   }
 
   draw(): void {
-    const { arms } = this.data;
+    const { pretrained } = this.data;
+    const arms = [...(pretrained === null ? [] : [BASE_BAR]), ...this.data.arms];
     this.host.hidden = arms.length === 0;
     if (arms.join() !== this.arms) {
       this.arms = arms.join();
-      this.fills = arms.map((arm) => paintAs(element("span"), arm));
+      this.fills = arms.map((arm) => paintAs(element("span"), arm === BASE_BAR ? "base" : arm));
       this.host.replaceChildren(...this.fills.map((fill, i) => element("span", { title: arms[i] }, fill)));
       this.host.setAttribute("role", "progressbar");
       this.host.setAttribute("aria-label", "The whole run");
     }
-    const shares = arms.map((arm) => armShare(arm, this.data));
+    const shares = arms.map((arm) => (arm === BASE_BAR ? (pretrained ?? 0) : armShare(arm, this.data)));
     shares.forEach((share, i) => {
       this.fills[i].style.width = `${(share * 100).toFixed(1)}%`;
     });

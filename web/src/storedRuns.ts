@@ -24,6 +24,11 @@ export interface StoredRunActions {
   resume(run: StoredRun): void;
   /** Whether this run is being worked at. */
   isOpen(out: string): boolean;
+  /** Lays the run over the one on show, or takes it away again. */
+  compare(run: StoredRun): Promise<void>;
+  isCompared(out: string): boolean;
+  /** Whether this run is the one on show. */
+  isShown(out: string): boolean;
   /** After a run was discarded. */
   discarded(out: string): void;
 }
@@ -72,6 +77,27 @@ export class StoredRuns {
     byId("stored", HTMLElement).replaceChildren(runs.length > 0 ? list : none);
   }
 
+  /** For runs with something to compare. */
+  private compareButton(run: StoredRun): HTMLButtonElement | null {
+    if (run.done === 0 || this.actions.isShown(run.out)) return null;
+    const pressed = (): string => String(this.actions.isCompared(run.out));
+    const button = element(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "aria-pressed": pressed(),
+        "aria-label": `Compare the run of ${describe(run)}`,
+      },
+      "Compare",
+    );
+    button.addEventListener("click", async () => {
+      await this.actions.compare(run);
+      button.setAttribute("aria-pressed", pressed());
+    });
+    return button;
+  }
+
   private item(run: StoredRun, text: string, word: string): HTMLLIElement {
     const small = word === "Resume" ? null : "small";
     const which = `the run of ${describe(run)}`;
@@ -104,6 +130,6 @@ export class StoredRuns {
       }
       await this.refresh();
     });
-    return element("li", {}, element("span", {}, text), resume, discard);
+    return element("li", {}, element("span", {}, text), resume, small && this.compareButton(run), discard);
   }
 }

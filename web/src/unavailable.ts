@@ -1,5 +1,5 @@
 /** What the page shows where the engine cannot start: advice for this browser, and the error's own words. */
-import { byId, element, setText } from "./dom.ts";
+import { byId, element, setText, withCode } from "./dom.ts";
 import { adviceFor } from "./noWebGpu.ts";
 import { showAdapter } from "./statusBar.ts";
 
@@ -20,9 +20,4 @@ export function showUnavailable(error: unknown): void {
   document.body.classList.add("no-engine");
   setText(byId("status", HTMLElement), "Cannot run in this browser; see below.");
   showAdapter(null);
-}
-
-/** Text with what stands between backticks as code: flags that break at no hyphen. */
-function withCode(line: string): (string | HTMLElement)[] {
-  return line.split("`").map((part, i) => (i % 2 === 1 ? element("code", {}, part) : part));
 }

@@ -1,0 +1,56 @@
+/**
+ * Bases that were pretrained here, kept by what decides their bits: another run of the same task, model, recipe, seed and
+ * adapter starts from the same bytes without pretraining again.
+ */
+import type { AdapterSummary } from "../eval/summary.ts";
+import type { Files } from "../model/files.ts";
+import type { ExperimentConfig } from "../rl/presets.ts";
+import { canonical } from "../rl/runFolder.ts";
+
+const FOLDER = "bases";
+/** Where `runExperiment` looks for, and leaves, the base of a run. */
+const IN_RUN = "checkpoints/pretrained.safetensors";
+
+export interface BaseIdentity extends Pick<ExperimentConfig, "task" | "model" | "pretrain"> {
+  seed: number;
+  adapter: AdapterSummary;
+  version: string;
+}
+
+export class BaseCache {
+  private readonly files: Files;
+  private readonly out: string;
+  private readonly identity: BaseIdentity;
+
+  constructor(files: Files, out: string, identity: BaseIdentity) {
+    this.files = files;
+    this.out = out;
+    this.identity = identity;
+  }
+
+  /** Gives a run that has no base yet the one that was made for its like. */
+  async fetch(): Promise<void> {
+    const path = await this.path();
+    const own = `${this.out}/${IN_RUN}`;
+    if ((await this.files.exists(own)) || !(await this.files.exists(path))) return;
+    await this.files.mkdirp(`${this.out}/checkpoints`);
+    await this.files.writeFileAtomic(own, await this.files.readFile(path));
+  }
+
+  /** Keeps the base that a run has made. */
+  async keep(): Promise<void> {
+    const path = await this.path();
+    const own = `${this.out}/${IN_RUN}`;
+    if ((await this.files.exists(path)) || !(await this.files.exists(own))) return;
+    await this.files.mkdirp(FOLDER);
+    await this.files.writeFileAtomic(path, await this.files.readFile(own));
+  }
+
+  private async path(): Promise<string> {
+    const { task, model, pretrain, seed, adapter, version } = this.identity;
+    const text = canonical({ task, model, pretrain, seed, adapter, version });
+    const digest = await globalThis.crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+    const name = Array.from(new Uint8Array(digest, 0, 16), (b) => b.toString(16).padStart(2, "0")).join("");
+    return `${FOLDER}/${name}.safetensors`;
+  }
+}
