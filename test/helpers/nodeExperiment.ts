@@ -16,18 +16,19 @@ export async function nodeExperiment(
   seed: number,
   changes: ExperimentChanges = SHORT_QUICK,
 ): Promise<ReturnType<typeof comparable>> {
-  const { summary, metrics } = await quickInNode(changes, ["--seed", String(seed)]);
+  const { summary, metrics } = await experimentInNode("quick", changes, ["--seed", String(seed)]);
   const rows = metrics.split("\n").map((line) => JSON.parse(line) as MetricsRow);
   return comparable(summary as Summary, rows);
 }
 
 /** Runs the shortened study and gives what must be equal everywhere. */
 export async function nodeStudy(changes: StudyChanges): Promise<ReturnType<typeof comparableStudy>> {
-  const { summary } = await quickInNode(changes, []);
+  const { summary } = await experimentInNode("tiny", changes, []);
   return comparableStudy(summary as StudySummary);
 }
 
-async function quickInNode(
+async function experimentInNode(
+  preset: string,
   changes: StudyChanges,
   flags: readonly string[],
 ): Promise<{ summary: unknown; metrics: string }> {
@@ -37,7 +38,7 @@ async function quickInNode(
     const config = join(folder, "changes.json");
     writeFileSync(config, JSON.stringify(changes));
     const out = join(folder, "run");
-    const args = ["experiment", "--preset", "quick", "--config", config, ...flags, "--out", out];
+    const args = ["experiment", "--preset", preset, "--config", config, ...flags, "--out", out];
     const { code, stdout, stderr } = await naysay([...args, "--json"], {
       NAYSAY_ADAPTER: "swiftshader",
       NAYSAY_TIER: "T0",

@@ -1,17 +1,19 @@
-/** A shortened study of the shipped base: two controls, two seeds, two arms, exact Pass@k. */
+/** A study of a very small policy: two controls, two seeds, two arms, exact Pass@k. */
 import type { StudySummary } from "../../src/eval/studySummary.ts";
 import type { StudyChanges } from "../../src/rl/studyConfig.ts";
 
 export const SHORT_STUDY: StudyChanges = {
+  task: { name: "modular-sum", config: { modulus: 5, size: 4, pick: 2 } },
+  pretrain: { steps: 30, learningRate: 2e-2 },
   train: {
-    steps: 3,
+    steps: 2,
     promptsPerStep: 4,
     numGenerations: 4,
     microBatchRows: 16,
     miniBatches: { kind: "rows", rows: 4 },
   },
   evaluation: {
-    prompts: 4,
+    prompts: 3,
     exact: true,
     alsoTemperatures: [0.6],
     entropySamples: 2,
@@ -19,8 +21,6 @@ export const SHORT_STUDY: StudyChanges = {
     promptsSeed: 1,
   },
   arms: ["nsr", "psr"],
-  rows: 16,
-  scoreRows: 16,
   seeds: [1, 2],
   controls: {
     native: { about: "as it is" },

@@ -5,7 +5,6 @@ import { runStudy } from "../../src/rl/study.ts";
 import { studyConfig } from "../../src/rl/studyConfig.ts";
 import { useBackend } from "../helpers/backend.ts";
 import { memoryFiles } from "../helpers/memoryFiles.ts";
-import { quickBase } from "../helpers/quickBase.ts";
 import { shortRun } from "../helpers/shortRun.ts";
 import { comparableStudy, SHORT_STUDY } from "../helpers/shortStudy.ts";
 
@@ -22,13 +21,12 @@ test("so do they over a study: every policy, interval and finding", async () => 
   const changes = { ...SHORT_STUDY, pilot: null };
   const { backend } = await useBackend({ tier: "T0" });
   const summary = await runStudy({
-    config: studyConfig("quick", changes),
-    preset: "quick",
+    config: studyConfig("tiny", changes),
+    preset: "tiny",
     files: memoryFiles(),
     out: "study",
     adapter: { vendor: "", description: "", backend: "", tier: "T0", software: true },
     command: "test",
-    loadBase: quickBase,
   });
   backend.destroy();
   const here = comparableStudy(summary);

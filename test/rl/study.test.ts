@@ -9,7 +9,6 @@ import { runStudy, type StudyOptions, type StudyProgress } from "../../src/rl/st
 import { type StudyChanges, studyConfig } from "../../src/rl/studyConfig.ts";
 import { useBackend } from "../helpers/backend.ts";
 import { type MemoryFiles, memoryFiles } from "../helpers/memoryFiles.ts";
-import { quickBase } from "../helpers/quickBase.ts";
 import { comparableStudy, SHORT_STUDY } from "../helpers/shortStudy.ts";
 
 beforeAll(async () => {
@@ -17,13 +16,12 @@ beforeAll(async () => {
 });
 
 const options = (files: MemoryFiles, more: Partial<StudyOptions> = {}): StudyOptions => ({
-  config: studyConfig("quick", SHORT_STUDY),
-  preset: "quick",
+  config: studyConfig("tiny", SHORT_STUDY),
+  preset: "tiny",
   files,
   out: "study",
   adapter: { vendor: "v", description: "d", backend: "b", tier: "T0", software: true },
   command: "test",
-  loadBase: quickBase,
   now: () => 0,
   ...more,
 });
@@ -68,10 +66,11 @@ describe("a study", () => {
 
   test("controls change what they say, and nothing else", () => {
     const updates = (control: string) => record(`${control}/seed-1`, "NSR").summary.updates;
-    expect(updates("matched")).toBe(6);
-    expect(updates("native")).not.toBe(6);
-    const hashes = summary.controls.flatMap(({ arms }) => arms.flatMap(({ weightsSha256 }) => weightsSha256));
-    expect(new Set(hashes).size).toBe(8);
+    expect(updates("matched")).toBe(4);
+    expect(updates("native")).not.toBe(4);
+    // PSR keeps so few rows here that one mini-batch holds them under either control.
+    const hashes = summary.controls.flatMap(({ arms }) => arms[0].weightsSha256);
+    expect(new Set(hashes).size).toBe(4);
     expect(new Set(summary.base.weightsSha256).size).toBe(1);
   });
 
@@ -82,13 +81,13 @@ describe("a study", () => {
       .split("\n")
       .map((line) => JSON.parse(line) as EvaluationRow);
     expect(rows.map(({ arm, update }) => `${arm} ${update}`)).toEqual([
-      ...[1, 2, 3].map((update) => `NSR ${update}`),
-      ...[1, 2, 3].map((update) => `PSR ${update}`),
+      ...[1, 2].map((update) => `NSR ${update}`),
+      ...[1, 2].map((update) => `PSR ${update}`),
     ]);
     const { curve, passAtK } = summary.controls[0].arms[0];
-    expect(curve.map(({ update }) => update)).toEqual([0, 1, 2, 3]);
+    expect(curve.map(({ update }) => update)).toEqual([0, 1, 2]);
     expect(curve[0].passAtK[4]).toBeCloseTo(summary.base.passAtK[4].mean, 12);
-    expect(curve[3].passAtK[4]).toBeCloseTo(passAtK[4].mean, 12);
+    expect(curve[2].passAtK[4]).toBeCloseTo(passAtK[4].mean, 12);
   });
 
   test("the pilot comes first, with seeds of its own, and is no part of the result", () => {
@@ -96,7 +95,7 @@ describe("a study", () => {
       heard.findLastIndex(({ cell }) => cell.startsWith("pilot")),
     );
     expect(summary.seeds).toEqual([1, 2]);
-    expect(summary.pilot?.planned).toEqual({ seeds: 2, prompts: 4 });
+    expect(summary.pilot?.planned).toEqual({ seeds: 2, prompts: 3 });
     const values = Object.values(summary.pilot?.detectable ?? {});
     expect(values).toHaveLength(9);
     for (const value of values) expect(value).toBeGreaterThan(0);
@@ -137,11 +136,11 @@ describe("a study", () => {
     const trained = again.filter(({ event }) => event?.phase === "train").map(({ cell }) => cell);
     expect(trained).not.toContain("native/seed-1");
     expect(trained).not.toContain("pilot/seed-11");
-  });
+  }, 400_000);
 
   test("a folder of another study, or of an experiment, is left alone", async () => {
     const other: StudyChanges = { ...SHORT_STUDY, seeds: [1, 3] };
-    await expect(runStudy(options(files, { config: studyConfig("quick", other) }))).rejects.toThrow(
+    await expect(runStudy(options(files, { config: studyConfig("tiny", other) }))).rejects.toThrow(
       /study: out: .*config\.seeds/,
     );
     const taken = memoryFiles();
