@@ -94,5 +94,8 @@ export function studyText(summary: StudySummary): string {
     });
     return [`${name}${about === "" ? "" : `: ${about}`}`, alignColumns([head, ...rows])].join("\n");
   });
-  return [...blocks, ...findings(summary)].join("\n\n");
+  const found = findings(summary).map(({ about, sentences }) =>
+    [`${about}:`, ...sentences.map((text) => `- ${text}`)].join("\n"),
+  );
+  return [...blocks, ...found].join("\n\n");
 }

@@ -1,6 +1,6 @@
 /** What a study found, in sentences that its numbers decide: nothing here is written by hand for one result. */
 import type { Interval } from "./bootstrap.ts";
-import type { Comparison, StudyControl, StudySummary } from "./studySummary.ts";
+import type { Comparison, StudySummary } from "./studySummary.ts";
 
 /** Points with a sign, of a number in [-1, 1]. */
 export function points(value: number): string {
@@ -43,6 +43,11 @@ function ranges(all: readonly number[], some: readonly number[]): string {
   return listed(parts);
 }
 
+/** Points that a size in [0, 1] does not exceed, to a tenth. */
+function ceiling(size: number): string {
+  return Math.max(0.1, Math.ceil(size * 1000) / 10).toFixed(1);
+}
+
 /** `a` is above, below or not told from `b`, by k. */
 function verdict({ a, b, passAtK }: Comparison, ks: readonly number[]): string {
   const above = ks.filter((k) => side(passAtK[k]) > 0);
@@ -53,7 +58,7 @@ function verdict({ a, b, passAtK }: Comparison, ks: readonly number[]): string {
     .join(", ");
   if (above.length === 0 && below.length === 0) {
     const bound = Math.max(Math.abs(passAtK[last].low), Math.abs(passAtK[last].high));
-    return `${a} is not told from ${b} at any k (${numbers}); at k = ${last} a difference above ${(bound * 100).toFixed(1)} points is ruled out.`;
+    return `${a} is not told from ${b} at any k (${numbers}); at k = ${last} a difference above ${ceiling(bound)} points is ruled out.`;
   }
   const parts = [
     above.length > 0 ? `above ${b} at k = ${ranges(ks, above)}` : "",
@@ -86,56 +91,60 @@ function chance(summary: StudySummary): string {
   return `${clear} of the ${count} intervals of differences leave out 0; if there were no difference anywhere, about ${expected.toFixed(0)} would. Neighbouring k are far from independent, and no correction for looking often is made.`;
 }
 
-function ofControl(control: StudyControl, ks: readonly number[]): string {
-  const verdicts = control.comparisons.map((comparison) => verdict(comparison, ks));
-  return `Under ${control.name}: ${verdicts.join(" ")}`;
-}
-
 /** Differences of the first control that another control changes. */
-function changed(summary: StudySummary): string {
-  const { controls, ks } = summary;
+function changed({ controls, ks }: StudySummary): string[] {
+  if (controls.length < 2) return [];
+  const first = controls[0].name;
   const found = controls.flatMap(({ name, against }) =>
     against.flatMap(({ a, b, passAtK }) => {
       const some = fewKs(ks).filter((k) => side(passAtK[k]) !== 0);
-      return some.map((k) => `${name} moves ${a} minus ${b} at k = ${k} by ${withInterval(passAtK[k])}`);
+      const moved = some.map((k) => `${withInterval(passAtK[k])} at k = ${k}`);
+      return some.length > 0 ? [`${name} moves ${a} minus ${b} of ${first} by ${listed(moved)}.`] : [];
     }),
   );
-  if (controls.length < 2) return "";
-  const first = controls[0].name;
-  if (found.length === 0)
-    return `No control changes a difference of ${first} by an amount that is told from 0 at k = ${listed(fewKs(ks).map(String))}.`;
-  return `Against ${first}: ${found.join("; ")}.`;
-}
-
-function matched({ controls, ks }: StudySummary): string {
-  const last = ks[ks.length - 1];
-  const sentences = controls.flatMap(({ name, matched: all }) =>
-    all
-      .filter(({ passAtK }) => side(passAtK[last]) !== 0)
-      .map(
-        ({ a, b, pass1, passAtK }) =>
-          `${a} minus ${b} is ${withInterval(passAtK[last])} at k = ${last} under ${name} (Pass@1 ${(pass1 * 100).toFixed(1)})`,
-      ),
-  );
-  if (controls.every(({ matched: all }) => all.length === 0)) return "";
-  if (sentences.length === 0)
-    return `At matched Pass@1 no comparison is told from 0 at k = ${last} under any control.`;
-  return `At matched Pass@1, ${sentences.join("; ")}; the rest is not told from 0.`;
-}
-
-/** Paragraphs: the first control in full, what the others change, matched Pass@1, how much was looked at. */
-export function findings(summary: StudySummary): string[] {
-  const { controls, ks } = summary;
+  if (found.length > 0) return found;
   return [
-    ofControl(controls[0], ks),
-    ...controls.slice(1).map((control) => {
-      const { focus } = summary;
-      const own = control.comparisons.filter(({ a, b }) => a === focus && b !== "base");
-      return `Under ${control.name}: ${own.map((comparison) => verdict(comparison, ks)).join(" ")}`;
-    }),
-    changed(summary),
-    matched(summary),
-    resolution(summary),
-    chance(summary),
-  ].filter((text) => text !== "");
+    `No control changes a difference of ${first} by an amount that is told from 0 at k = ${listed(fewKs(ks).map(String))}.`,
+  ];
+}
+
+function matched({ controls, ks }: StudySummary): string[] {
+  const last = ks[ks.length - 1];
+  const all = controls.flatMap(({ name, matched: own }) => own.map((one) => ({ ...one, name })));
+  if (all.length === 0) return [];
+  const clear = all.filter(({ passAtK }) => side(passAtK[last]) !== 0);
+  const rest = all.length - clear.length;
+  return [
+    ...clear.map(
+      ({ a, b, pass1, passAtK, name }) =>
+        `Under ${name}, at Pass@1 of ${(pass1 * 100).toFixed(1)} %, ${a} minus ${b} is ${withInterval(passAtK[last])} at k = ${last}.`,
+    ),
+    rest === 0
+      ? ""
+      : `${clear.length === 0 ? "None of the" : "The other"} ${rest} comparisons ${clear.length === 0 ? "is" : "are not"} told from 0 at k = ${last}.`,
+  ];
+}
+
+/** What was found about one thing. */
+export interface Finding {
+  about: string;
+  sentences: string[];
+}
+
+/** The first control in full, the focus under the others, what they change, matched Pass@1, how much was looked at. */
+export function findings(summary: StudySummary): Finding[] {
+  const { controls, ks, focus } = summary;
+  const told = (comparisons: readonly Comparison[]) =>
+    comparisons.map((comparison) => verdict(comparison, ks));
+  return [
+    ...controls.map(({ name, comparisons }, i) => ({
+      about: `Under ${name}`,
+      sentences: told(i === 0 ? comparisons : comparisons.filter(({ a, b }) => a === focus && b !== "base")),
+    })),
+    { about: "What the controls change", sentences: changed(summary) },
+    { about: "At matched Pass@1", sentences: matched(summary) },
+    { about: "What the study can see", sentences: [resolution(summary), chance(summary)] },
+  ]
+    .map(({ about, sentences }) => ({ about, sentences: sentences.filter((text) => text !== "") }))
+    .filter(({ sentences }) => sentences.length > 0);
 }

@@ -28,6 +28,7 @@ export {
 } from "./estimators.ts";
 export type { AnsweredPrompt, CompletionScorer, RightMass, RightMassOptions } from "./exact.ts";
 export { rightMass } from "./exact.ts";
+export type { Finding } from "./findings.ts";
 export { findings } from "./findings.ts";
 export type {
   EvaluateOptions,
@@ -59,6 +60,7 @@ export { policyReport } from "./policyReport.ts";
 export type { Plan, PromptDesign, SeedInterval, VarianceComponents } from "./power.ts";
 export { detectionPower, minimalDetectable, seedInterval, varianceComponents } from "./power.ts";
 export { renderReport } from "./report.ts";
+export { studyMarkdown } from "./studyMarkdown.ts";
 export { renderStudyReport } from "./studyReport.ts";
 export type {
   Comparison,

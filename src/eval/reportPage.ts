@@ -32,7 +32,7 @@ section.wide{margin-bottom:18px}section.wide .chart{max-width:900px;margin:0 aut
 .line{stroke:var(--c);stroke-dasharray:var(--d);stroke-width:2.2;fill:none;stroke-linejoin:round}
 .band{fill:var(--c);opacity:.13;stroke:none}.dot{fill:var(--c)}
 @media(max-width:560px){.tick,.label{font-size:15px}.end{font-size:14px}dl{grid-template-columns:1fr}dt{margin-top:6px}}
-.findings p{color:var(--ink)}
+.grid2 section{max-width:760px}h3{font-size:.95rem;margin:12px 0 2px}.findings ul{margin:2px 0 8px;padding-left:20px;max-width:100ch}
 ${styles}`;
 }
 

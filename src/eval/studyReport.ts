@@ -214,7 +214,10 @@ export function renderStudyReport(summary: StudySummary): string {
 ${factList(facts)}
 <section class="wide findings"><h2>Findings, computed from the numbers below</h2>
 ${findings(summary)
-  .map((text) => `<p>${escapeHtml(text)}</p>`)
+  .map(
+    ({ about, sentences }) =>
+      `<h3>${escapeHtml(about)}</h3><ul>${sentences.map((text) => `<li>${escapeHtml(text)}</li>`).join("")}</ul>`,
+  )
   .join("\n")}</section>
 <h2>${escapeHtml(summary.focus)} against each arm, by control</h2>
 ${controlsTable(summary)}

@@ -6,11 +6,12 @@
  *     base/seed-<n>/                the base of each seed, measured;  base/seed-<n>.safetensors
  *     pilot/seed-<n>/               runs that tell how small a difference the study can see
  *     <control>/seed-<n>/           one experiment: run.json, metrics.jsonl, evaluations.jsonl, checkpoints/, report.html
- *     summary.json, report.html     all of it
+ *     summary.json, report.html, report.md
  */
 import { powersOfTwo } from "../eval/estimators.ts";
 import { passRows } from "../eval/measurement.ts";
 import { minimalDetectable, varianceComponents } from "../eval/power.ts";
+import { studyMarkdown } from "../eval/studyMarkdown.ts";
 import { renderStudyReport } from "../eval/studyReport.ts";
 import {
   type PilotOutcome,
@@ -114,6 +115,7 @@ export async function runStudy(options: StudyOptions): Promise<StudySummary> {
       pilot: pilot ?? undefined,
     });
     await files.writeFileAtomic(`${out}/report.html`, encoder.encode(renderStudyReport(summary)));
+    await files.writeFileAtomic(`${out}/report.md`, encoder.encode(studyMarkdown(summary)));
     await files.writeFileAtomic(
       `${out}/summary.json`,
       encoder.encode(`${JSON.stringify(summary, null, 1)}\n`),

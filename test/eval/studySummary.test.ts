@@ -1,0 +1,167 @@
+/** Studies in numbers and sentences, from cells whose truth is known. No device. */
+import { describe, expect, test } from "vitest";
+import { findings, points, withInterval } from "../../src/eval/findings.ts";
+import { studyMarkdown } from "../../src/eval/studyMarkdown.ts";
+import { renderStudyReport } from "../../src/eval/studyReport.ts";
+import { type StudyCell, type StudyCellArm, summarizeStudy } from "../../src/eval/studySummary.ts";
+import type { EvaluationRow } from "../../src/eval/summary.ts";
+import { Rng, Stream } from "../../src/tensor/random.ts";
+
+const KS = [1, 4, 16];
+const FACTS = {
+  preset: "p",
+  command: "naysay experiment",
+  adapter: { vendor: "v", description: "d", backend: "b", tier: "T0", software: true },
+  config: {},
+  ks: KS,
+  focus: "NSR",
+  prompts: "shared" as const,
+};
+
+function arm(name: string, rightMass: number[], curve: EvaluationRow[] = []): StudyCellArm {
+  return {
+    name,
+    summary: {
+      name,
+      passAtK: {},
+      entropy: 0.5,
+      updates: 10,
+      rolloutTokens: 0,
+      trainSeconds: 0,
+      rolloutSeconds: 0,
+      weightsSha256: name,
+    },
+    measurement: { rightMass, modes: rightMass.map((p) => [p / 2, p / 2]), entropy: 0.5 },
+    curve,
+  };
+}
+
+/** Cells in which NSR is `gain[control]` above PSR on every problem but for noise. */
+function cells(gain: Record<string, number>, { seeds = 5, prompts = 40, noise = 0.01 } = {}): StudyCell[] {
+  const rng = new Rng(7, Stream.data);
+  const hard = Array.from({ length: prompts }, () => 0.2 + 0.4 * rng.uniform());
+  const near = (shift: number) =>
+    hard.map((p) => Math.min(Math.max(p + shift + noise * rng.normal(), 1e-6), 1));
+  return Array.from({ length: seeds }, (_, s) => s + 1).flatMap((seed) => [
+    { control: null, seed, seconds: 1, arms: [arm("base", near(-0.05))] },
+    ...Object.entries(gain).map(([control, shift]) => ({
+      control,
+      seed,
+      seconds: 2,
+      arms: [arm("PSR", near(0)), arm("NSR", near(shift)), arm("GRPO", near(0))],
+    })),
+  ]);
+}
+
+const summaryOf = (gain: Record<string, number>, options = {}) =>
+  summarizeStudy(cells(gain, options), {
+    ...FACTS,
+    controls: Object.fromEntries(Object.keys(gain).map((name) => [name, ""])),
+  });
+
+describe("a difference that is there", () => {
+  const summary = summaryOf({ native: 0.05, matched: 0 });
+  const [native, matched] = summary.controls;
+  const of = (control: typeof native, b: string) =>
+    control.comparisons.find((one) => one.a === "NSR" && one.b === b);
+
+  test("is found where it is and not where it is not", () => {
+    const there = of(native, "PSR")?.passAtK[1];
+    expect(there?.mean).toBeCloseTo(0.05, 2);
+    expect(there?.low).toBeGreaterThan(0.04);
+    const gone = of(matched, "PSR")?.passAtK[1];
+    expect(gone?.low).toBeLessThan(0);
+    expect(gone?.high).toBeGreaterThan(0);
+    expect(matched.against.find(({ b }) => b === "PSR")?.passAtK[1].high).toBeLessThan(-0.04);
+    expect(native.against).toEqual([]);
+  });
+
+  test("is said where it is and not where it is not", () => {
+    const said = findings(summary);
+    const under = (about: string) => said.find((one) => one.about === about)?.sentences.join(" ") ?? "";
+    expect(under("Under native")).toContain("NSR is above PSR at k = 1 to 16");
+    expect(under("Under matched")).toContain("NSR is not told from PSR at any k");
+    expect(under("Under matched")).not.toContain("is above");
+    expect(under("What the controls change")).toContain("matched moves NSR minus PSR of native by −5.");
+  });
+
+  test("seconds and seeds are those of the cells", () => {
+    expect(summary.seconds).toBe(5 * (1 + 2 * 2));
+    expect(summary.seeds).toEqual([1, 2, 3, 4, 5]);
+    expect(summary.prompts).toBe(40);
+  });
+});
+
+test("below, and above at other k, are told apart", () => {
+  const two = cells({ native: 0 }, { noise: 0 });
+  // NSR wins at k = 1 and loses at k = 16: it solves half of the problems better and the rest hardly at all.
+  for (const cell of two) {
+    for (const one of cell.arms) {
+      if (one.name === "NSR")
+        one.measurement.rightMass = one.measurement.rightMass?.map((_, i) => (i % 2 ? 0.9 : 0.02));
+      if (one.name !== "NSR") one.measurement.rightMass = one.measurement.rightMass?.map(() => 0.3);
+    }
+  }
+  const summary = summarizeStudy(two, { ...FACTS, controls: { native: "" } });
+  const [first] = findings(summary)[0].sentences;
+  expect(first).toMatch(/^NSR is above PSR at k = 1 and below it at k = 4 to 16 \(/);
+});
+
+test("one seed has intervals over problems, and says so", () => {
+  const summary = summaryOf({ native: 0.05 }, { seeds: 1 });
+  const found = summary.controls[0].comparisons[0].passAtK[1];
+  expect(found.high - found.low).toBeGreaterThan(0);
+  expect(renderStudyReport(summary)).toContain("of one seed");
+});
+
+test("equal runs are equal, in numbers and words", () => {
+  const same = cells({ native: 0 }, { noise: 0 });
+  const summary = summarizeStudy(same, { ...FACTS, controls: { native: "" } });
+  expect(summary.controls[0].comparisons[0].passAtK[16]).toMatchObject({ mean: 0, low: 0, high: 0 });
+  expect(findings(summary)[0].sentences[0]).toContain(
+    "NSR is not told from PSR at any k (0.0 [0.0, 0.0] at k = 1",
+  );
+});
+
+test("curves meet at a common Pass@1", () => {
+  const list = cells({ native: 0 }, { noise: 0.002 });
+  const row = (name: string, update: number, p: number, spread: number): EvaluationRow => ({
+    arm: name,
+    update,
+    passAtK: { "1": p, "4": p, "16": p },
+    entropy: 0.5,
+    modeCoverage: 0.5,
+    // The same mean, unequally shared out: less at large k.
+    rightMass: Array.from({ length: 40 }, (_, i) => (i % 2 ? p + spread : p - spread)),
+  });
+  for (const cell of list) {
+    for (const one of cell.arms) {
+      const spread = one.name === "NSR" ? 0.05 : 0.25;
+      if (one.name !== "base")
+        one.curve = [1, 2, 3].map((update) => row(one.name, update, 0.35 + 0.05 * update, spread));
+    }
+  }
+  const { matched } = summarizeStudy(list, { ...FACTS, controls: { native: "" } }).controls[0];
+  const psr = matched.find(({ b }) => b === "PSR");
+  expect(psr?.pass1).toBeCloseTo(0.5, 6);
+  expect(psr?.passAtK[1].mean).toBeCloseTo(0, 6);
+  expect(psr?.passAtK[4].low).toBeGreaterThan(0.02);
+  expect(psr?.reached).toBe(10);
+});
+
+test("signs, and names that could be markup", () => {
+  expect([points(0.0123), points(-0.0123), points(0.0004), points(0)]).toEqual([
+    "+1.2",
+    "−1.2",
+    "0.0",
+    "0.0",
+  ]);
+  expect(withInterval({ mean: 0.01, low: -0.02, high: 0.04 })).toBe("+1.0 [−2.0, +4.0]");
+  const summary = summaryOf({ native: 0.05 });
+  summary.controls[0].name = "<img src=x onerror=alert(1)>|`";
+  const text = studyMarkdown(summary);
+  expect(text).not.toMatch(/(?<!\\)<img/);
+  expect(text).toContain("| arm | Pass@1 | Pass@4 | Pass@16 | entropy |");
+  expect(text).not.toMatch(/NaN|undefined|\[object/);
+  expect(renderStudyReport(summary)).not.toContain("<img");
+});
