@@ -5,7 +5,7 @@ import { type PolicyReport, policyReport } from "../eval/policyReport.ts";
 import { alignColumns } from "../eval/table.ts";
 import { type DecodedCheckpoint, decodeCheckpoint, parametersFrom } from "../model/checkpoint.ts";
 import { type EvaluationConfig, evaluationRules } from "../rl/evaluationConfig.ts";
-import { measurePolicy } from "../rl/measure.ts";
+import { checkMeasurable, measurePolicy } from "../rl/measure.ts";
 import { makeTask, taskNames } from "../rl/taskTable.ts";
 import { sharedPrograms } from "../rl/trainer.ts";
 import { ConfigError } from "../tensor/errors.ts";
@@ -65,6 +65,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     topK: args["top-k"],
     topP: args["top-p"],
   });
+  if (args.exact) checkMeasurable(task, { ...evaluation, exact: true }); // before anything is sampled
   const { device, destroy } = await open();
   const status = new StatusLine(process.stderr);
   const abort = abortOnSignals();
