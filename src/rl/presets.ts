@@ -146,6 +146,21 @@ const tiny: ExperimentChanges = {
 
 export const PRESETS: Readonly<Record<string, ExperimentChanges>> = { quick, gpu, tiny };
 
+/** Changes key by key, those of a part (`train`, `model` ...) too; the parts named in `whole` are replaced. */
+export function mergeChanges(
+  old: object,
+  changes: object,
+  whole: readonly string[] = ["task"],
+): Record<string, unknown> {
+  const merged: Record<string, unknown> = { ...old };
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined) continue;
+    const both = [merged[key], value].every((x) => x !== null && typeof x === "object" && !Array.isArray(x));
+    merged[key] = both && !whole.includes(key) ? { ...(merged[key] as object), ...value } : value;
+  }
+  return merged;
+}
+
 /** A preset with changes, checked and with every default filled in. Throws `ConfigError`. */
 export function experimentConfig(preset: string, changes: ExperimentChanges = {}): ExperimentConfig {
   if (!Object.hasOwn(PRESETS, preset)) {
@@ -153,13 +168,7 @@ export function experimentConfig(preset: string, changes: ExperimentChanges = {}
       `preset: one of ${Object.keys(PRESETS).join(", ")} expected, got "${preset.slice(0, 60)}". ${didYouMean(preset, Object.keys(PRESETS))}`,
     );
   }
-  const merged: Record<string, unknown> = { ...PRESETS[preset] };
-  for (const [key, value] of Object.entries(changes)) {
-    if (value === undefined) continue;
-    const old = merged[key];
-    const both = [old, value].every((x) => x !== null && typeof x === "object" && !Array.isArray(x));
-    merged[key] = both && key !== "task" ? { ...(old as object), ...value } : value;
-  }
+  const merged = mergeChanges(PRESETS[preset], changes);
   if (merged.base === null) delete merged.base;
   const config = validate("experiment", rules, merged);
   trainConfig(config.train);

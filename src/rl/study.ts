@@ -19,12 +19,11 @@ import {
   type StudySummary,
   summarizeStudy,
 } from "../eval/studySummary.ts";
-import type { AdapterSummary, EvaluationRow } from "../eval/summary.ts";
+import type { EvaluationRow } from "../eval/summary.ts";
 import type { DecodedCheckpoint } from "../model/checkpoint.ts";
 import { decodeCheckpoint } from "../model/checkpoint.ts";
-import type { Files } from "../model/files.ts";
 import { ConfigError } from "../tensor/errors.ts";
-import { type ExperimentObserver, runExperiment } from "./experiment.ts";
+import { type ExperimentOptions, runExperiment } from "./experiment.ts";
 import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
@@ -45,24 +44,25 @@ export interface StudyProgress {
   event?: ProgressEvent;
 }
 
-export interface StudyOptions {
+/** As of an experiment, each for all cells; `out` is the study's folder. */
+export interface StudyOptions
+  extends Pick<
+    ExperimentOptions,
+    | "preset"
+    | "files"
+    | "out"
+    | "adapter"
+    | "command"
+    | "versions"
+    | "loadBase"
+    | "observer"
+    | "signal"
+    | "now"
+  > {
   config: StudyConfig;
-  preset: string;
-  files: Files;
-  /** The study's folder. */
-  out: string;
-  adapter: AdapterSummary;
-  command: string;
-  versions?: Record<string, string>;
-  /** Bytes of the base that the configuration names. */
-  loadBase?: (name: string) => Promise<Uint8Array>;
   onProgress?(event: StudyProgress): void;
   /** Once, before the study itself: how small a difference it can see. */
   onPilot?(outcome: PilotOutcome): void;
-  observer?: ExperimentObserver;
-  signal?: AbortSignal;
-  /** Seconds; for times in results only. */
-  now?(): number;
 }
 
 interface Cell {

@@ -26,6 +26,7 @@ import {
   type ExperimentConfig,
   experimentConfig,
   experimentKeys,
+  mergeChanges,
 } from "./presets.ts";
 import { trainConfig } from "./trainConfig.ts";
 
@@ -221,21 +222,10 @@ export function isStudy(preset: string, given: object): boolean {
   return Object.hasOwn(STUDIES, preset) || studyKeys.some((key) => Object.hasOwn(given, key));
 }
 
-/** Plain objects key by key, `task` as a whole; everything else is replaced. */
-function merged(old: object, given: object): Record<string, unknown> {
-  const all: Record<string, unknown> = { ...old };
-  for (const [key, value] of Object.entries(given)) {
-    if (value === undefined) continue;
-    const both = [all[key], value].every((x) => x !== null && typeof x === "object" && !Array.isArray(x));
-    all[key] = both && key !== "task" && key !== "controls" ? { ...(all[key] as object), ...value } : value;
-  }
-  return all;
-}
-
 /** A study's preset, or an experiment's, with changes: checked and with every default filled in. Throws `ConfigError`. */
 export function studyConfig(preset: string, given: StudyChanges = {}): StudyConfig {
   const own = Object.hasOwn(STUDIES, preset) ? STUDIES[preset] : { experiment: preset };
-  const { experiment = "quick", ...all } = merged(own, given) as StudyChanges;
+  const { experiment = "quick", ...all } = mergeChanges(own, given, ["task", "controls"]) as StudyChanges;
   const keys: Record<string, unknown> = {};
   const rest: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(all)) (studyKeys.includes(key) ? keys : rest)[key] = value;
