@@ -29,7 +29,7 @@ function listed(words: readonly string[]): string {
   return `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`;
 }
 
-/** Runs of neighbouring ks as text: `1 to 8, 256`. */
+/** Runs of neighbouring ks as text: `1 to 8 and 256`. */
 function ranges(all: readonly number[], some: readonly number[]): string {
   const parts: string[] = [];
   let from = -1;
@@ -57,10 +57,9 @@ function verdict({ a, b, passAtK }: Comparison, ks: readonly number[]): string {
   }
   const parts = [
     above.length > 0 ? `above ${b} at k = ${ranges(ks, above)}` : "",
-    below.length > 0 ? `below it at k = ${ranges(ks, below)}` : "",
+    below.length > 0 ? `below ${above.length > 0 ? "it" : b} at k = ${ranges(ks, below)}` : "",
   ].filter((part) => part !== "");
-  const text = parts.join(" and ").replace("below it", above.length > 0 ? "below it" : `below ${b}`);
-  return `${a} is ${text} (${numbers}).`;
+  return `${a} is ${parts.join(" and ")} (${numbers}).`;
 }
 
 function resolution(summary: StudySummary): string {
@@ -70,7 +69,7 @@ function resolution(summary: StudySummary): string {
   const smallest = pilot.detectable[last];
   const enough =
     smallest <= pilot.difference
-      ? `smaller than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see`
+      ? `no more than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see`
       : `larger than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see: a null result says little`;
   return `Before it began, ${pilot.seeds.length} pilot runs with other seeds said that this study would tell a difference between ${listed(pilot.arms)} of ${(smallest * 100).toFixed(1)} points at k = ${last} from 0 in four of five cases, ${enough}.`;
 }
@@ -83,24 +82,26 @@ function chance(summary: StudySummary): string {
     0,
   );
   const expected = count * (1 - summary.level);
-  return `${clear} of the ${count} intervals of differences leave out 0; if there were no difference anywhere, about ${expected.toFixed(0)} would. Neighbouring k are far from independent, and no correction for looking often is made.`;
+  return `Of the ${count} intervals of differences ${clear === 1 ? "1 leaves" : `${clear} leave`} out 0; if there were no difference anywhere, about ${expected.toFixed(0)} would. Neighbouring k are far from independent, and no correction for looking often is made.`;
 }
 
-function ofControl(control: StudyControl, ks: readonly number[]): string {
-  const verdicts = control.comparisons.map((comparison) => verdict(comparison, ks));
-  return `Under ${control.name}: ${verdicts.join(" ")}`;
+function ofControl(
+  { name, comparisons }: Pick<StudyControl, "name" | "comparisons">,
+  ks: readonly number[],
+): string {
+  return `Under ${name}: ${comparisons.map((comparison) => verdict(comparison, ks)).join(" ")}`;
 }
 
 /** Differences of the first control that another control changes. */
 function changed(summary: StudySummary): string {
   const { controls, ks } = summary;
+  if (controls.every(({ against }) => against.length === 0)) return "";
   const found = controls.flatMap(({ name, against }) =>
     against.flatMap(({ a, b, passAtK }) => {
       const some = fewKs(ks).filter((k) => side(passAtK[k]) !== 0);
       return some.map((k) => `${name} moves ${a} minus ${b} at k = ${k} by ${withInterval(passAtK[k])}`);
     }),
   );
-  if (controls.length < 2) return "";
   const first = controls[0].name;
   if (found.length === 0)
     return `No control changes a difference of ${first} by an amount that is told from 0 at k = ${listed(fewKs(ks).map(String))}.`;
@@ -109,6 +110,7 @@ function changed(summary: StudySummary): string {
 
 function matched({ controls, ks }: StudySummary): string {
   const last = ks[ks.length - 1];
+  const count = controls.reduce((sum, { matched: all }) => sum + all.length, 0);
   const sentences = controls.flatMap(({ name, matched: all }) =>
     all
       .filter(({ passAtK }) => side(passAtK[last]) !== 0)
@@ -117,21 +119,22 @@ function matched({ controls, ks }: StudySummary): string {
           `${a} minus ${b} is ${withInterval(passAtK[last])} at k = ${last} under ${name} (Pass@1 ${(pass1 * 100).toFixed(1)})`,
       ),
   );
-  if (controls.every(({ matched: all }) => all.length === 0)) return "";
+  if (count === 0) return "";
   if (sentences.length === 0)
     return `At matched Pass@1 no comparison is told from 0 at k = ${last} under any control.`;
-  return `At matched Pass@1, ${sentences.join("; ")}; the rest is not told from 0.`;
+  const rest = sentences.length < count ? "; the rest is not told from 0" : "";
+  return `At matched Pass@1, ${sentences.join("; ")}${rest}.`;
 }
 
 /** Paragraphs: the first control in full, what the others change, matched Pass@1, how much was looked at. */
 export function findings(summary: StudySummary): string[] {
-  const { controls, ks } = summary;
+  const { controls, ks, focus } = summary;
   return [
     ofControl(controls[0], ks),
-    ...controls.slice(1).map((control) => {
-      const { focus } = summary;
-      const own = control.comparisons.filter(({ a, b }) => a === focus && b !== "base");
-      return `Under ${control.name}: ${own.map((comparison) => verdict(comparison, ks)).join(" ")}`;
+    ...controls.slice(1).map(({ name, comparisons }) => {
+      const others = comparisons.filter(({ a, b }) => a === focus && b !== "base");
+      // With the focus alone there is nothing but the base.
+      return ofControl({ name, comparisons: others.length > 0 ? others : comparisons }, ks);
     }),
     changed(summary),
     matched(summary),
