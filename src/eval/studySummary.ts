@@ -4,7 +4,7 @@
  */
 import { bootstrapMean, type Interval } from "./bootstrap.ts";
 import { mean } from "./estimators.ts";
-import { type CurvePoint, commonPass1, type MeanPoint, matchedDifference, meanCurve } from "./matched.ts";
+import { type CurvePoint, matchedHighest } from "./matched.ts";
 import { type Measurement, modeCoverageAtK, passRows } from "./measurement.ts";
 import { type PromptDesign, seedInterval } from "./power.ts";
 import type { AdapterSummary, ArmSummary, EvaluationRow } from "./summary.ts";
@@ -63,13 +63,10 @@ export interface Comparison {
   passAtK: Intervals;
 }
 
-/** `a` minus `b` where both have the same Pass@1. */
+/** `a` minus `b` where both have the same Pass@1: in each seed the highest that its two runs meet on the way. */
 export interface MatchedComparison extends Comparison {
-  /** The common Pass@1. */
+  /** The common Pass@1, mean over seeds. */
   pass1: number;
-  /** Runs of both arms that meet it, of all. */
-  reached: number;
-  runs: number;
 }
 
 export interface StudyControl {
@@ -269,7 +266,7 @@ function pointOf(
   };
 }
 
-/** The focus against each arm at the highest Pass@1 that all arms' mean curves meet. */
+/** The focus against each arm at the highest Pass@1 that both meet, seed by seed. */
 function matchedComparisons(
   runs: ReadonlyMap<string, readonly StudyCellArm[]>,
   baseRuns: readonly StudyCellArm[],
@@ -285,13 +282,7 @@ function matchedComparisons(
   const found: MatchedComparison[] = [];
   for (const [arm, other] of curves) {
     if (arm === focus) continue;
-    const common = commonPass1([averaged(focused), averaged(other)]);
-    if (!common) continue;
-    const {
-      intervals: by,
-      reached,
-      runs: count,
-    } = matchedDifference(focused, other, common.high, {
+    const { targets, intervals: by } = matchedHighest(focused, other, {
       level: LEVEL,
       resamples: RESAMPLES,
       prompts: design,
@@ -299,10 +290,8 @@ function matchedComparisons(
     found.push({
       a: focus,
       b: arm,
-      pass1: common.high,
+      pass1: mean(targets),
       passAtK: Object.fromEntries(ks.map((k, column) => [k, by[column]])),
-      reached,
-      runs: count,
     });
   }
   return found;
@@ -312,16 +301,6 @@ function curveOf(run: StudyCellArm, base: StudyCellArm, ks: readonly number[]): 
   const start = { step: 0, values: passRows(base.measurement, ks) };
   const rows = run.curve.map((row) => ({ step: row.update, values: passRows(row, ks) }));
   return [start, ...rows];
-}
-
-/** The mean over seeds of curves with the same steps. */
-function averaged(curves: readonly (readonly CurvePoint[])[]): MeanPoint[] {
-  const all = curves.map((run) => meanCurve(run));
-  const shortest = Math.min(...all.map((curve) => curve.length));
-  return Array.from({ length: shortest }, (_, i) => ({
-    step: all[0][i].step,
-    means: all[0][i].means.map((_, column) => mean(all.map((curve) => curve[i].means[column]))),
-  }));
 }
 
 /** What each control does to the differences of the first. */
