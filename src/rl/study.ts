@@ -26,7 +26,7 @@ import { ConfigError } from "../tensor/errors.ts";
 import { type ExperimentObserver, runExperiment } from "./experiment.ts";
 import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
-import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
+import { armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, difference } from "./runFolder.ts";
 import { cellConfig, type StudyConfig } from "./studyConfig.ts";
 import { makeTask } from "./taskTable.ts";
@@ -38,7 +38,7 @@ export interface StudyProgress {
   /** Cells that are done, of all. */
   done: number;
   total: number;
-  /** Estimate for the whole study, seconds; `null` until a cell has been run. */
+  /** Estimate for the whole study, seconds, from the arms trained so far; `null` until a cell has trained some. */
   secondsLeft: number | null;
   /** What the cell's experiment says; absent where the cell has just ended. */
   event?: ProgressEvent;
@@ -133,6 +133,8 @@ class Study {
   private record: StudyRecord | null = null;
   private shared: (SharedPrograms & { dispose(): void }) | null = null;
   private done = 0;
+  /** Trained arms that are left, and that this sitting has run, with their seconds. */
+  private left = 0;
   private ran = 0;
   private seconds = 0;
 
@@ -160,6 +162,7 @@ class Study {
         config.seeds.map((seed) => cell(control, seed, cellConfig(config, control))),
       ),
     ];
+    this.left = [...this.pilotCells, ...this.cells].reduce((sum, one) => sum + trainedArms(one), 0);
   }
 
   private get path(): string {
@@ -205,7 +208,7 @@ class Study {
     const record = this.record as StudyRecord;
     if (!config.pilot) return null;
     if (record.pilot) {
-      this.done += this.pilotCells.length;
+      for (const cell of this.pilotCells) this.count(cell);
       return record.pilot;
     }
     for (const cell of this.pilotCells) await this.run(cell);
@@ -243,8 +246,8 @@ class Study {
   /** Runs a cell, or finds it finished. */
   async run(cell: Cell): Promise<void> {
     const { options } = this;
-    const started = this.now();
     const bytes = await this.base(cell.seed);
+    const started = this.now();
     this.shared ??= this.programs(decodeCheckpoint(bytes));
     let worked = false;
     await runExperiment({
@@ -266,18 +269,23 @@ class Study {
         this.tell(cell.path, event);
       },
     });
-    this.done++;
-    if (worked) {
-      this.ran++;
+    this.count(cell);
+    if (worked && trainedArms(cell) > 0) {
+      this.ran += trainedArms(cell);
       this.seconds += this.now() - started;
     }
     this.tell(cell.path);
   }
 
+  private count(cell: Cell): void {
+    this.done++;
+    this.left -= trainedArms(cell);
+  }
+
   private tell(cell: string, event?: ProgressEvent): void {
     const total = this.cells.length + this.pilotCells.length;
-    const { done, ran, seconds } = this;
-    const secondsLeft = ran === 0 ? null : ((total - done) * seconds) / ran;
+    const { done, left, ran, seconds } = this;
+    const secondsLeft = ran === 0 ? null : (left * seconds) / ran;
     this.options.onProgress?.({ cell, done, total, secondsLeft, event });
   }
 
@@ -347,7 +355,7 @@ class Study {
       seed,
       seconds,
       arms: config.arms.map((arm) => {
-        const name = armAlgorithm(arm, config)?.name ?? "base";
+        const name = armName(arm, config);
         return { name, ...arms[name], curve: rows.filter((row) => row.arm === name) };
       }),
     };
@@ -356,6 +364,11 @@ class Study {
   dispose(): void {
     this.shared?.dispose();
   }
+}
+
+/** Measuring a base is little beside training. */
+function trainedArms({ config }: Cell): number {
+  return config.arms.filter((arm) => armName(arm, config) !== "base").length;
 }
 
 function parseStudy(bytes: Uint8Array, path: string): StudyRecord {
