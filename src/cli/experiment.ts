@@ -143,11 +143,14 @@ function seedOf(text: string): number {
 
 function readChanges(path: string | undefined): StudyChanges {
   if (path === undefined) return {};
+  let changes: unknown;
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as StudyChanges;
+    changes = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
     throw new ConfigError(`--config: a JSON file expected, got ${path}. Check the path and its commas.`, {
       cause,
     });
   }
+  if (changes !== null && typeof changes === "object" && !Array.isArray(changes)) return changes;
+  throw new ConfigError(`--config: an object expected in ${path}. Write { "train": { "steps": 40 } }.`);
 }
