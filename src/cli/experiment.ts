@@ -36,7 +36,11 @@ const FLAGS = {
     help: "base, psr, nsr, w-reinforce:0.1, grpo, ppo ... (docs/algorithms.md); -flipped turns the sign",
     takes: "a,b",
   },
-  updates: { kind: "integer", help: "rollouts of each arm, an update each", min: 0 },
+  updates: {
+    kind: "integer",
+    help: "rollouts of each arm, an update each or one for every mini-batch",
+    min: 0,
+  },
   config: { kind: "text", help: "JSON file with changes to the preset", takes: "file" },
   base: { kind: "text", help: "checkpoint to start from instead of the preset's", takes: "file" },
   "from-scratch": { kind: "flag", help: "pretrain the base instead of loading the shipped one" },

@@ -8,9 +8,8 @@
  *     <control>/seed-<n>/           one experiment: run.json, metrics.jsonl, evaluations.jsonl, checkpoints/, report.html
  *     summary.json, report.html     all of it
  */
-import { powersOfTwo } from "../eval/estimators.ts";
 import { passRows } from "../eval/measurement.ts";
-import { minimalDetectable, varianceComponents } from "../eval/power.ts";
+import { minimalDetectable, type PromptDesign, varianceComponents } from "../eval/power.ts";
 import { renderStudyReport } from "../eval/studyReport.ts";
 import {
   type PilotOutcome,
@@ -19,13 +18,13 @@ import {
   summarizeStudy,
 } from "../eval/studySummary.ts";
 import type { AdapterSummary, EvaluationRow } from "../eval/summary.ts";
-import type { DecodedCheckpoint } from "../model/checkpoint.ts";
-import { decodeCheckpoint } from "../model/checkpoint.ts";
+import { type DecodedCheckpoint, decodeCheckpoint } from "../model/checkpoint.ts";
 import type { Files } from "../model/files.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { type ExperimentObserver, runExperiment } from "./experiment.ts";
 import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
+import { ksOf } from "./measure.ts";
 import { armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, difference } from "./runFolder.ts";
 import { cellConfig, type StudyConfig } from "./studyConfig.ts";
@@ -100,17 +99,12 @@ export async function runStudy(options: StudyOptions): Promise<StudySummary> {
       adapter: options.adapter,
       versions: options.versions,
       config,
-      ks: powersOfTwo(
-        config.experiment.evaluation.exact
-          ? config.experiment.evaluation.maxK
-          : config.experiment.evaluation.samples,
-        config.experiment.evaluation.maxK,
-      ),
+      ks: ksOf(config.experiment.evaluation),
       focus: config.focus,
       controls: Object.fromEntries(
         Object.entries(config.controls).map(([name, { about }]) => [name, about ?? ""]),
       ),
-      prompts: config.experiment.evaluation.promptsSeed === undefined ? "own" : "shared",
+      prompts: designOf(config),
       pilot: pilot ?? undefined,
     });
     await files.writeFileAtomic(`${out}/report.html`, encoder.encode(renderStudyReport(summary)));
@@ -154,8 +148,7 @@ class Study {
           cell(pilot.control, seed, { ...cellConfig(config, pilot.control), arms: pilot.arms }, PILOT),
         )
       : [];
-    // Controls within seeds: a study that is stopped early has whole controls for some seeds less often than
-    // all arms of a control, so seeds come innermost.
+    // Seeds innermost: a study that is stopped early has its first controls with every seed.
     this.cells = [
       ...config.seeds.map((seed) => cell(BASE, seed, { ...config.experiment, arms: ["base"] })),
       ...Object.keys(config.controls).flatMap((control) =>
@@ -213,9 +206,10 @@ class Study {
     }
     for (const cell of this.pilotCells) await this.run(cell);
     const cells = await Promise.all(this.pilotCells.map((cell) => this.result(cell)));
-    const { maxK, exact, samples, prompts, promptsSeed } = config.experiment.evaluation;
-    const ks = powersOfTwo(exact ? maxK : samples, maxK);
-    const design = promptsSeed === undefined ? "own" : "shared";
+    const { evaluation } = config.experiment;
+    const { prompts } = evaluation;
+    const ks = ksOf(evaluation);
+    const design = designOf(config);
     const [a, b] = config.pilot.arms.map((arm) => armName(arm, this.pilotCells[0].config));
     const rows = cells.map(({ arms }) => {
       const of = (name: string) =>
@@ -365,6 +359,10 @@ class Study {
     this.shared?.dispose();
   }
 }
+
+/** Whether all seeds are measured on the same problems. */
+const designOf = ({ experiment }: StudyConfig): PromptDesign =>
+  experiment.evaluation.promptsSeed === undefined ? "own" : "shared";
 
 /** Measuring a base is little beside training. */
 function trainedArms({ config }: Cell): number {
