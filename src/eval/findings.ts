@@ -43,35 +43,50 @@ function ranges(all: readonly number[], some: readonly number[]): string {
   return listed(parts);
 }
 
-/** `a` is above, below or not told from `b`, by k. */
-function verdict({ a, b, passAtK }: Comparison, ks: readonly number[]): string {
+/** The largest value, and its k. */
+function largest(values: readonly number[], ks: readonly number[]): [value: number, k: number] {
+  const at = values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+  return [values[at], ks[at]];
+}
+
+/** At which k `a` is above `b` and at which below; empty where at none. */
+function where({ b, passAtK }: Comparison, ks: readonly number[]): string {
   const above = ks.filter((k) => side(passAtK[k]) > 0);
   const below = ks.filter((k) => side(passAtK[k]) < 0);
-  const last = ks[ks.length - 1];
+  return [
+    above.length > 0 ? `above ${b} at k = ${ranges(ks, above)}` : "",
+    below.length > 0 ? `below ${above.length > 0 ? "it" : b} at k = ${ranges(ks, below)}` : "",
+  ]
+    .filter((part) => part !== "")
+    .join(" and ");
+}
+
+/** `a` is above, below or not told from `b`, by k. */
+function verdict(comparison: Comparison, ks: readonly number[]): string {
+  const { a, b, passAtK } = comparison;
   const numbers = fewKs(ks)
     .map((k) => `${withInterval(passAtK[k])} at k = ${k}`)
     .join(", ");
-  if (above.length === 0 && below.length === 0) {
-    const bound = Math.max(Math.abs(passAtK[last].low), Math.abs(passAtK[last].high));
-    return `${a} is not told from ${b} at any k (${numbers}); at k = ${last} a difference above ${(bound * 100).toFixed(1)} points is ruled out.`;
-  }
-  const parts = [
-    above.length > 0 ? `above ${b} at k = ${ranges(ks, above)}` : "",
-    below.length > 0 ? `below ${above.length > 0 ? "it" : b} at k = ${ranges(ks, below)}` : "",
-  ].filter((part) => part !== "");
-  return `${a} is ${parts.join(" and ")} (${numbers}).`;
+  const found = where(comparison, ks);
+  if (found !== "") return `${a} is ${found} (${numbers}).`;
+  const bounds = ks.map((k) => Math.max(Math.abs(passAtK[k].low), Math.abs(passAtK[k].high)));
+  const [bound, at] = largest(bounds, ks);
+  return `${a} is not told from ${b} at any k (${numbers}); a difference above ${(bound * 100).toFixed(1)} points is ruled out at every k, the widest interval being that of k = ${at}.`;
 }
 
 function resolution(summary: StudySummary): string {
   const { pilot, ks } = summary;
   if (!pilot) return "";
-  const last = ks[ks.length - 1];
-  const smallest = pilot.detectable[last];
+  // Of the k that shows least: near 0 and near 100 % every difference is small, and would be told from 0.
+  const [smallest, at] = largest(
+    ks.map((k) => pilot.detectable[k]),
+    ks,
+  );
   const enough =
     smallest <= pilot.difference
       ? `no more than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see`
       : `larger than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see: a null result says little`;
-  return `Before it began, ${pilot.seeds.length} pilot runs with other seeds said that this study would tell a difference between ${listed(pilot.arms)} of ${(smallest * 100).toFixed(1)} points at k = ${last} from 0 in four of five cases, ${enough}.`;
+  return `Before it began, ${pilot.seeds.length} pilot runs with other seeds said that this study would tell a difference between ${listed(pilot.arms)} of ${(smallest * 100).toFixed(1)} points at k = ${at}, where it sees least, from 0 in four of five cases, ${enough}.`;
 }
 
 function chance(summary: StudySummary): string {
@@ -109,21 +124,36 @@ function changed(summary: StudySummary): string {
 }
 
 function matched({ controls, ks }: StudySummary): string {
-  const last = ks[ks.length - 1];
+  // At k = 1 they are equal by construction.
+  const others = ks.filter((k) => k > 1);
   const count = controls.reduce((sum, { matched: all }) => sum + all.length, 0);
   const sentences = controls.flatMap(({ name, matched: all }) =>
     all
-      .filter(({ passAtK }) => side(passAtK[last]) !== 0)
-      .map(
-        ({ a, b, pass1, passAtK }) =>
-          `${a} minus ${b} is ${withInterval(passAtK[last])} at k = ${last} under ${name} (Pass@1 ${(pass1 * 100).toFixed(1)})`,
-      ),
+      .filter((one) => where(one, others) !== "")
+      .map((one) => {
+        const [, k] = largest(
+          others.map((k) => (side(one.passAtK[k]) === 0 ? 0 : Math.abs(one.passAtK[k].mean))),
+          others,
+        );
+        const most = `${withInterval(one.passAtK[k])} at k = ${k}`;
+        return `${one.a} is ${where(one, others)} under ${name} (${most}, Pass@1 ${(one.pass1 * 100).toFixed(1)})`;
+      }),
   );
-  if (count === 0) return "";
-  if (sentences.length === 0)
-    return `At matched Pass@1 no comparison is told from 0 at k = ${last} under any control.`;
+  if (count === 0 || others.length === 0) return "";
+  if (sentences.length === 0) return "At matched Pass@1 no comparison is told from 0 under any control.";
   const rest = sentences.length < count ? "; the rest is not told from 0" : "";
   return `At matched Pass@1, ${sentences.join("; ")}${rest}.`;
+}
+
+/** A share so near 1 that nothing beyond it is a difference. */
+const CEILING = 0.995;
+
+/** The ks at which every policy solves all: a difference there is none whatever was done. */
+function ceiling({ base, controls, ks }: StudySummary): string {
+  const all = [base, ...controls.flatMap(({ arms }) => arms)];
+  const full = ks.filter((k) => all.every(({ passAtK }) => passAtK[k].mean >= CEILING));
+  if (full.length === 0) return "";
+  return `At k = ${ranges(ks, full)} every policy, the base among them, has a Pass@k of ${CEILING * 100} % or more: what is equal there says nothing of the arms.`;
 }
 
 /** Paragraphs: the first control in full, what the others change, matched Pass@1, how much was looked at. */
@@ -138,6 +168,7 @@ export function findings(summary: StudySummary): string[] {
     }),
     changed(summary),
     matched(summary),
+    ceiling(summary),
     resolution(summary),
     chance(summary),
   ].filter((text) => text !== "");

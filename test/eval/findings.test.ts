@@ -79,11 +79,30 @@ test("at matched Pass@1 what is left over is spoken of only where something is",
     return findings(summary).find((text) => text.startsWith("At matched"));
   };
   expect(matched([clear, clear])).toMatch(
-    /GRPO is \+10\.0 \[\+5\.0, \+15\.0\] at k = 4 under native \(Pass@1 40\.0\)\.$/,
+    /NSR is above GRPO at k = 4 under native \(\+10\.0 \[\+5\.0, \+15\.0\] at k = 4, Pass@1 40\.0\)\.$/,
   );
   expect(matched([clear, open])).toMatch(/; the rest is not told from 0\.$/);
   expect(matched([open])).toMatch(/no comparison is told from 0/);
   expect(matched([])).toBeUndefined();
+});
+
+test("a ceiling is called one, and resolution is that of the k that shows least", () => {
+  const pilot = {
+    arms: ["PSR", "NSR"] as [string, string],
+    control: "native",
+    seeds: [11, 12],
+    planned: { seeds: 3, prompts: 12 },
+    detectable: { 1: 0.05, 4: 0.08, 64: 0.001 },
+    difference: 0.06,
+  };
+  const all = findings(study({ arms: { NSR: 0.3, PSR: 0.31 }, ks: [1, 4, 64] }, { pilot }));
+  expect(all.join("\n")).toMatch(
+    /of 8\.0 points at k = 4, where it sees least, .*larger than the 6\.0 points/,
+  );
+  expect(all.join("\n")).toContain(
+    "At k = 64 every policy, the base among them, has a Pass@k of 99.5 % or more",
+  );
+  expect(findings(study({ arms: { NSR: 0.3 } })).join()).not.toContain("every policy");
 });
 
 describe("studies with little in them", () => {
