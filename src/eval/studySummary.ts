@@ -196,6 +196,16 @@ function intervals(values: Values, ks: readonly number[], design: PromptDesign):
   );
 }
 
+/** Ends within [0, 1]: a t interval knows nothing of what a share can be. */
+function ofShares(found: Intervals): Intervals {
+  return Object.fromEntries(
+    Object.entries(found).map(([k, { mean, low, high }]) => [
+      k,
+      { mean, low: Math.max(low, 0), high: Math.min(high, 1) },
+    ]),
+  );
+}
+
 /** Of one number a seed: mean and t interval; with one seed the number itself. */
 function ofSeeds(values: readonly number[]): Interval {
   if (values.length === 1) return { mean: values[0], low: values[0], high: values[0] };
@@ -231,10 +241,12 @@ function studyArm(
   );
   return {
     name,
-    passAtK: intervals(
-      runs.map(({ measurement }) => passRows(measurement, ks)),
-      ks,
-      design,
+    passAtK: ofShares(
+      intervals(
+        runs.map(({ measurement }) => passRows(measurement, ks)),
+        ks,
+        design,
+      ),
     ),
     also: further.map(({ temperature }, i) => ({
       temperature,

@@ -105,6 +105,16 @@ test("a ceiling is called one, and resolution is that of the k that shows least"
   expect(findings(study({ arms: { NSR: 0.3 } })).join()).not.toContain("every policy");
 });
 
+test("no interval of a Pass@k leaves [0, 1]", () => {
+  const { base, controls } = study({ arms: { NSR: 0.97, PSR: 0.02 }, seeds: 2 });
+  for (const { passAtK } of [base, ...controls[0].arms]) {
+    for (const { low, high } of Object.values(passAtK)) {
+      expect(low).toBeGreaterThanOrEqual(0);
+      expect(high).toBeLessThanOrEqual(1);
+    }
+  }
+});
+
 describe("studies with little in them", () => {
   const cases: [string, Parameters<typeof study>[0]][] = [
     ["one seed", { arms: { NSR: 0.5, PSR: 0.4 }, seeds: 1 }],
