@@ -65,10 +65,11 @@ export async function run(argv: readonly string[]): Promise<number> {
     topK: args["top-k"],
     topP: args["top-p"],
   });
-  if (args.exact) checkMeasurable(task, { ...evaluation, exact: true }); // before anything is sampled
+  // Before the samples are drawn, which takes longer.
+  if (args.exact) checkMeasurable(task, { ...evaluation, exact: true });
   const { device, destroy } = await open();
   const status = new StatusLine(process.stderr);
-  const abort = abortOnSignals();
+  const abort = abortOnSignals("eval: stopped. Run the same command again for its numbers.");
   try {
     const samplesPerCall = Math.min(8, args.samples, args.rows);
     const shared = sharedPrograms(base.config, { rows: args.rows, scoreRows: Math.min(args.rows, 128) });
@@ -173,7 +174,7 @@ export function evalText(
   const { mean, standardError } = report.meanAtK;
   const facts = [
     `${report.problems} problems, ${report.samples} samples each`,
-    `mean reward ${mean.toFixed(3)} (standard error ${standardError.toFixed(3)})`,
+    `mean reward ${mean.toFixed(3)}${Number.isFinite(standardError) ? ` (standard error ${standardError.toFixed(3)})` : ""}`,
     `entropy ${report.entropy.toFixed(3)} nats${temperature === 1 ? "" : ` at T = 1, ${report.samplingEntropy.toFixed(3)} at T = ${temperature}`}`,
     ...(report.modeCoverage === undefined ? [] : [`modes seen ${percent(report.modeCoverage)} %`]),
     ...(report.verifierFailures === 0 ? [] : [`the verifier failed on ${report.verifierFailures} samples`]),

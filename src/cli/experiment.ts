@@ -36,7 +36,11 @@ const FLAGS = {
     help: "base, psr, nsr, w-reinforce:0.1, grpo, ppo ... (docs/algorithms.md); -flipped turns the sign",
     takes: "a,b",
   },
-  updates: { kind: "integer", help: "rollouts of each arm, an update each", min: 0 },
+  updates: {
+    kind: "integer",
+    help: "rollouts of each arm, an update each or one for every mini-batch",
+    min: 0,
+  },
   config: { kind: "text", help: "JSON file with changes to the preset", takes: "file" },
   base: { kind: "text", help: "checkpoint to start from instead of the preset's", takes: "file" },
   "from-scratch": { kind: "flag", help: "pretrain the base instead of loading the shipped one" },
@@ -143,11 +147,14 @@ function seedOf(text: string): number {
 
 function readChanges(path: string | undefined): StudyChanges {
   if (path === undefined) return {};
+  let changes: unknown;
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as StudyChanges;
+    changes = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
     throw new ConfigError(`--config: a JSON file expected, got ${path}. Check the path and its commas.`, {
       cause,
     });
   }
+  if (changes !== null && typeof changes === "object" && !Array.isArray(changes)) return changes;
+  throw new ConfigError(`--config: an object expected in ${path}. Write { "train": { "steps": 40 } }.`);
 }

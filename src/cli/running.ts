@@ -8,11 +8,13 @@ export async function open() {
   return { device: backend.device, destroy: () => backend.destroy() };
 }
 
-/** Ctrl-C ends the run between steps; what is finished stays. */
-export function abortOnSignals(): { signal: AbortSignal; off(): void } {
+/** Ctrl-C ends the run between steps; what is finished stays. `message` is the error's. */
+export function abortOnSignals(message = "experiment: stopped. Run the same command again to go on."): {
+  signal: AbortSignal;
+  off(): void;
+} {
   const controller = new AbortController();
-  const stop = () =>
-    controller.abort(new ConfigError("experiment: stopped. Run the same command again to go on."));
+  const stop = () => controller.abort(new ConfigError(message));
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
   return {

@@ -40,7 +40,11 @@ export async function studyCommand(given: StudyCommand): Promise<number> {
       loadBase,
       signal: abort.signal,
       onPilot: (outcome) => status.show(pilotText(outcome), true),
-      onProgress: (progress) => status.show(studyProgressText(progress), progress.event === undefined),
+      onProgress: (progress) =>
+        status.show(
+          studyProgressText(progress),
+          progress.event === undefined || progress.event.warnings.length > 0,
+        ),
     });
     status.clear();
     console.log(given.json ? JSON.stringify(summary, null, 2) : studyText(summary));
@@ -67,7 +71,7 @@ export function pilotText({ arms, control, seeds, planned, detectable, differenc
 export function studyProgressText({ cell, done, total, secondsLeft, event }: StudyProgress): string {
   const left = secondsLeft === null ? "" : ` · about ${duration(secondsLeft)} left`;
   if (!event) return `${cell}: done (${done} of ${total} cells)${left}`;
-  return `${cell} (${done} of ${total})${left} · ${progressText({ ...event, secondsLeft: null, warnings: [] })}`;
+  return `${cell} (${done} of ${total})${left} · ${progressText({ ...event, secondsLeft: null })}`;
 }
 
 /** A table for each control, and the findings. */

@@ -29,7 +29,7 @@ function listed(words: readonly string[]): string {
   return `${words.slice(0, -1).join(", ")} and ${words[words.length - 1]}`;
 }
 
-/** Runs of neighbouring ks as text: `1 to 8, 256`. */
+/** Runs of neighbouring ks as text: `1 to 8 and 256`. */
 function ranges(all: readonly number[], some: readonly number[]): string {
   const parts: string[] = [];
   let from = -1;
@@ -43,41 +43,67 @@ function ranges(all: readonly number[], some: readonly number[]): string {
   return listed(parts);
 }
 
+/** The largest value, and its k. */
+function largest(values: readonly number[], ks: readonly number[]): [value: number, k: number] {
+  const at = values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
+  return [values[at], ks[at]];
+}
+
+/** At which k `a` is above `b` and at which below; empty where at none. */
+function where({ b, passAtK }: Comparison, ks: readonly number[]): string {
+  const above = ks.filter((k) => side(passAtK[k]) > 0);
+  const below = ks.filter((k) => side(passAtK[k]) < 0);
+  return [
+    above.length > 0 ? `above ${b} at k = ${ranges(ks, above)}` : "",
+    below.length > 0 ? `below ${above.length > 0 ? "it" : b} at k = ${ranges(ks, below)}` : "",
+  ]
+    .filter((part) => part !== "")
+    .join(" and ");
+}
+
 /** Points that a size in [0, 1] does not exceed, to a tenth. */
-function ceiling(size: number): string {
+function atMost(size: number): string {
   return Math.max(0.1, Math.ceil(size * 1000) / 10).toFixed(1);
 }
 
+/** What the difference is in the share of a problem's modes. */
+function modesOf({ modeCoverage }: Comparison): string {
+  if (!modeCoverage) return "";
+  const told = [
+    "reaches fewer modes",
+    "is not told from it in the modes that it reaches",
+    "reaches more modes",
+  ];
+  return ` It ${told[side(modeCoverage) + 1]} (${withInterval(modeCoverage)} points of coverage).`;
+}
+
 /** `a` is above, below or not told from `b`, by k. */
-function verdict({ a, b, passAtK }: Comparison, ks: readonly number[]): string {
-  const above = ks.filter((k) => side(passAtK[k]) > 0);
-  const below = ks.filter((k) => side(passAtK[k]) < 0);
-  const last = ks[ks.length - 1];
+function verdict(comparison: Comparison, ks: readonly number[]): string {
+  const { a, b, passAtK } = comparison;
   const numbers = fewKs(ks)
     .map((k) => `${withInterval(passAtK[k])} at k = ${k}`)
     .join(", ");
-  if (above.length === 0 && below.length === 0) {
-    const bound = Math.max(Math.abs(passAtK[last].low), Math.abs(passAtK[last].high));
-    return `${a} is not told from ${b} at any k (${numbers}); at k = ${last} a difference above ${ceiling(bound)} points is ruled out.`;
-  }
-  const parts = [
-    above.length > 0 ? `above ${b} at k = ${ranges(ks, above)}` : "",
-    below.length > 0 ? `below it at k = ${ranges(ks, below)}` : "",
-  ].filter((part) => part !== "");
-  const text = parts.join(" and ").replace("below it", above.length > 0 ? "below it" : `below ${b}`);
-  return `${a} is ${text} (${numbers}).`;
+  const found = where(comparison, ks);
+  const modes = modesOf(comparison);
+  if (found !== "") return `${a} is ${found} (${numbers}).${modes}`;
+  const bounds = ks.map((k) => Math.max(Math.abs(passAtK[k].low), Math.abs(passAtK[k].high)));
+  const [bound, at] = largest(bounds, ks);
+  return `${a} is not told from ${b} at any k (${numbers}); a difference above ${atMost(bound)} points is ruled out at every k, the widest interval being that of k = ${at}.${modes}`;
 }
 
 function resolution(summary: StudySummary): string {
   const { pilot, ks } = summary;
   if (!pilot) return "";
-  const last = ks[ks.length - 1];
-  const smallest = pilot.detectable[last];
+  // Of the k that shows least: near 0 and near 100 % every difference is small, and would be told from 0.
+  const [smallest, at] = largest(
+    ks.map((k) => pilot.detectable[k]),
+    ks,
+  );
   const enough =
     smallest <= pilot.difference
-      ? `smaller than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see`
+      ? `no more than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see`
       : `larger than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see: a null result says little`;
-  return `Before it began, ${pilot.seeds.length} pilot runs with other seeds said that this study would tell a difference between ${listed(pilot.arms)} of ${(smallest * 100).toFixed(1)} points at k = ${last} from 0 in four of five cases, ${enough}.`;
+  return `Before it began, ${pilot.seeds.length} pilot runs with other seeds said that this study would tell a difference between ${listed(pilot.arms)} of ${(smallest * 100).toFixed(1)} points at k = ${at}, where it sees least, from 0 in four of five cases, ${enough}.`;
 }
 
 function chance(summary: StudySummary): string {
@@ -88,12 +114,12 @@ function chance(summary: StudySummary): string {
     0,
   );
   const expected = count * (1 - summary.level);
-  return `${clear} of the ${count} intervals of differences leave out 0; if there were no difference anywhere, about ${expected.toFixed(0)} would. Neighbouring k are far from independent, and no correction for looking often is made.`;
+  return `Of the ${count} intervals of differences ${clear === 1 ? "1 leaves" : `${clear} leave`} out 0; if there were no difference anywhere, about ${expected.toFixed(0)} would. Neighbouring k are far from independent, and no correction for looking often is made.`;
 }
 
 /** Differences of the first control that another control changes. */
 function changed({ controls, ks }: StudySummary): string[] {
-  if (controls.length < 2) return [];
+  if (controls.every(({ against }) => against.length === 0)) return [];
   const first = controls[0].name;
   const found = controls.flatMap(({ name, against }) =>
     against.flatMap(({ a, b, passAtK }) => {
@@ -103,26 +129,40 @@ function changed({ controls, ks }: StudySummary): string[] {
     }),
   );
   if (found.length > 0) return found;
-  return [
-    `No control changes a difference of ${first} by an amount that is told from 0 at k = ${listed(fewKs(ks).map(String))}.`,
-  ];
+  const few = listed(fewKs(ks).map(String));
+  return [`No control changes a difference of ${first} by an amount that is told from 0 at k = ${few}.`];
 }
 
 function matched({ controls, ks }: StudySummary): string[] {
-  const last = ks[ks.length - 1];
-  const all = controls.flatMap(({ name, matched: own }) => own.map((one) => ({ ...one, name })));
-  if (all.length === 0) return [];
-  const clear = all.filter(({ passAtK }) => side(passAtK[last]) !== 0);
-  const rest = all.length - clear.length;
-  return [
-    ...clear.map(
-      ({ a, b, pass1, passAtK, name }) =>
-        `Under ${name}, at Pass@1 of ${(pass1 * 100).toFixed(1)} %, ${a} minus ${b} is ${withInterval(passAtK[last])} at k = ${last}.`,
-    ),
-    rest === 0
-      ? ""
-      : `${clear.length === 0 ? "None of the" : "The other"} ${rest} comparisons ${clear.length === 0 ? "is" : "are not"} told from 0 at k = ${last}.`,
-  ];
+  // At k = 1 they are equal by construction.
+  const others = ks.filter((k) => k > 1);
+  const count = controls.reduce((sum, { matched: all }) => sum + all.length, 0);
+  if (count === 0 || others.length === 0) return [];
+  const sentences = controls.flatMap(({ name, matched: all }) =>
+    all
+      .filter((one) => where(one, others) !== "")
+      .map((one) => {
+        const [, k] = largest(
+          others.map((k) => (side(one.passAtK[k]) === 0 ? 0 : Math.abs(one.passAtK[k].mean))),
+          others,
+        );
+        const most = `${withInterval(one.passAtK[k])} at k = ${k}`;
+        return `Under ${name}, at a Pass@1 of ${(one.pass1 * 100).toFixed(1)} %, ${one.a} is ${where(one, others)} (${most}).`;
+      }),
+  );
+  if (sentences.length === 0) return ["No comparison is told from 0 under any control."];
+  return sentences.length < count ? [...sentences, "The rest is not told from 0."] : sentences;
+}
+
+/** A share so near 1 that nothing beyond it is a difference. */
+const CEILING = 0.995;
+
+/** The ks at which every policy solves all: a difference there is none whatever was done. */
+function ceiling({ base, controls, ks }: StudySummary): string {
+  const all = [base, ...controls.flatMap(({ arms }) => arms)];
+  const full = ks.filter((k) => all.every(({ passAtK }) => passAtK[k].mean >= CEILING));
+  if (full.length === 0) return "";
+  return `At k = ${ranges(ks, full)} every policy, the base among them, has a Pass@k of ${CEILING * 100} % or more: what is equal there says nothing of the arms.`;
 }
 
 /** What was found about one thing. */
@@ -134,17 +174,18 @@ export interface Finding {
 /** The first control in full, the focus under the others, what they change, matched Pass@1, how much was looked at. */
 export function findings(summary: StudySummary): Finding[] {
   const { controls, ks, focus } = summary;
-  const told = (comparisons: readonly Comparison[]) =>
-    comparisons.map((comparison) => verdict(comparison, ks));
   return [
-    ...controls.map(({ name, comparisons }, i) => ({
-      about: `Under ${name}`,
-      sentences: told(i === 0 ? comparisons : comparisons.filter(({ a, b }) => a === focus && b !== "base")),
-    })),
+    ...controls.map(({ name, comparisons }, i) => {
+      const others = comparisons.filter(({ a, b }) => a === focus && b !== "base");
+      // With the focus alone there is nothing but the base.
+      const told = i > 0 && others.length > 0 ? others : comparisons;
+      return { about: `Under ${name}`, sentences: told.map((one) => verdict(one, ks)) };
+    }),
     { about: "What the controls change", sentences: changed(summary) },
     { about: "At matched Pass@1", sentences: matched(summary) },
-    { about: "What the study can see", sentences: [resolution(summary), chance(summary)] },
-  ]
-    .map(({ about, sentences }) => ({ about, sentences: sentences.filter((text) => text !== "") }))
-    .filter(({ sentences }) => sentences.length > 0);
+    {
+      about: "What the study can see",
+      sentences: [ceiling(summary), resolution(summary), chance(summary)].filter((text) => text !== ""),
+    },
+  ].filter(({ sentences }) => sentences.length > 0);
 }

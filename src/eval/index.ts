@@ -41,10 +41,24 @@ export type {
 export { evaluate } from "./harness.ts";
 export type { AnswerVotes, MajorityEstimate, MajorityOptions } from "./majority.ts";
 export { countVotes, majAtK } from "./majority.ts";
-export type { ArmCurves, CurvePoint, Matched, MatchedIntervals, MeanPoint } from "./matched.ts";
-export { atPass1, commonPass1, matchedDifference, matchedPass, meanCurve } from "./matched.ts";
+export type {
+  ArmCurves,
+  CurvePoint,
+  HighestMatched,
+  Matched,
+  MatchedIntervals,
+  MeanPoint,
+} from "./matched.ts";
+export {
+  atPass1,
+  commonPass1,
+  matchedDifference,
+  matchedHighest,
+  matchedPass,
+  meanCurve,
+} from "./matched.ts";
 export type { Measurement } from "./measurement.ts";
-export { modeCoverageAtK, passRows } from "./measurement.ts";
+export { modeCoverageAtK, modeCoverageRows, passRows } from "./measurement.ts";
 export type { ModeCoverage, ModeEntropy, ModeTally } from "./modes.ts";
 export {
   countModes,

@@ -121,6 +121,45 @@ export function matchedDifference(
   return matched("matchedDifference", [a, b], target, options);
 }
 
+export interface HighestMatched {
+  /** Of each seed, with all prompts. */
+  targets: number[];
+  /** By column, as of `values`. */
+  intervals: Interval[];
+}
+
+/**
+ * As `matchedDifference`, each seed at a Pass@1 of its own: the highest that both of its runs meet, found anew for every
+ * draw of prompts, so no run stands in with a checkpoint short of the target. Column 0 is 0 by construction. Throws
+ * EstimatorError where the two runs of a seed have no Pass@1 in common; runs that begin at one policy do.
+ */
+export function matchedHighest(
+  a: ArmCurves,
+  b: ArmCurves,
+  options: SeedBootstrapOptions = {},
+): HighestMatched {
+  const counts = checkedCounts("matchedHighest", [a, b]);
+  const ofSeed = (seed: number, prompts?: ArrayLike<number>) => {
+    const [left, right] = [a, b].map((arm) => meanCurve(arm[seed], prompts));
+    const common = commonPass1([left, right]);
+    if (!common) {
+      throw new EstimatorError(
+        `matchedHighest: a Pass@1 that both runs of seed ${seed} meet expected, got none. Begin both curves at one policy.`,
+      );
+    }
+    const [x, y] = [left, right].map((curve) => atPass1(curve, common.high).values);
+    return { target: common.high, values: x.map((value, column) => value - y[column]) };
+  };
+  const statistic = (draws: readonly SeedDraw[]): number[] => {
+    const all = draws.map(({ seed, prompts }) => ofSeed(seed, prompts).values);
+    return all[0].map((_, column) => all.reduce((sum, values) => sum + values[column], 0) / all.length);
+  };
+  return {
+    targets: counts.map((_, seed) => ofSeed(seed).target),
+    intervals: bootstrapSeedStatistic(counts, statistic, options),
+  };
+}
+
 /** The first arm's mean over seeds, minus that of the second where there is one. */
 function matched(
   op: string,

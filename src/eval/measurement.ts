@@ -30,16 +30,21 @@ export function passRows({ tallies, rightMass }: Measurement, ks: readonly numbe
 }
 
 /**
- * The mean over problems of the share of their modes that come among k samples, right: the expected number of distinct
- * modes (exact, or unbiased from the samples) over the number that the problem accepts. `undefined` without modes.
+ * Of each problem the share of its modes that come among k samples, right: the expected number of distinct modes (exact,
+ * or unbiased from the samples) over the number that it accepts; `null` where it accepts none. `undefined` without modes.
  */
-export function modeCoverageAtK({ modes, tallies }: Measurement, k: number): number | undefined {
-  const shares = (modes ?? []).flatMap((values, i) => {
-    if (values.length === 0) return [];
+export function modeCoverageRows({ modes, tallies }: Measurement, k: number): (number | null)[] | undefined {
+  return modes?.map((values, i) => {
+    if (values.length === 0) return null;
     const expected = tallies
       ? distinctModesAtK({ n: tallies[i].n, counts: values }, k)
       : values.reduce((sum, q) => sum + passOfProbability(Math.min(q, 1), k), 0);
-    return [expected / values.length];
+    return expected / values.length;
   });
+}
+
+/** The mean of `modeCoverageRows` over problems that have modes; `undefined` where none has. */
+export function modeCoverageAtK(measurement: Measurement, k: number): number | undefined {
+  const shares = (modeCoverageRows(measurement, k) ?? []).filter((share) => share !== null);
   return shares.length > 0 ? mean(shares) : undefined;
 }

@@ -56,17 +56,24 @@ function armsTable(control: StudyControl, summary: StudySummary, style: Map<stri
 }
 
 function comparisonTable(
-  comparisons: readonly (Comparison & { pass1?: number; reached?: number; runs?: number })[],
+  comparisons: readonly (Comparison & { pass1?: number })[],
   ks: readonly number[],
 ): string {
   const isMatched = comparisons.some(({ pass1 }) => pass1 !== undefined);
-  const heads = ["difference", ...(isMatched ? ["at Pass@1"] : []), ...ks.map((k) => `Pass@${k}`)];
+  const hasModes = comparisons.some(({ modeCoverage }) => modeCoverage !== undefined);
+  const heads = [
+    "difference",
+    ...(isMatched ? ["at Pass@1"] : []),
+    ...ks.map((k) => `Pass@${k}`),
+    ...(hasModes ? ["modes"] : []),
+  ];
   return table(
     heads,
-    comparisons.map(({ a, b, passAtK, pass1 }) => [
+    comparisons.map(({ a, b, passAtK, pass1, modeCoverage }) => [
       escapeHtml(`${a} − ${b}`),
       ...(isMatched ? [pass1 === undefined ? "" : percent(pass1)] : []),
       ...ks.map((k) => differenceCell(passAtK[k])),
+      ...(hasModes ? [modeCoverage ? differenceCell(modeCoverage) : "–"] : []),
     ]),
   );
 }
@@ -227,7 +234,7 @@ ${controls
     (control) => `<h2>${escapeHtml(control.name)}</h2><p>${escapeHtml(control.about)}</p>
 ${armsTable(control, summary, style)}
 ${comparisonTable(control.comparisons, ks)}
-${control.matched.length > 0 ? `<p>At matched Pass@1, the highest that both arms reach on the way:</p>${comparisonTable(control.matched, ks)}` : ""}
+${control.matched.length > 0 ? `<p>At matched Pass@1, in each seed the highest that both arms reach on the way:</p>${comparisonTable(control.matched, ks)}` : ""}
 ${control.against.length > 0 ? `<p>Less the same difference under ${escapeHtml(first.name)}:</p>${comparisonTable(control.against, ks)}` : ""}`,
   )
   .join("\n")}

@@ -4,8 +4,8 @@
  */
 import { bootstrapMean, type Interval } from "./bootstrap.ts";
 import { mean } from "./estimators.ts";
-import { type CurvePoint, commonPass1, type MeanPoint, matchedDifference, meanCurve } from "./matched.ts";
-import { type Measurement, modeCoverageAtK, passRows } from "./measurement.ts";
+import { type CurvePoint, matchedHighest } from "./matched.ts";
+import { type Measurement, modeCoverageAtK, modeCoverageRows, passRows } from "./measurement.ts";
 import { type PromptDesign, seedInterval } from "./power.ts";
 import type { AdapterSummary, ArmSummary, EvaluationRow } from "./summary.ts";
 
@@ -61,15 +61,14 @@ export interface Comparison {
   a: string;
   b: string;
   passAtK: Intervals;
+  /** In the mode coverage at the largest k; absent where the task tells no modes. */
+  modeCoverage?: Interval;
 }
 
-/** `a` minus `b` where both have the same Pass@1. */
+/** `a` minus `b` where both have the same Pass@1: in each seed the highest that its two runs meet on the way. */
 export interface MatchedComparison extends Comparison {
-  /** The common Pass@1. */
+  /** The common Pass@1, mean over seeds. */
   pass1: number;
-  /** Runs of both arms that meet it, of all. */
-  reached: number;
-  runs: number;
 }
 
 export interface StudyControl {
@@ -150,7 +149,12 @@ export function summarizeStudy(cells: readonly StudyCell[], facts: StudyFacts): 
       name,
       about,
       arms: arms.map((arm) => studyArm(arm, runs.get(arm) as StudyCellArm[], baseRuns, ks, design)),
-      comparisons: pairs.map(([a, b]) => ({ a, b, passAtK: intervals(minus(of(a), of(b)), ks, design) })),
+      comparisons: pairs.map(([a, b]) => {
+        const runsOfArm = (arm: string) => (arm === "base" ? baseRuns : (runs.get(arm) as StudyCellArm[]));
+        const modeCoverage = coverageDifference(runsOfArm(a), runsOfArm(b), ks[ks.length - 1], design);
+        const passAtK = intervals(minus(of(a), of(b)), ks, design);
+        return { a, b, passAtK, ...(modeCoverage ? { modeCoverage } : {}) };
+      }),
       matched: matchedComparisons(runs, baseRuns, focus, ks, design),
       against: [],
     };
@@ -187,6 +191,22 @@ function interval(values: readonly (readonly number[])[], design: PromptDesign):
   return { mean, low, high };
 }
 
+/** Of the problems that have modes. */
+function coverageDifference(
+  a: readonly StudyCellArm[],
+  b: readonly StudyCellArm[],
+  k: number,
+  design: PromptDesign,
+): Interval | undefined {
+  const rows = (runs: readonly StudyCellArm[]) =>
+    runs.map(({ measurement }) => (modeCoverageRows(measurement, k) ?? []).filter((share) => share !== null));
+  const [left, right] = [rows(a), rows(b)];
+  const fewest = Math.min(...left.map((row) => row.length), ...right.map((row) => row.length));
+  if (fewest < 2) return undefined;
+  const differences = left.map((row, s) => row.map((share, i) => share - right[s][i]));
+  return interval(differences, design);
+}
+
 function intervals(values: Values, ks: readonly number[], design: PromptDesign): Intervals {
   return Object.fromEntries(
     ks.map((k, column) => [
@@ -195,6 +215,16 @@ function intervals(values: Values, ks: readonly number[], design: PromptDesign):
         values.map((prompts) => prompts.map((row) => row[column])),
         design,
       ),
+    ]),
+  );
+}
+
+/** Ends within [0, 1]: a t interval knows nothing of what a share can be. */
+function ofShares(found: Intervals): Intervals {
+  return Object.fromEntries(
+    Object.entries(found).map(([k, { mean, low, high }]) => [
+      k,
+      { mean, low: Math.max(low, 0), high: Math.min(high, 1) },
     ]),
   );
 }
@@ -234,10 +264,12 @@ function studyArm(
   );
   return {
     name,
-    passAtK: intervals(
-      runs.map(({ measurement }) => passRows(measurement, ks)),
-      ks,
-      design,
+    passAtK: ofShares(
+      intervals(
+        runs.map(({ measurement }) => passRows(measurement, ks)),
+        ks,
+        design,
+      ),
     ),
     also: further.map(({ temperature }, i) => ({
       temperature,
@@ -269,7 +301,7 @@ function pointOf(
   };
 }
 
-/** The focus against each arm at the highest Pass@1 that all arms' mean curves meet. */
+/** The focus against each arm at the highest Pass@1 that both meet, seed by seed. */
 function matchedComparisons(
   runs: ReadonlyMap<string, readonly StudyCellArm[]>,
   baseRuns: readonly StudyCellArm[],
@@ -285,13 +317,7 @@ function matchedComparisons(
   const found: MatchedComparison[] = [];
   for (const [arm, other] of curves) {
     if (arm === focus) continue;
-    const common = commonPass1([averaged(focused), averaged(other)]);
-    if (!common) continue;
-    const {
-      intervals: by,
-      reached,
-      runs: count,
-    } = matchedDifference(focused, other, common.high, {
+    const { targets, intervals: by } = matchedHighest(focused, other, {
       level: LEVEL,
       resamples: RESAMPLES,
       prompts: design,
@@ -299,10 +325,8 @@ function matchedComparisons(
     found.push({
       a: focus,
       b: arm,
-      pass1: common.high,
+      pass1: mean(targets),
       passAtK: Object.fromEntries(ks.map((k, column) => [k, by[column]])),
-      reached,
-      runs: count,
     });
   }
   return found;
@@ -312,16 +336,6 @@ function curveOf(run: StudyCellArm, base: StudyCellArm, ks: readonly number[]): 
   const start = { step: 0, values: passRows(base.measurement, ks) };
   const rows = run.curve.map((row) => ({ step: row.update, values: passRows(row, ks) }));
   return [start, ...rows];
-}
-
-/** The mean over seeds of curves with the same steps. */
-function averaged(curves: readonly (readonly CurvePoint[])[]): MeanPoint[] {
-  const all = curves.map((run) => meanCurve(run));
-  const shortest = Math.min(...all.map((curve) => curve.length));
-  return Array.from({ length: shortest }, (_, i) => ({
-    step: all[0][i].step,
-    means: all[0][i].means.map((_, column) => mean(all.map((curve) => curve[i].means[column]))),
-  }));
 }
 
 /** What each control does to the differences of the first. */

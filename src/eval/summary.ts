@@ -25,7 +25,7 @@ export interface ArmSummary {
   entropy: number;
   /** The same at the temperature of the evaluation, where that is not 1. */
   samplingEntropy?: number;
-  /** Mean share of a prompt's solution modes that come among the largest k of right samples, in [0, 1]. */
+  /** Mean share of a prompt's solution modes that come, right, among the largest k of samples, in [0, 1]. */
   modeCoverage?: number;
   /** Exact Pass@k at further temperatures. */
   also?: { temperature: number; passAtK: PassAtK }[];

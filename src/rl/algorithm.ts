@@ -89,7 +89,10 @@ export interface Algorithm {
   readonly advantage: AdvantageRule;
   readonly keep: Keep;
   readonly aggregation: Aggregation;
-  /** Rows that Z counts: the kept ones, or all of the mini-batch (a common normaliser for every algorithm). */
+  /**
+   * Rows that Z counts: the kept ones of the mini-batch, or all of the rollout, shared out evenly among the mini-batches: the
+   * same for every algorithm that has as many of them (`cutFirst: false`, or mini-batches by count).
+   */
   readonly normaliser: "kept" | "all";
   readonly form: LossForm;
   /** Clipping range 1 - clipLow to 1 + clipHigh of the ratio; null: not clipped. */

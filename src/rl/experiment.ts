@@ -4,7 +4,7 @@
  * are handed in.
  */
 import { bootstrapMeans } from "../eval/bootstrap.ts";
-import { mean, powersOfTwo } from "../eval/estimators.ts";
+import { mean } from "../eval/estimators.ts";
 import { type Measurement, modeCoverageAtK, passRows } from "../eval/measurement.ts";
 import { renderReport } from "../eval/report.ts";
 import type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "../eval/summary.ts";
@@ -21,7 +21,7 @@ import { ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { Progress, type ProgressEvent } from "./experimentProgress.ts";
 import { makeBase, taskModel } from "./makeBase.ts";
-import { checkMeasurable, measurePolicy } from "./measure.ts";
+import { checkMeasurable, ksOf, measurePolicy } from "./measure.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, RunFolder } from "./runFolder.ts";
 import type { AnyTask, Problem } from "./task.ts";
@@ -349,11 +349,6 @@ function measured(measurement: Measurement, ks: readonly number[]) {
         }),
     ...(verifierFailures === undefined ? {} : { verifierFailures }),
   };
-}
-
-/** Ks of Pass@k: powers of two up to the largest asked for, and to the samples where it is sampled. */
-function ksOf({ exact, samples, maxK }: ExperimentConfig["evaluation"]): number[] {
-  return powersOfTwo(exact ? maxK : samples, maxK);
 }
 
 async function addEvaluation(

@@ -15,7 +15,7 @@ import { Sgd } from "../tensor/sgd.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { KlEstimator, LossForm } from "./algorithm.ts";
 import { policyLoss, ROW_FORMS } from "./loss.ts";
-import { VALUE_RATE, type ValueHead, valuesOf } from "./valueHead.ts";
+import { type ValueHead, valuesOf } from "./valueHead.ts";
 
 /** One micro-batch on the device; a part that the loss does not read is left out. */
 interface MicroBatch {
@@ -87,6 +87,14 @@ export interface UpdateResult {
   /** Weighted mean of the KL term's estimator; 0 without one. */
   kl: number;
 }
+
+interface Moments {
+  m: FlatTensors;
+  v: FlatTensors;
+}
+
+const momentsOf = (optimizer: AdamW | Sgd): Moments | null =>
+  optimizer instanceof AdamW ? { m: optimizer.m, v: optimizer.v } : null;
 
 /** What the loss is made of, fixed for a learner's life. */
 export interface LearnerOptions {
@@ -168,8 +176,13 @@ export class Learner {
   }
 
   /** AdamW's moments; null for an optimizer without. */
-  get moments(): { m: FlatTensors; v: FlatTensors } | null {
-    return this.optimizer instanceof AdamW ? { m: this.optimizer.m, v: this.optimizer.v } : null;
+  get moments(): Moments | null {
+    return momentsOf(this.optimizer);
+  }
+
+  /** Those of the value head; null where there is none. */
+  get valueMoments(): Moments | null {
+    return this.value && momentsOf(this.value.optimizer);
   }
 
   /** Programs built so far. */
@@ -211,7 +224,7 @@ export class Learner {
       for (const t of Object.values(part.micro) as Tensor[]) t.dispose();
     }
     using norm = this.optimizer.step({ ...step, step: next });
-    this.value?.optimizer.step({ ...step, lr: step.lr * VALUE_RATE, step: next }).dispose();
+    this.value?.optimizer.step({ ...step, lr: step.lr * this.value.rate, step: next }).dispose();
     this.updates = next;
     const result: UpdateResult = { loss: 0, gradNorm: 0, clipped: 0, tokens, kl: 0 };
     try {

@@ -2,6 +2,7 @@
  * What a policy does on held-out problems: right answers among its samples, or their exact probability where the task
  * can list them; the solution modes that it still reaches; its entropy.
  */
+import { powersOfTwo } from "../eval/estimators.ts";
 import { rightMass } from "../eval/exact.ts";
 import { evaluate, type JudgedSamples } from "../eval/harness.ts";
 import type { Measurement } from "../eval/measurement.ts";
@@ -29,6 +30,11 @@ export interface MeasureOptions {
   signal?: AbortSignal;
   gate?(): Promise<void> | void;
   onProgress?(share: number): void;
+}
+
+/** Ks of Pass@k: powers of two up to the largest asked for, and to the samples where it is sampled. */
+export function ksOf({ exact, samples, maxK }: EvaluationConfig): number[] {
+  return powersOfTwo(exact ? maxK : samples, maxK);
 }
 
 /** Throws `ConfigError` where the task cannot be measured as the configuration asks. */

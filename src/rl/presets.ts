@@ -181,9 +181,10 @@ export function experimentConfig(preset: string, changes: ExperimentChanges = {}
   if (twice !== undefined) {
     throw new ConfigError(`experiment: arms: distinct arms expected, got ${twice} twice. Remove one.`);
   }
-  if (config.evaluation.maxK > config.evaluation.samples && config.evaluation.maxK !== 256) {
+  const { exact, maxK, samples } = config.evaluation;
+  if (!exact && maxK > samples && maxK !== 256) {
     throw new ConfigError(
-      `experiment: evaluation.maxK: at most samples=${config.evaluation.samples} expected, got ${config.evaluation.maxK}. Draw more samples or ask for a smaller k.`,
+      `experiment: evaluation.maxK: at most samples=${samples} expected, got ${maxK}. Draw more samples or ask for a smaller k.`,
     );
   }
   return config;

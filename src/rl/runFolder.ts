@@ -56,9 +56,10 @@ export class RunFolder {
       await open.removeTemporaries();
       return open;
     }
-    if (await files.exists(`${folder}/summary.json`)) {
+    for (const name of ["summary.json", "study.json"]) {
+      if (!(await files.exists(`${folder}/${name}`))) continue;
       throw new ConfigError(
-        `experiment: out: a new folder expected, got ${folder} with a summary.json of something else. Choose another with --out.`,
+        `experiment: out: a new folder expected, got ${folder} with a ${name} of something else. Choose another with --out.`,
       );
     }
     await files.mkdirp(`${folder}/checkpoints`);

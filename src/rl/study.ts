@@ -2,15 +2,14 @@
  * A study: the same arms trained under every control and seed, each cell an experiment in a folder of its own, so that a
  * study which was stopped goes on where it was. Files:
  *
- *     study.json                    what the study is, the pilot's outcome
+ *     study.json                    what all cells share
  *     base/seed-<n>/                the base of each seed, measured;  base/seed-<n>.safetensors
  *     pilot/seed-<n>/               runs that tell how small a difference the study can see
  *     <control>/seed-<n>/           one experiment: run.json, metrics.jsonl, evaluations.jsonl, checkpoints/, report.html
  *     summary.json, report.html, report.md
  */
-import { powersOfTwo } from "../eval/estimators.ts";
 import { passRows } from "../eval/measurement.ts";
-import { minimalDetectable, varianceComponents } from "../eval/power.ts";
+import { minimalDetectable, type PromptDesign, varianceComponents } from "../eval/power.ts";
 import { studyMarkdown } from "../eval/studyMarkdown.ts";
 import { renderStudyReport } from "../eval/studyReport.ts";
 import {
@@ -20,13 +19,13 @@ import {
   summarizeStudy,
 } from "../eval/studySummary.ts";
 import type { EvaluationRow } from "../eval/summary.ts";
-import type { DecodedCheckpoint } from "../model/checkpoint.ts";
-import { decodeCheckpoint } from "../model/checkpoint.ts";
+import { type DecodedCheckpoint, decodeCheckpoint } from "../model/checkpoint.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { type ExperimentOptions, runExperiment } from "./experiment.ts";
 import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
-import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
+import { ksOf } from "./measure.ts";
+import { armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, difference } from "./runFolder.ts";
 import { cellConfig, type StudyConfig } from "./studyConfig.ts";
 import { makeTask } from "./taskTable.ts";
@@ -38,7 +37,7 @@ export interface StudyProgress {
   /** Cells that are done, of all. */
   done: number;
   total: number;
-  /** Estimate for the whole study, seconds; `null` until a cell has been run. */
+  /** Estimate for the whole study, seconds, from the arms trained so far; `null` until a cell has trained some. */
   secondsLeft: number | null;
   /** What the cell's experiment says; absent where the cell has just ended. */
   event?: ProgressEvent;
@@ -75,7 +74,6 @@ interface Cell {
 interface StudyRecord {
   version: 1;
   identity: unknown;
-  pilot?: PilotOutcome;
 }
 
 const encoder = new TextEncoder();
@@ -101,17 +99,12 @@ export async function runStudy(options: StudyOptions): Promise<StudySummary> {
       adapter: options.adapter,
       versions: options.versions,
       config,
-      ks: powersOfTwo(
-        config.experiment.evaluation.exact
-          ? config.experiment.evaluation.maxK
-          : config.experiment.evaluation.samples,
-        config.experiment.evaluation.maxK,
-      ),
+      ks: ksOf(config.experiment.evaluation),
       focus: config.focus,
       controls: Object.fromEntries(
         Object.entries(config.controls).map(([name, { about }]) => [name, about ?? ""]),
       ),
-      prompts: config.experiment.evaluation.promptsSeed === undefined ? "own" : "shared",
+      prompts: designOf(config),
       pilot: pilot ?? undefined,
     });
     await files.writeFileAtomic(`${out}/report.html`, encoder.encode(renderStudyReport(summary)));
@@ -135,6 +128,8 @@ class Study {
   private record: StudyRecord | null = null;
   private shared: (SharedPrograms & { dispose(): void }) | null = null;
   private done = 0;
+  /** Trained arms that are left, and that this sitting has run, with their seconds. */
+  private left = 0;
   private ran = 0;
   private seconds = 0;
 
@@ -154,14 +149,14 @@ class Study {
           cell(pilot.control, seed, { ...cellConfig(config, pilot.control), arms: pilot.arms }, PILOT),
         )
       : [];
-    // Controls within seeds: a study that is stopped early has whole controls for some seeds less often than
-    // all arms of a control, so seeds come innermost.
+    // Seeds innermost: a study that is stopped early has its first controls with every seed.
     this.cells = [
       ...config.seeds.map((seed) => cell(BASE, seed, { ...config.experiment, arms: ["base"] })),
       ...Object.keys(config.controls).flatMap((control) =>
         config.seeds.map((seed) => cell(control, seed, cellConfig(config, control))),
       ),
     ];
+    this.left = [...this.pilotCells, ...this.cells].reduce((sum, one) => sum + trainedArms(one), 0);
   }
 
   private get path(): string {
@@ -171,9 +166,10 @@ class Study {
   /** Reads or makes the study's record. */
   async open(): Promise<void> {
     const { files, out, config } = this.options;
-    const identity = JSON.parse(
-      canonical({ preset: this.options.preset, config, adapter: this.options.adapter }),
-    );
+    // What all cells share. Each cell knows its own control and seed, so a study may be given more of both.
+    const { experiment, bases } = config;
+    const { preset, adapter } = this.options;
+    const identity = JSON.parse(canonical({ preset, adapter, bases, experiment }));
     if (await files.exists(this.path)) {
       const record = parseStudy(await files.readFile(this.path), this.path);
       if (canonical(record.identity) !== canonical(identity)) {
@@ -201,20 +197,16 @@ class Study {
     );
   }
 
-  /** The pilot's cells, and how small a difference they say the study can see; from the record where it is there. */
+  /** The pilot's cells, and how small a difference they say the study can see. */
   async pilot(): Promise<PilotOutcome | null> {
     const { config } = this.options;
-    const record = this.record as StudyRecord;
     if (!config.pilot) return null;
-    if (record.pilot) {
-      this.done += this.pilotCells.length;
-      return record.pilot;
-    }
     for (const cell of this.pilotCells) await this.run(cell);
     const cells = await Promise.all(this.pilotCells.map((cell) => this.result(cell)));
-    const { maxK, exact, samples, prompts, promptsSeed } = config.experiment.evaluation;
-    const ks = powersOfTwo(exact ? maxK : samples, maxK);
-    const design = promptsSeed === undefined ? "own" : "shared";
+    const { evaluation } = config.experiment;
+    const { prompts } = evaluation;
+    const ks = ksOf(evaluation);
+    const design = designOf(config);
     const [a, b] = config.pilot.arms.map((arm) => armName(arm, this.pilotCells[0].config));
     const rows = cells.map(({ arms }) => {
       const of = (name: string) =>
@@ -229,7 +221,7 @@ class Study {
         return [k, minimalDetectable(components, { seeds: config.seeds.length, prompts, design })];
       }),
     );
-    const outcome: PilotOutcome = {
+    return {
       arms: [a, b],
       control: config.pilot.control,
       seeds: config.pilot.seeds,
@@ -237,16 +229,13 @@ class Study {
       detectable,
       difference: config.pilot.difference,
     };
-    record.pilot = outcome;
-    await this.save();
-    return outcome;
   }
 
   /** Runs a cell, or finds it finished. */
   async run(cell: Cell): Promise<void> {
     const { options } = this;
-    const started = this.now();
     const bytes = await this.base(cell.seed);
+    const started = this.now();
     this.shared ??= this.programs(decodeCheckpoint(bytes));
     let worked = false;
     await runExperiment({
@@ -268,18 +257,23 @@ class Study {
         this.tell(cell.path, event);
       },
     });
-    this.done++;
-    if (worked) {
-      this.ran++;
+    this.count(cell);
+    if (worked && trainedArms(cell) > 0) {
+      this.ran += trainedArms(cell);
       this.seconds += this.now() - started;
     }
     this.tell(cell.path);
   }
 
+  private count(cell: Cell): void {
+    this.done++;
+    this.left -= trainedArms(cell);
+  }
+
   private tell(cell: string, event?: ProgressEvent): void {
     const total = this.cells.length + this.pilotCells.length;
-    const { done, ran, seconds } = this;
-    const secondsLeft = ran === 0 ? null : ((total - done) * seconds) / ran;
+    const { done, left, ran, seconds } = this;
+    const secondsLeft = ran === 0 ? null : (left * seconds) / ran;
     this.options.onProgress?.({ cell, done, total, secondsLeft, event });
   }
 
@@ -349,7 +343,7 @@ class Study {
       seed,
       seconds,
       arms: config.arms.map((arm) => {
-        const name = armAlgorithm(arm, config)?.name ?? "base";
+        const name = armName(arm, config);
         return { name, ...arms[name], curve: rows.filter((row) => row.arm === name) };
       }),
     };
@@ -358,6 +352,15 @@ class Study {
   dispose(): void {
     this.shared?.dispose();
   }
+}
+
+/** Whether all seeds are measured on the same problems. */
+const designOf = ({ experiment }: StudyConfig): PromptDesign =>
+  experiment.evaluation.promptsSeed === undefined ? "own" : "shared";
+
+/** Measuring a base is little beside training. */
+function trainedArms({ config }: Cell): number {
+  return config.arms.filter((arm) => armName(arm, config) !== "base").length;
 }
 
 function parseStudy(bytes: Uint8Array, path: string): StudyRecord {

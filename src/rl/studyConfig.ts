@@ -259,9 +259,11 @@ export function studyConfig(preset: string, given: StudyChanges = {}): StudyConf
 
 function checkStudy(config: StudyConfig): void {
   const { experiment, seeds, bases } = config;
-  const twice = seeds.find((one, i) => seeds.indexOf(one) !== i);
-  if (twice !== undefined)
-    throw new ConfigError(`study: seeds: different seeds expected, got ${twice} twice. Remove one.`);
+  checkDifferent("seeds", seeds);
+  if (experiment.evaluation.prompts < 2)
+    throw new ConfigError(
+      `study: evaluation.prompts: at least 2 for intervals over seeds expected, got ${experiment.evaluation.prompts}. Use 32 or more.`,
+    );
   if (experiment.arms.length === 0)
     throw new ConfigError("study: arms: at least one that trains expected, got none. Add nsr and psr.");
   if (bases === "own" && experiment.base !== undefined) {
@@ -276,10 +278,14 @@ function checkStudy(config: StudyConfig): void {
       const algorithm = armAlgorithm(arm, cell);
       if (algorithm) checkAlgorithm(algorithm, cell.train.numGenerations);
     }
-    const double = names.find((one, i) => names.indexOf(one) !== i);
-    if (double)
-      throw new ConfigError(`study: arms: distinct arms expected, got ${double} twice. Remove one.`);
+    checkDifferent("arms", names);
   }
+}
+
+function checkDifferent(key: string, values: readonly (number | string)[]): void {
+  const twice = values.find((one, i) => values.indexOf(one) !== i);
+  if (twice === undefined) return;
+  throw new ConfigError(`study: ${key}: different ones expected, got ${twice} twice. Remove one.`);
 }
 
 function focusOf(config: StudyConfig, given: string | undefined): string {
@@ -295,7 +301,8 @@ function focusOf(config: StudyConfig, given: string | undefined): string {
   return names[at];
 }
 
-function checkPilot({ seeds, controls: known }: StudyConfig, pilot: NonNullable<StudyConfig["pilot"]>): void {
+function checkPilot(config: StudyConfig, pilot: NonNullable<StudyConfig["pilot"]>): void {
+  const { seeds, controls: known } = config;
   if (!Object.hasOwn(known, pilot.control)) {
     throw new ConfigError(
       `study: pilot.control: one of ${Object.keys(known).join(", ")} expected, got "${pilot.control.slice(0, 60)}". ${didYouMean(pilot.control, Object.keys(known))}`,
@@ -304,9 +311,17 @@ function checkPilot({ seeds, controls: known }: StudyConfig, pilot: NonNullable<
   const shared = pilot.seeds.find((one) => seeds.includes(one));
   if (shared !== undefined) {
     throw new ConfigError(
-      `study: pilot.seeds: other seeds than the study's expected, got ${shared} in both. A pilot that is part of the result makes it look surer than it is.`,
+      `study: pilot.seeds: other seeds than the study's expected, got ${shared} in both. Choose another: a pilot that is part of the result makes it look surer than it is.`,
     );
   }
+  checkDifferent("pilot.seeds", pilot.seeds);
+  const cell = cellConfig(config, pilot.control);
+  const names = pilot.arms.map((arm) => armName(arm, cell));
+  for (const arm of pilot.arms) {
+    const algorithm = armAlgorithm(arm, cell);
+    if (algorithm) checkAlgorithm(algorithm, cell.train.numGenerations);
+  }
+  checkDifferent("pilot.arms", names);
 }
 
 /** The experiment of one control. Throws `ConfigError` for keys that an experiment refuses. */

@@ -137,7 +137,10 @@ export class Trainer {
       kl: algorithm.kl?.where === "loss" ? algorithm.kl.estimator : null,
       entropy: Boolean(algorithm.entropy),
       dualClip: algorithm.dualClip != null,
-      value: algorithm.advantage.kind === "gae" ? new ValueHead(model, this.config.microBatchRows) : null,
+      value:
+        algorithm.advantage.kind === "gae"
+          ? new ValueHead(model, this.config.microBatchRows, algorithm.optimizer)
+          : null,
       optimizer: algorithm.optimizer,
     });
     if (algorithm.entropy) this.progress.entropyCoefficient = algorithm.entropy.coefficient;
@@ -384,14 +387,15 @@ export class Trainer {
 
   /** Weights, moments and counters as one file's bytes. */
   async checkpoint(metadata: Readonly<Record<string, string>> = {}): Promise<Uint8Array<ArrayBuffer>> {
-    const { moments, value } = this.learner;
-    const head = value && { head: value.params, head_m: value.optimizer.m, head_v: value.optimizer.v };
+    const { moments, value, valueMoments } = this.learner;
+    const head = value && { head: value.params };
+    const headMoments = valueMoments && { head_m: valueMoments.m, head_v: valueMoments.v };
     const reference = this.reference && { reference: await this.reference };
     return encodeCheckpoint({
       config: this.shared.model.config,
       params: this.params,
       optimizer: moments ?? undefined,
-      extras: { ...head, ...reference },
+      extras: { ...head, ...headMoments, ...reference },
       metadata: { ...metadata, [STATE_KEY]: JSON.stringify(this.progress) },
     });
   }
@@ -399,10 +403,11 @@ export class Trainer {
   /** Goes on from what `checkpoint` gave. Throws `CheckpointError` where moments or counters are missing. */
   restore(from: DecodedCheckpoint): void {
     const state = trainerState(from.metadata);
-    const { moments, value } = this.learner;
-    const extras = ["head", "head_m", "head_v"].map((group) => from.extras.get(group));
+    const { moments, value, valueMoments } = this.learner;
+    const head = value ? [value.params, ...(valueMoments ? [valueMoments.m, valueMoments.v] : [])] : [];
+    const extras = ["head", "head_m", "head_v"].slice(0, head.length).map((group) => from.extras.get(group));
     const reference = from.extras.get("reference");
-    const lacks = (value && extras.some((group) => !group)) || (this.reference && !reference);
+    const lacks = extras.some((group) => !group) || (this.reference && !reference);
     if (!state || (moments && !from.optimizer) || lacks) {
       throw new CheckpointError(
         "trainer: a checkpoint with optimizer moments and a step count expected, got weights only. Start a new run from it instead.",
@@ -413,10 +418,7 @@ export class Trainer {
       writeWeights(moments.m, from.optimizer.m);
       writeWeights(moments.v, from.optimizer.v);
     }
-    if (value) {
-      const { m, v } = value.optimizer;
-      for (const [i, flat] of [value.params, m, v].entries()) writeWeights(flat, extras[i] as Weights);
-    }
+    for (const [i, flat] of head.entries()) writeWeights(flat, extras[i] as Weights);
     // The policy that KL is measured to is the one the run began with, whatever this trainer was made from.
     if (reference && this.reference) {
       const written = this.reference.then((flat) => {

@@ -1,6 +1,6 @@
 /**
  * A value head on the policy's last hidden state, for PPO: V = h . w + b, one number a token, the expected return before
- * the token is drawn. It starts at 0 and has an optimizer of its own; its error's gradient reaches the policy's trunk.
+ * the token is drawn. It starts at 0 and has an optimizer of its own, of the policy's kind; its error's gradient reaches the policy's trunk.
  */
 import { gatherMicroBatches } from "../model/microBatches.ts";
 import { tokenLogProbs } from "../model/scoring.ts";
@@ -10,13 +10,17 @@ import { type Compiled, compile } from "../tensor/compile.ts";
 import { FlatTensors, flatLayout } from "../tensor/create.ts";
 import { ops } from "../tensor/ops/index.ts";
 import { AdamW } from "../tensor/optim.ts";
+import { Sgd } from "../tensor/sgd.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 export const VALUE_WEIGHT = "value_head.weight";
 export const VALUE_BIAS = "value_head.bias";
 
-/** The head's learning rate is this many times the policy's: it starts from nothing. */
-export const VALUE_RATE = 10;
+/**
+ * The head's learning rate is this many times the policy's. Under AdamW, whose steps are of one size whatever the gradient,
+ * it starts from nothing; under SGD its gradient is as large as its error.
+ */
+const VALUE_RATE = { adamw: 10, sgd: 1 } as const;
 
 type Program = Compiled<[Parameters, Parameters, Tensor, Tensor, number], Tensor>;
 
@@ -28,18 +32,21 @@ export function valuesOf(hidden: Tensor, head: Readonly<Record<string, Tensor>>)
 
 export class ValueHead {
   readonly params: FlatTensors;
-  readonly optimizer: AdamW;
+  readonly optimizer: AdamW | Sgd;
+  /** The head's learning rate over the policy's. */
+  readonly rate: number;
   private readonly program: Program;
   private readonly rows: number;
 
   /** `rows` are valued together. */
-  constructor(model: Transformer, rows: number) {
+  constructor(model: Transformer, rows: number, optimizer: keyof typeof VALUE_RATE = "adamw") {
     const specs = [
       { name: VALUE_WEIGHT, shape: [model.config.hiddenSize, 1] },
       { name: VALUE_BIAS, shape: [1] },
     ];
     this.params = new FlatTensors(flatLayout(specs), "value head");
-    this.optimizer = new AdamW(this.params);
+    this.optimizer = optimizer === "sgd" ? new Sgd(this.params) : new AdamW(this.params);
+    this.rate = VALUE_RATE[optimizer];
     this.rows = rows;
     this.program = compile(
       (params: Parameters, head: Parameters, tokens: Tensor, start: Tensor, from: number) =>

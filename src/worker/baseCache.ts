@@ -28,11 +28,17 @@ export class BaseCache {
     this.identity = identity;
   }
 
-  /** Gives a run that has no base yet the one that was made for its like. */
+  /**
+   * Gives a run that is about to begin the base that was made for its like. A folder with a run in it is left alone: whether
+   * that run is this one shows only when it is opened.
+   */
   async fetch(): Promise<void> {
+    if (await this.files.exists(`${this.out}/run.json`)) return;
     const path = await this.path();
     const own = `${this.out}/${IN_RUN}`;
-    if ((await this.files.exists(own)) || !(await this.files.exists(path))) return;
+    // Put there for a run that then never began.
+    await this.files.remove(own);
+    if (!(await this.files.exists(path))) return;
     await this.files.mkdirp(`${this.out}/checkpoints`);
     await this.files.writeFileAtomic(own, await this.files.readFile(path));
   }

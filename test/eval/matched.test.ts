@@ -6,6 +6,7 @@ import {
   commonPass1,
   type MeanPoint,
   matchedDifference,
+  matchedHighest,
   matchedPass,
   meanCurve,
 } from "../../src/eval/matched.ts";
@@ -131,6 +132,26 @@ test("resamples that miss the target are counted", () => {
   const beyond = matchedPass(arm, 0.99, { resamples: 50 });
   expect(beyond.reached).toBe(0);
   expect(beyond.missed).toBe(1);
+});
+
+test("seeds that come to different heights are each compared where both runs are", () => {
+  // Pass@k = Pass@1 + .2 whatever the arm: at one Pass@1 there is no difference.
+  const run = (...heights: number[]): ArmCurves[number] =>
+    heights.map((height, step) => ({
+      step,
+      values: [-0.1, 0, 0.1].map((x) => [height + x, height + x + 0.2]),
+    }));
+  const a = [run(0.3, 0.35), run(0.5, 0.7)];
+  const b = [run(0.3, 0.6), run(0.5, 0.9)];
+  const { targets, intervals } = matchedHighest(a, b, { resamples: 200 });
+  expect(targets).toEqual([expect.closeTo(0.35, 12), expect.closeTo(0.7, 12)]);
+  for (const { mean, low, high } of intervals)
+    for (const end of [mean, low, high]) expect(end).toBeCloseTo(0, 12);
+  // One target for all: the first run of a falls short of it and makes a difference that is none of Pass@k's.
+  const target = 0.525;
+  expect(matchedDifference(a, b, target, { resamples: 200 }).intervals[1].mean).toBeLessThan(-0.05);
+  const apart = [run(0.1, 0.2), run(0.1, 0.2)];
+  expect(() => matchedHighest(a, apart)).toThrow(/^matchedHighest: a Pass@1 that both runs of seed 0 meet/);
 });
 
 test("bad input is refused by name", () => {

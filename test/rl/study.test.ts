@@ -139,9 +139,9 @@ describe("a study", () => {
   }, 400_000);
 
   test("a folder of another study, or of an experiment, is left alone", async () => {
-    const other: StudyChanges = { ...SHORT_STUDY, seeds: [1, 3] };
+    const other: StudyChanges = { ...SHORT_STUDY, train: { ...SHORT_STUDY.train, steps: 3 } };
     await expect(runStudy(options(files, { config: studyConfig("tiny", other) }))).rejects.toThrow(
-      /study: out: .*config\.seeds/,
+      /study: out: .*experiment\.train\.steps/,
     );
     const taken = memoryFiles();
     taken.content.set("study/run.json", new Uint8Array());

@@ -37,7 +37,7 @@ test("a control changes what it names and leaves the rest", () => {
 describe("refused", () => {
   const cases: [string, StudyChanges | Record<string, unknown>, RegExp][] = [
     ["an unknown key", { contrls: {}, seeds: [1] }, /contrls.*controls/],
-    ["seeds twice", { seeds: [1, 2, 1] }, /different seeds expected, got 1 twice/],
+    ["seeds twice", { seeds: [1, 2, 1] }, /seeds: different ones expected, got 1 twice/],
     ["no seeds", { seeds: [] }, /seeds: 1 to 64 elements/],
     ["half a seed", { seeds: [1.5] }, /seeds\[0\]/],
     ["no control", { controls: {} }, /at least one control/],
@@ -60,6 +60,22 @@ describe("refused", () => {
       { pilot: { seeds: [9], arms: ["psr", "nsr"], difference: 0.1 } },
       /pilot\.seeds: 2 to 16/,
     ],
+    [
+      "a pilot with a seed twice",
+      { pilot: { seeds: [9, 9], arms: ["psr", "nsr"], difference: 0.1 } },
+      /pilot\.seeds: different ones expected, got 9 twice/,
+    ],
+    [
+      "a pilot of an unknown arm",
+      { pilot: { seeds: [8, 9], arms: ["psr", "nrs"], difference: 0.1 } },
+      /algorithm: .*"nrs".*nsr/,
+    ],
+    [
+      "a pilot of an arm against itself",
+      { pilot: { seeds: [8, 9], arms: ["psr", "PSR"], difference: 0.1 } },
+      /pilot\.arms: different ones expected, got PSR twice/,
+    ],
+    ["one held-out problem", { seeds: [1], evaluation: { prompts: 1 } }, /evaluation\.prompts: at least 2/],
     [
       "a pilot under an unknown control",
       { pilot: { seeds: [8, 9], arms: ["psr", "nsr"], difference: 0.1, control: "natve" } },

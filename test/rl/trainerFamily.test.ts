@@ -80,6 +80,7 @@ describe("what a checkpoint carries", () => {
   test.each([
     ["a value head, a reference and an entropy weight", FULL],
     ["gradient descent without moments", { ...nsr, optimizer: "sgd" } as Algorithm],
+    ["a value head of gradient descent", { ...ppo, optimizer: "sgd" } as Algorithm],
     [
       "KL to the start in the loss",
       { ...grpo, kl: { estimator: "k2", where: "loss", coefficient: 0.1 } } as Algorithm,
@@ -105,6 +106,18 @@ describe("what a checkpoint carries", () => {
     expect(await collect(second)).toEqual(rows.slice(2));
     expect(await second.weightsSha256()).toBe(want);
     second.dispose();
+  });
+
+  test("gradient descent moves the value head by its gradient, whatever Adam would", async () => {
+    const trainer = make({ ...ppo, optimizer: "sgd" }, { steps: 1, learningRate: 1e-6 });
+    await trainer.step();
+    const { extras } = decodeCheckpoint(await trainer.checkpoint());
+    trainer.dispose();
+    expect([...extras.keys()].sort()).toEqual(["head", "reference"]);
+    const moved = [...extras.get("head")!.values()].flatMap((values) => [...values]);
+    expect(Math.max(...moved.map(Math.abs))).toBeGreaterThan(0);
+    // A step of Adam's would be 1e-5 in every weight; maxGradNorm is 1.
+    expect(Math.max(...moved.map(Math.abs))).toBeLessThanOrEqual(1e-6);
   });
 
   test("a checkpoint without the value head is refused by name", async () => {

@@ -66,7 +66,7 @@ test("the tour punishes a wrong answer and rewards a right one, on the engine", 
   ] as const) {
     await page.click("#tour-next");
     expect(await title.textContent()).toContain(name);
-    // Restored: what is left of the step before it is nothing.
+    // That the weights are the base's again the tour checks itself: it shows no step otherwise.
     expect(await column(2)).toEqual(before);
     const [after, change] = [await column(3), await column(4)];
     expect(sum(after)).toBeCloseTo(100, 0);

@@ -54,7 +54,7 @@ export const CHOICES = {
   normaliser: ofAlgorithm(
     "normaliser",
     "Normaliser",
-    "Rows that the loss is divided by: the kept ones, or all of the mini-batch, which is the same for every arm.",
+    "Rows that the loss is divided by: the kept ones, or a rollout's, shared out evenly among its mini-batches. Cut after the split, or split by count, it is the same for every arm.",
     { own: OWN, kept: "kept rows", all: "all (common)" },
   ),
   clip: ofAlgorithm(

@@ -64,7 +64,7 @@ export const NUMBERS = {
   },
   updates: {
     label: "Updates",
-    help: "Rollouts of each arm, with one update each.",
+    help: "Rollouts of each arm: an update each, unless mini-batches make more of one.",
     kind: "integer",
     limits: { min: 0, max: 10_000 },
     slider: { min: 1, max: 200 },

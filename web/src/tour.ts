@@ -5,7 +5,7 @@
  * Both steps are plain gradient descent from the same weights at the same learning rate, so that what is seen is the
  * gradient and not Adam's rescaling of it.
  */
-import { ConfigError } from "../../src/tensor/errors.ts";
+import { CheckpointError, ConfigError } from "../../src/tensor/errors.ts";
 import type { NaysayWorker, TaskRequest } from "../../src/worker/index.ts";
 
 /** A sampled answer. */
@@ -43,8 +43,6 @@ export interface Tour {
   before: Float32Array;
   nsr: TourStep;
   psr: TourStep;
-  /** [V] probabilities after going back to the checkpoint's bytes at the end. */
-  restored: Float32Array;
 }
 
 /** The task of the shipped base. */
@@ -146,7 +144,14 @@ export async function takeTour(worker: NaysayWorker, base: Uint8Array): Promise<
       const nsr = await step("nsr", fork.wrong);
       const psr = await step("psr", fork.right);
       await policy.restore(start.slice());
-      return { problem: text, vocab, answers, fork, before, nsr, psr, restored: await look() };
+      // The tour says "back to the base, bit for bit".
+      const restored = await look();
+      if (restored.some((p, id) => p !== before[id])) {
+        throw new CheckpointError(
+          "tour: the base's own distribution expected after going back to it, got another. Load the page anew.",
+        );
+      }
+      return { problem: text, vocab, answers, fork, before, nsr, psr };
     }
     throw new ConfigError(
       `tour: a problem with right and wrong answers among ${SAMPLES} samples expected, got none of ${PROBLEMS}. Load the page anew.`,
