@@ -9,6 +9,7 @@ import {
   optional,
   type Rule,
   type Rules,
+  show,
   string,
   validate,
   withDefault,
@@ -148,14 +149,16 @@ export const PRESETS: Readonly<Record<string, ExperimentChanges>> = { quick, gpu
 
 /** A preset with changes, checked and with every default filled in. Throws `ConfigError`. */
 export function experimentConfig(preset: string, changes: ExperimentChanges = {}): ExperimentConfig {
-  if (!Object.hasOwn(PRESETS, preset)) {
+  if (typeof preset !== "string" || !Object.hasOwn(PRESETS, preset)) {
     throw new ConfigError(
-      `preset: one of ${Object.keys(PRESETS).join(", ")} expected, got "${preset.slice(0, 60)}". ${didYouMean(preset, Object.keys(PRESETS))}`,
+      `preset: one of ${Object.keys(PRESETS).join(", ")} expected, got ${show(preset)}. ${didYouMean(String(preset), Object.keys(PRESETS))}`,
     );
   }
   const merged: Record<string, unknown> = { ...PRESETS[preset] };
   for (const [key, value] of Object.entries(changes)) {
     if (value === undefined) continue;
+    // Assigned it would be the object's prototype, which no rule sees.
+    if (key === "__proto__") throw new ConfigError("experiment: __proto__: a known key expected. Remove it.");
     const old = merged[key];
     const both = [old, value].every((x) => x !== null && typeof x === "object" && !Array.isArray(x));
     merged[key] = both && key !== "task" ? { ...(old as object), ...value } : value;
@@ -172,9 +175,10 @@ export function experimentConfig(preset: string, changes: ExperimentChanges = {}
   if (twice !== undefined) {
     throw new ConfigError(`experiment: arms: distinct arms expected, got ${twice} twice. Remove one.`);
   }
-  if (config.evaluation.maxK > config.evaluation.samples && config.evaluation.maxK !== 256) {
+  const { exact, maxK, samples } = config.evaluation;
+  if (!exact && maxK > samples && maxK !== 256) {
     throw new ConfigError(
-      `experiment: evaluation.maxK: at most samples=${config.evaluation.samples} expected, got ${config.evaluation.maxK}. Draw more samples or ask for a smaller k.`,
+      `experiment: evaluation.maxK: at most samples=${samples} expected, got ${maxK}. Draw more samples or ask for a smaller k.`,
     );
   }
   return config;

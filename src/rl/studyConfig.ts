@@ -88,13 +88,20 @@ const changes: Rule<Record<string, unknown>> = (value, path) => {
 
 const control = object({ about: optional(string()), train: optional(changes), algorithm: optional(changes) });
 
-/** Names of folders, so nothing but these characters; two folders of a study are not controls. */
+/** What a study keeps beside its controls' folders. */
+const TAKEN = ["base", "pilot", "study.json", "summary.json", "report.html"];
+
+/**
+ * Names of folders, so nothing but these characters, and no dot at the end. A number would change places: JavaScript
+ * puts such keys first, and the first control is the one that the others are compared with.
+ */
 const controls: Rule<Record<string, Control>> = (value, path) => {
   const given = changes(value, path);
   for (const name of Object.keys(given)) {
-    if (/^[a-z0-9][a-z0-9.-]{0,40}$/.test(name) && !["base", "pilot"].includes(name)) continue;
+    const fits = /^[a-z0-9][a-z0-9.-]{0,40}$/.test(name) && !/^\d+$|\.$/.test(name);
+    if (fits && !TAKEN.includes(name)) continue;
     throw new ConfigError(
-      `${path}: names of a-z, 0-9, "-" and "." (not base, not pilot) expected, got "${name.slice(0, 60)}". Rename the control.`,
+      `${path}: names of a-z, 0-9, "-" and "." (no number, no dot at the end, not ${TAKEN.join(", ")}) expected, got "${name.slice(0, 60)}". Rename the control.`,
     );
   }
   if (Object.keys(given).length === 0)
@@ -227,6 +234,7 @@ function merged(old: object, given: object): Record<string, unknown> {
   for (const [key, value] of Object.entries(given)) {
     if (value === undefined) continue;
     const both = [all[key], value].every((x) => x !== null && typeof x === "object" && !Array.isArray(x));
+    if (key === "__proto__") throw new ConfigError("study: __proto__: a known key expected. Remove it.");
     all[key] = both && key !== "task" && key !== "controls" ? { ...(all[key] as object), ...value } : value;
   }
   return all;
@@ -305,7 +313,8 @@ function focusOf(config: StudyConfig, given: string | undefined): string {
   return names[at];
 }
 
-function checkPilot({ seeds, controls: known }: StudyConfig, pilot: NonNullable<StudyConfig["pilot"]>): void {
+function checkPilot(config: StudyConfig, pilot: NonNullable<StudyConfig["pilot"]>): void {
+  const { seeds, controls: known } = config;
   if (!Object.hasOwn(known, pilot.control)) {
     throw new ConfigError(
       `study: pilot.control: one of ${Object.keys(known).join(", ")} expected, got "${pilot.control.slice(0, 60)}". ${didYouMean(pilot.control, Object.keys(known))}`,
@@ -317,6 +326,13 @@ function checkPilot({ seeds, controls: known }: StudyConfig, pilot: NonNullable<
       `study: pilot.seeds: other seeds than the study's expected, got ${shared} in both. A pilot that is part of the result makes it look surer than it is.`,
     );
   }
+  const twice = pilot.seeds.find((one, i) => pilot.seeds.indexOf(one) !== i);
+  if (twice !== undefined)
+    throw new ConfigError(`study: pilot.seeds: different seeds expected, got ${twice} twice. Remove one.`);
+  const cell = cellConfig(config, pilot.control);
+  const names = pilot.arms.map((arm) => armName(arm, cell));
+  if (names[0] === names[1])
+    throw new ConfigError(`study: pilot.arms: two arms expected, got ${names[0]} twice. Change one.`);
 }
 
 /** The experiment of one control. Throws `ConfigError` for keys that an experiment refuses. */
