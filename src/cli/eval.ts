@@ -58,6 +58,12 @@ export async function run(argv: readonly string[]): Promise<number> {
       `eval: a model of ${task.tokenizer.vocabSize} tokens and at least ${needed} positions expected for ${task.name}, got ${base.config.vocabSize} and ${base.config.maxPositions}. Name the task that it was trained on, with --task-config.`,
     );
   }
+  const own = base.metadata.get("tokenizer");
+  if (own !== undefined && own !== JSON.stringify(task.tokenizer.toJSON())) {
+    throw new ConfigError(
+      `eval: a task with the checkpoint's own tokens expected, got ${task.name} with others. Name the task that it was trained on, with --task-config.`,
+    );
+  }
   const evaluation: EvaluationConfig = validate("eval", evaluationRules, {
     prompts: args.prompts,
     samples: args.samples,
@@ -172,7 +178,7 @@ export function evalText(
   const { mean, standardError } = report.meanAtK;
   const facts = [
     `${report.problems} problems, ${report.samples} samples each`,
-    `mean reward ${mean.toFixed(3)} (standard error ${standardError.toFixed(3)})`,
+    `mean reward ${mean.toFixed(3)}${Number.isNaN(standardError) ? "" : ` (standard error ${standardError.toFixed(3)})`}`,
     `entropy ${report.entropy.toFixed(3)} nats${temperature === 1 ? "" : ` at T = 1, ${report.samplingEntropy.toFixed(3)} at T = ${temperature}`}`,
     ...(report.modeCoverage === undefined ? [] : [`modes seen ${percent(report.modeCoverage)} %`]),
     ...(report.verifierFailures === 0 ? [] : [`the verifier failed on ${report.verifierFailures} samples`]),
