@@ -8,7 +8,7 @@ import { type EvaluationConfig, evaluationRules } from "../rl/evaluationConfig.t
 import { checkMeasurable, measurePolicy } from "../rl/measure.ts";
 import { makeTask, taskNames } from "../rl/taskTable.ts";
 import { sharedPrograms } from "../rl/trainer.ts";
-import { ConfigError } from "../tensor/errors.ts";
+import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, Stream, seedWords } from "../tensor/random.ts";
 import { validate } from "../tensor/validate.ts";
 import { argHelp, readArgs } from "./args.ts";
@@ -58,6 +58,12 @@ export async function run(argv: readonly string[]): Promise<number> {
       `eval: a model of ${task.tokenizer.vocabSize} tokens and at least ${needed} positions expected for ${task.name}, got ${base.config.vocabSize} and ${base.config.maxPositions}. Name the task that it was trained on, with --task-config.`,
     );
   }
+  const own = base.metadata.get("tokenizer");
+  if (own !== undefined && own !== JSON.stringify(task.tokenizer.toJSON())) {
+    throw new ConfigError(
+      `eval: a task with the checkpoint's own tokens expected, got ${task.name} with others. Name the task that it was trained on, with --task-config.`,
+    );
+  }
   const evaluation: EvaluationConfig = validate("eval", evaluationRules, {
     prompts: args.prompts,
     samples: args.samples,
@@ -88,6 +94,11 @@ export async function run(argv: readonly string[]): Promise<number> {
     const exact = args.exact
       ? await measurePolicy(params, { ...options, evaluation: { ...evaluation, exact: true } })
       : undefined;
+    if (!Number.isFinite(sampled.measurement.entropy)) {
+      throw new CheckpointError(
+        `eval: a policy with finite probabilities expected, got NaN from ${args.checkpoint}. Its weights are not finite: take an earlier checkpoint.`,
+      );
+    }
     const report = policyReport(sampled.measurement, sampled.judged, exact?.measurement);
     params.dispose();
     shared.dispose();

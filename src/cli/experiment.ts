@@ -8,9 +8,11 @@ import { armName, experimentConfig, PRESETS } from "../rl/presets.ts";
 import { isStudy, STUDIES, type StudyChanges, studyConfig } from "../rl/studyConfig.ts";
 import { writeTensorboard } from "../rl/tensorboardFolder.ts";
 import { ConfigError } from "../tensor/errors.ts";
+import { show } from "../tensor/validate.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { assetPath } from "./assets.ts";
 import { files } from "./files.ts";
+import { lockFolder } from "./folderLock.ts";
 import { progressText } from "./progressText.ts";
 import { adapterSummary, versions } from "./record.ts";
 import { abortOnSignals, open } from "./running.ts";
@@ -88,7 +90,11 @@ export async function run(argv: readonly string[]): Promise<number> {
     out,
     config.arms.map((arm) => armName(arm, config)),
   );
-  const { device, destroy } = await open();
+  const unlock = lockFolder(out);
+  const { device, destroy } = await open().catch((error) => {
+    unlock();
+    throw error;
+  });
   const status = new StatusLine(process.stderr);
   const abort = abortOnSignals();
   try {
@@ -120,6 +126,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     status.clear();
     abort.off();
     destroy();
+    unlock();
   }
 }
 
@@ -147,14 +154,16 @@ function seedOf(text: string): number {
 
 function readChanges(path: string | undefined): StudyChanges {
   if (path === undefined) return {};
-  let changes: unknown;
+  let found: unknown;
   try {
-    changes = JSON.parse(readFileSync(path, "utf8"));
+    found = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
     throw new ConfigError(`--config: a JSON file expected, got ${path}. Check the path and its commas.`, {
       cause,
     });
   }
-  if (changes !== null && typeof changes === "object" && !Array.isArray(changes)) return changes;
-  throw new ConfigError(`--config: an object expected in ${path}. Write { "train": { "steps": 40 } }.`);
+  if (found !== null && typeof found === "object" && !Array.isArray(found)) return found;
+  throw new ConfigError(
+    `--config: an object expected in ${path}, got ${show(found)}. Write { "train": { "steps": 40 } }.`,
+  );
 }

@@ -7,6 +7,7 @@ import { alignColumns } from "../eval/table.ts";
 import { runStudy, type StudyProgress } from "../rl/study.ts";
 import type { StudyConfig } from "../rl/studyConfig.ts";
 import { files } from "./files.ts";
+import { lockFolder } from "./folderLock.ts";
 import { duration, progressText } from "./progressText.ts";
 import { adapterSummary, versions } from "./record.ts";
 import { abortOnSignals, open } from "./running.ts";
@@ -25,7 +26,11 @@ export interface StudyCommand {
 export async function studyCommand(given: StudyCommand): Promise<number> {
   const { config, preset, command, loadBase } = given;
   const out = given.out ?? join("runs", preset);
-  const { device, destroy } = await open();
+  const unlock = lockFolder(out);
+  const { device, destroy } = await open().catch((error) => {
+    unlock();
+    throw error;
+  });
   const status = new StatusLine(process.stderr);
   const abort = abortOnSignals();
   try {
@@ -54,6 +59,7 @@ export async function studyCommand(given: StudyCommand): Promise<number> {
     status.clear();
     abort.off();
     destroy();
+    unlock();
   }
 }
 

@@ -88,6 +88,8 @@ function verdict(comparison: Comparison, ks: readonly number[]): string {
   if (found !== "") return `${a} is ${found} (${numbers}).${modes}`;
   const bounds = ks.map((k) => Math.max(Math.abs(passAtK[k].low), Math.abs(passAtK[k].high)));
   const [bound, at] = largest(bounds, ks);
+  // Nothing varied, so there is nothing to infer from: all wrong, or the same policy.
+  if (bound === 0) return `${a} and ${b} are equal on every problem of every seed.${modes}`;
   return `${a} is not told from ${b} at any k (${numbers}); a difference above ${atMost(bound)} points is ruled out at every k, the widest interval being that of k = ${at}.${modes}`;
 }
 

@@ -7,11 +7,13 @@ import type { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { show } from "../tensor/shape.ts";
 import { fromHuggingFace, type ModelConfig, type ModelOptions, modelConfig } from "./config.ts";
+import { crc32c } from "./crc32c.ts";
 import type { Files } from "./files.ts";
 import { allocateParameters, type ParameterSpec, parameterSpecs } from "./parameters.ts";
 import { readSafetensors, type SafetensorsEntry, toFloat32, writeSafetensors } from "./safetensors.ts";
 
 const CONFIG_KEY = "naysay.config";
+const CRC_KEY = "naysay.crc32c";
 const EXTRA = "extra.";
 const MOMENTS = { m: "optimizer.m.", v: "optimizer.v." } as const;
 
@@ -110,7 +112,18 @@ export async function encodeCheckpoint(contents: CheckpointContents): Promise<Ui
   const metadata = new Map(Object.entries(contents.metadata ?? {}));
   metadata.set("format", "pt"); // Hugging Face's readers ask for it
   metadata.set(CONFIG_KEY, JSON.stringify(contents.config));
+  metadata.set(CRC_KEY, String(checksum(entries)));
   return writeSafetensors(entries, metadata);
+}
+
+/** Of the values of all tensors, in the order of their names. */
+function checksum(entries: ReadonlyMap<string, SafetensorsEntry>): number {
+  let crc = 0;
+  for (const name of [...entries.keys()].sort()) {
+    const { data } = entries.get(name) as SafetensorsEntry;
+    crc = crc32c(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), crc);
+  }
+  return crc;
 }
 
 /**
@@ -119,6 +132,12 @@ export async function encodeCheckpoint(contents: CheckpointContents): Promise<Ui
  */
 export function decodeCheckpoint(bytes: Uint8Array, given?: ModelConfig): DecodedCheckpoint {
   const file = readSafetensors(bytes);
+  const kept = file.metadata.get(CRC_KEY);
+  if (kept !== undefined && kept !== String(checksum(file.tensors))) {
+    throw new CheckpointError(
+      `checkpoint: values with the checksum ${kept.slice(0, 20)} expected, got others: the file is damaged. Take another copy of it.`,
+    );
+  }
   const config = given ?? configOf(file.metadata.get(CONFIG_KEY));
   const specs = parameterSpecs(config);
   const groups = { weights: new Map<string, SafetensorsEntry>(), m: new Map(), v: new Map() };
@@ -143,7 +162,7 @@ export function decodeCheckpoint(bytes: Uint8Array, given?: ModelConfig): Decode
     weights,
     optimizer: moments ? { m: values(groups.m, "optimizer.m"), v: values(groups.v, "optimizer.v") } : null,
     extras,
-    metadata: new Map([...file.metadata].filter(([key]) => key !== CONFIG_KEY && key !== "format")),
+    metadata: new Map([...file.metadata].filter(([key]) => ![CONFIG_KEY, CRC_KEY, "format"].includes(key))),
   };
 }
 

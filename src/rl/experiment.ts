@@ -17,13 +17,13 @@ import {
 } from "../model/checkpoint.ts";
 import type { Files } from "../model/files.ts";
 import type { FlatTensors } from "../tensor/create.ts";
-import { ConfigError } from "../tensor/errors.ts";
+import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { Progress, type ProgressEvent } from "./experimentProgress.ts";
 import { makeBase, taskModel } from "./makeBase.ts";
 import { checkMeasurable, ksOf, measurePolicy } from "./measure.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
-import { type ArmRecord, canonical, RunFolder } from "./runFolder.ts";
+import { type ArmRecord, canonical, decodeOwn, RunFolder } from "./runFolder.ts";
 import type { AnyTask, Problem } from "./task.ts";
 import { makeTask } from "./taskTable.ts";
 import { clock, type SharedPrograms, type StepDetails, sharedPrograms, Trainer } from "./trainer.ts";
@@ -102,6 +102,19 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
     );
   }
   checkMeasurable(task, config.evaluation);
+  // Before anything is computed or written: the base may take hours.
+  const heldOut = task.distinct(
+    new Rng(config.evaluation.promptsSeed ?? options.seed, Stream.data),
+    "heldOut",
+    config.evaluation.prompts,
+  );
+  const known = task.count?.("train");
+  if (known !== undefined && known < config.train.promptsPerStep) {
+    throw new ConfigError(
+      `experiment: train.promptsPerStep: at most the task's ${known} training problems expected, got ${config.train.promptsPerStep}. Lower it, or widen the task.`,
+    );
+  }
+  const wanted = taskModel(task, config.model);
   const shipped = options.loadBase && config.base ? await options.loadBase(config.base) : null;
   const folder = await RunFolder.open(files, out, {
     preset: options.preset,
@@ -119,7 +132,6 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
       `experiment: a base of the task's ${task.tokenizer.vocabSize} tokens expected, got ${base.config.vocabSize}. Use --from-scratch after changing the task.`,
     );
   }
-  const wanted = taskModel(task, config.model);
   if (canonical(wanted) !== canonical(base.config)) {
     throw new ConfigError(
       "experiment: a base with the configured model's sizes expected, got one of other sizes. Use --from-scratch after changing the model.",
@@ -128,11 +140,6 @@ export async function runExperiment(options: ExperimentOptions): Promise<Summary
   const own = options.shared ? null : sharedPrograms(base.config, config);
   const shared = (options.shared ?? own) as SharedPrograms;
   try {
-    const heldOut = task.distinct(
-      new Rng(config.evaluation.promptsSeed ?? options.seed, Stream.data),
-      "heldOut",
-      config.evaluation.prompts,
-    );
     const seed = seedWords(options.seed);
     const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now, spent };
     for (const arm of config.arms) {
@@ -182,7 +189,7 @@ async function ownBase(
 ): Promise<DecodedCheckpoint> {
   const { config, files } = options;
   const path = folder.path("checkpoints/pretrained.safetensors");
-  if (await files.exists(path)) return decodeCheckpoint(await files.readFile(path));
+  if (await files.exists(path)) return decodeOwn(await files.readFile(path), path);
   const { bytes } = await makeBase({
     task,
     model: config.model,
@@ -284,7 +291,13 @@ async function resume(bench: Bench, trainer: Trainer, name: string): Promise<Spe
   const path = folder.path(partialPath(name));
   const spent: Spent = { train: 0, rollout: 0 };
   if (await options.files.exists(path)) {
-    const partial = decodeCheckpoint(await options.files.readFile(path));
+    const partial = decodeOwn(await options.files.readFile(path), path);
+    const arm = partial.metadata.get("arm");
+    if (arm !== name) {
+      throw new CheckpointError(
+        `experiment: a checkpoint of ${name} expected in ${path}, got one of ${arm ?? "no arm"}. Remove it and run again.`,
+      );
+    }
     trainer.restore(partial);
     Object.assign(spent, JSON.parse(partial.metadata.get("spent") ?? "{}"));
   }

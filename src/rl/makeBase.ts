@@ -4,6 +4,7 @@ import { type ModelConfig, type ModelOptions, modelConfig } from "../model/confi
 import { initializeParameters } from "../model/parameters.ts";
 import { Transformer } from "../model/transformer.ts";
 import type { FlatTensors } from "../tensor/create.ts";
+import { ConfigError } from "../tensor/errors.ts";
 import type { PretrainConfig, PretrainStep } from "./pretrain.ts";
 import { pretrain } from "./pretrain.ts";
 import type { AnyTask } from "./task.ts";
@@ -27,7 +28,11 @@ const INIT_STD = 0.05;
 export function taskModel(task: AnyTask, sizes: Record<string, unknown>): ModelConfig {
   const longest = task.promptLength + task.maxCompletionLength;
   const options = { maxPositions: longest, ...sizes, vocabSize: task.tokenizer.vocabSize };
-  return modelConfig(options as unknown as ModelOptions);
+  const config = modelConfig(options as unknown as ModelOptions);
+  if (config.maxPositions >= longest) return config;
+  throw new ConfigError(
+    `model: maxPositions of at least ${longest} expected for ${task.name}, got ${config.maxPositions}. Raise it, or leave it out.`,
+  );
 }
 
 /** Pretrains a policy. The last twentieth of the steps gives the final loss. */

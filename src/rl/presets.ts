@@ -9,6 +9,7 @@ import {
   optional,
   type Rule,
   type Rules,
+  show,
   string,
   validate,
   withDefault,
@@ -155,6 +156,8 @@ export function mergeChanges(
   const merged: Record<string, unknown> = { ...old };
   for (const [key, value] of Object.entries(changes)) {
     if (value === undefined) continue;
+    // Assigned it would be the object's prototype, which no rule sees.
+    if (key === "__proto__") throw new ConfigError("experiment: __proto__: a known key expected. Remove it.");
     const both = [merged[key], value].every((x) => x !== null && typeof x === "object" && !Array.isArray(x));
     merged[key] = both && !whole.includes(key) ? { ...(merged[key] as object), ...value } : value;
   }
@@ -163,9 +166,9 @@ export function mergeChanges(
 
 /** A preset with changes, checked and with every default filled in. Throws `ConfigError`. */
 export function experimentConfig(preset: string, changes: ExperimentChanges = {}): ExperimentConfig {
-  if (!Object.hasOwn(PRESETS, preset)) {
+  if (typeof preset !== "string" || !Object.hasOwn(PRESETS, preset)) {
     throw new ConfigError(
-      `preset: one of ${Object.keys(PRESETS).join(", ")} expected, got "${preset.slice(0, 60)}". ${didYouMean(preset, Object.keys(PRESETS))}`,
+      `preset: one of ${Object.keys(PRESETS).join(", ")} expected, got ${show(preset)}. ${didYouMean(String(preset), Object.keys(PRESETS))}`,
     );
   }
   const merged = mergeChanges(PRESETS[preset], changes);

@@ -4,6 +4,7 @@
  */
 import type { Measurement } from "../eval/measurement.ts";
 import type { ArmSummary, EvaluationRow, MetricsRow } from "../eval/summary.ts";
+import { type DecodedCheckpoint, decodeCheckpoint } from "../model/checkpoint.ts";
 import type { Files } from "../model/files.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 
@@ -139,18 +140,8 @@ export class RunFolder {
     return this.files.appendLine(this.path(name), JSON.stringify(row));
   }
 
-  /** The rows of a file of lines; a last line that was cut short is left out. */
-  private async rows<T>(name: string): Promise<T[]> {
-    const path = this.path(name);
-    if (!(await this.files.exists(path))) return [];
-    const text = new TextDecoder().decode(await this.files.readFile(path));
-    return text.split("\n").flatMap((line) => {
-      try {
-        return line === "" ? [] : [JSON.parse(line) as T];
-      } catch {
-        return [];
-      }
-    });
+  private rows<T>(name: string): Promise<T[]> {
+    return readRows<T>(this.files, this.path(name));
   }
 
   /** What a process that was killed within `writeFileAtomic` left behind: up to a checkpoint's bytes each time. */
@@ -167,15 +158,50 @@ export class RunFolder {
   }
 }
 
+/** The rows of a file of lines, none where there is no file; a line that was cut short is left out. */
+async function readRows<T>(files: Files, path: string): Promise<T[]> {
+  if (!(await files.exists(path))) return [];
+  const text = new TextDecoder().decode(await files.readFile(path));
+  return text.split("\n").flatMap((line) => {
+    try {
+      const row: unknown = line === "" ? null : JSON.parse(line);
+      return row !== null && typeof row === "object" ? [row as T] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** What the folder of a finished run says. */
+export async function readFinished(files: Files, folder: string) {
+  const path = `${folder}/run.json`;
+  const { arms, seconds = 0 } = parseRecord(await files.readFile(path), path);
+  return { arms, seconds, rows: await readRows<EvaluationRow>(files, `${folder}/${EVALUATIONS}`) };
+}
+
+/** A checkpoint that a run wrote itself: an error names the file and says what to do. */
+export function decodeOwn(bytes: Uint8Array, path: string): DecodedCheckpoint {
+  try {
+    return decodeCheckpoint(bytes);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new CheckpointError(`experiment: ${path} is damaged: remove it and run again. ${why}`, { cause });
+  }
+}
+
 function parseRecord(bytes: Uint8Array, path: string): RunRecord {
   try {
     const record = JSON.parse(new TextDecoder().decode(bytes)) as RunRecord;
-    if (record.version === 2 && typeof record.arms === "object" && record.arms !== null) return record;
+    const whole = (arm: Partial<ArmRecord> | null) =>
+      arm?.summary !== undefined && arm.measurement !== undefined;
+    const { version, arms } = record;
+    if (version === 2 && typeof arms === "object" && !Array.isArray(arms) && Object.values(arms).every(whole))
+      return record;
   } catch {
     // Said below.
   }
   throw new CheckpointError(
-    `experiment: a run record expected in ${path}, got something else. Choose another folder with --out.`,
+    `experiment: a run record expected in ${path}, got something else. Remove that folder to run it again, or choose another with --out.`,
   );
 }
 

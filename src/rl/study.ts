@@ -18,15 +18,15 @@ import {
   type StudySummary,
   summarizeStudy,
 } from "../eval/studySummary.ts";
-import type { EvaluationRow } from "../eval/summary.ts";
 import { type DecodedCheckpoint, decodeCheckpoint } from "../model/checkpoint.ts";
-import { ConfigError } from "../tensor/errors.ts";
+import { CheckpointError, ConfigError } from "../tensor/errors.ts";
+import { Rng, Stream } from "../tensor/random.ts";
 import { type ExperimentOptions, runExperiment } from "./experiment.ts";
 import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
-import { ksOf } from "./measure.ts";
+import { checkMeasurable, ksOf } from "./measure.ts";
 import { armName, type ExperimentConfig } from "./presets.ts";
-import { type ArmRecord, canonical, difference } from "./runFolder.ts";
+import { canonical, decodeOwn, difference, readFinished } from "./runFolder.ts";
 import { cellConfig, type StudyConfig } from "./studyConfig.ts";
 import { makeTask } from "./taskTable.ts";
 import { clock, type SharedPrograms, sharedPrograms } from "./trainer.ts";
@@ -166,8 +166,13 @@ class Study {
   /** Reads or makes the study's record. */
   async open(): Promise<void> {
     const { files, out, config } = this.options;
+    // Said before the bases are made, which may take hours.
+    const { experiment, bases, seeds } = config;
+    const { evaluation } = experiment;
+    const task = makeTask(experiment.task);
+    checkMeasurable(task, evaluation);
+    task.distinct(new Rng(evaluation.promptsSeed ?? seeds[0], Stream.data), "heldOut", evaluation.prompts);
     // What all cells share. Each cell knows its own control and seed, so a study may be given more of both.
-    const { experiment, bases } = config;
     const { preset, adapter } = this.options;
     const identity = JSON.parse(canonical({ preset, adapter, bases, experiment }));
     if (await files.exists(this.path)) {
@@ -294,7 +299,11 @@ class Study {
     };
     if (experiment.base !== undefined && loadBase) return keep(await loadBase(experiment.base));
     const path = `${out}/${BASE}/seed-${own}.safetensors`;
-    if (await files.exists(path)) return keep(await files.readFile(path));
+    if (await files.exists(path)) {
+      const bytes = await files.readFile(path);
+      decodeOwn(bytes, path);
+      return keep(bytes);
+    }
     const { bytes } = await makeBase({
       task: makeTask(experiment.task),
       model: experiment.model,
@@ -326,25 +335,22 @@ class Study {
 
   private async result({ control, seed, path, config }: Cell): Promise<StudyCell> {
     const { files, out } = this.options;
-    const text = async (name: string) =>
-      new TextDecoder().decode(await files.readFile(`${out}/${path}/${name}`));
-    const { arms, seconds = 0 } = JSON.parse(await text("run.json")) as {
-      arms: Record<string, ArmRecord>;
-      seconds?: number;
-    };
-    const rows = (await files.exists(`${out}/${path}/evaluations.jsonl`))
-      ? (await text("evaluations.jsonl"))
-          .split("\n")
-          .filter((line) => line !== "")
-          .map((line) => JSON.parse(line) as EvaluationRow)
-      : [];
+    const { arms, seconds, rows } = await readFinished(files, `${out}/${path}`);
     return {
       control: control === BASE ? null : control,
       seed,
       seconds,
       arms: config.arms.map((arm) => {
         const name = armName(arm, config);
-        return { name, ...arms[name], curve: rows.filter((row) => row.arm === name) };
+        const curve = rows.filter((row) => row.arm === name);
+        const measured = updatesMeasured(config, name);
+        const found = curve.map(({ update }) => update);
+        if (arms[name] === undefined || found.join() !== measured.join()) {
+          throw new CheckpointError(
+            `study: measurements of ${name} at ${measured.join(", ") || "no"} updates expected in ${out}/${path}/evaluations.jsonl, got ${found.join(", ").slice(0, 60) || "none"}. Remove ${out}/${path} and run again.`,
+          );
+        }
+        return { name, ...arms[name], curve };
       }),
     };
   }
@@ -361,6 +367,14 @@ const designOf = ({ experiment }: StudyConfig): PromptDesign =>
 /** Measuring a base is little beside training. */
 function trainedArms({ config }: Cell): number {
   return config.arms.filter((arm) => armName(arm, config) !== "base").length;
+}
+
+/** Updates at which an experiment's arm is measured, the last one included. */
+function updatesMeasured({ evaluation, train }: ExperimentConfig, name: string): number[] {
+  if (evaluation.every === 0) return [];
+  if (name === "base") return [0];
+  const between = Math.max(0, Math.ceil(train.steps / evaluation.every) - 1);
+  return [...Array.from({ length: between }, (_, i) => (i + 1) * evaluation.every), train.steps];
 }
 
 function parseStudy(bytes: Uint8Array, path: string): StudyRecord {

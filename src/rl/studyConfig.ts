@@ -89,13 +89,20 @@ const changes: Rule<Record<string, unknown>> = (value, path) => {
 
 const control = object({ about: optional(string()), train: optional(changes), algorithm: optional(changes) });
 
-/** Names of folders, so nothing but these characters; two folders of a study are not controls. */
+/** What a study keeps beside its controls' folders. */
+const TAKEN = ["base", "pilot", "study.json", "summary.json", "report.html"];
+
+/**
+ * Names of folders, so nothing but these characters, and no dot at the end. A number would change places: JavaScript
+ * puts such keys first, and the first control is the one that the others are compared with.
+ */
 const controls: Rule<Record<string, Control>> = (value, path) => {
   const given = changes(value, path);
   for (const name of Object.keys(given)) {
-    if (/^[a-z0-9][a-z0-9.-]{0,40}$/.test(name) && !["base", "pilot"].includes(name)) continue;
+    const fits = /^[a-z0-9][a-z0-9.-]{0,40}$/.test(name) && !/^\d+$|\.$/.test(name);
+    if (fits && !TAKEN.includes(name)) continue;
     throw new ConfigError(
-      `${path}: names of a-z, 0-9, "-" and "." (not base, not pilot) expected, got "${name.slice(0, 60)}". Rename the control.`,
+      `${path}: names of a-z, 0-9, "-" and "." (no number, no dot at the end, not ${TAKEN.join(", ")}) expected, got "${name.slice(0, 60)}". Rename the control.`,
     );
   }
   if (Object.keys(given).length === 0)

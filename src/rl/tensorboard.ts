@@ -9,21 +9,9 @@
  * Source: tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto, tensorflow/core/lib/io/record_writer.cc.
  */
 
+import { crc32c } from "../model/crc32c.ts";
+
 const encoder = new TextEncoder();
-
-/** CRC-32C (Castagnoli), reflected polynomial 0x82f63b78. */
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let c = byte;
-  for (let bit = 0; bit < 8; bit++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1;
-  return c >>> 0;
-});
-
-/** CRC-32C of bytes; unsigned. */
-export function crc32c(bytes: Uint8Array): number {
-  let c = 0xffffffff;
-  for (const byte of bytes) c = CRC_TABLE[(c ^ byte) & 255] ^ (c >>> 8);
-  return (c ^ 0xffffffff) >>> 0;
-}
 
 function masked(bytes: Uint8Array): number {
   const c = crc32c(bytes);

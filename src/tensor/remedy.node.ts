@@ -17,6 +17,8 @@ export interface MachineFacts {
   renderNode: boolean;
   /** File names of Vulkan driver manifests. */
   manifests: readonly string[];
+  /** Variables that tell Vulkan's loader where drivers are, if any is set. */
+  override?: string;
 }
 
 /** Paths of the Vulkan driver manifests on this machine. */
@@ -45,6 +47,9 @@ export function machineFacts(): MachineFacts {
     nvidia: existsSync("/dev/nvidiactl") || existsSync("/proc/driver/nvidia/version"),
     renderNode: folderNames("/dev/dri").some((name) => name.startsWith("renderD")),
     manifests: vulkanManifests(),
+    override: ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"]
+      .flatMap((name) => (process.env[name] ? [`${name}=${process.env[name]}`] : []))
+      .join(" "),
   };
 }
 
@@ -72,6 +77,9 @@ export function remedyFor(facts: MachineFacts): string {
   }
   if (facts.platform !== "linux") {
     return `${facts.platform}: the package webgpu has no binary for this system; use a browser.`;
+  }
+  if (facts.override) {
+    return `Linux: ${facts.override} names the only drivers that Vulkan may use, and none of them gave an adapter: unset it, or correct the path. ${SOFTWARE}`;
   }
   if (facts.nvidia && !facts.manifests.some((path) => path.includes("nvidia"))) {
     const manifest = `{"file_format_version":"1.0.0","ICD":{"library_path":"libGLX_nvidia.so.0","api_version":"1.3.0"}}`;

@@ -29,6 +29,14 @@ describe("mistakes", () => {
     expect(outcome.code).toBe(code);
   });
 
+  test.each(["null", "[]", "3", '"text"'])("a configuration of %s", async (text) => {
+    const config = join(folder, "no-object.json");
+    writeFileSync(config, text);
+    const outcome = await naysay(["experiment", "--config", config]);
+    expect(outcome.stderr).toMatch(/ConfigError: --config: an object expected/);
+    expect(outcome.code).toBe(2);
+  });
+
   test("help of both", async () => {
     expect((await naysay(["experiment", "--help"])).stdout).toMatch(
       /--updates <integer>[\s\S]*--from-scratch/,

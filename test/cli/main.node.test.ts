@@ -121,6 +121,7 @@ describe("remedies", () => {
       /NVIDIA_DRIVER_CAPABILITIES=all.*nvidia_icd\.json/,
     ],
     ["NVIDIA", { ...linux, nvidia: true }, /nvidia-vulkan-icd/],
+    ["a variable that leads nowhere", { ...linux, override: "VK_ICD_FILENAMES=/no" }, /=\/no .*unset it/],
     ["FreeBSD", { ...linux, platform: "freebsd" }, /use a browser/],
   ])("%s", (_name, facts, wanted) => expect(remedyFor(facts)).toMatch(wanted));
 });

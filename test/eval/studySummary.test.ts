@@ -123,7 +123,7 @@ test("equal runs are equal, in numbers and words", () => {
   const summary = summarizeStudy(same, { ...FACTS, controls: { native: "" } });
   expect(summary.controls[0].comparisons[0].passAtK[16]).toMatchObject({ mean: 0, low: 0, high: 0 });
   expect(findings(summary)[0].sentences[0]).toContain(
-    "NSR is not told from PSR at any k (0.0 [0.0, 0.0] at k = 1",
+    "NSR and PSR are equal on every problem of every seed.",
   );
 });
 

@@ -1,5 +1,5 @@
 /** A reader of TensorBoard's event files, for tests: frames, checksums, and the messages inside. */
-import { crc32c } from "../../src/rl/tensorboard.ts";
+import { crc32c } from "../../src/model/crc32c.ts";
 
 type Field = { field: number; wire: number; value: number | Uint8Array };
 

@@ -50,6 +50,17 @@ test("weights, moments, configuration and metadata come back as they went", asyn
   expect(await weightsSha256(parametersFrom(back))).toBe(await weightsSha256(params));
 });
 
+test("one flipped bit among the values is found", async () => {
+  const params = initializeParameters(config, 5);
+  const bytes = await encodeCheckpoint({ config, params });
+  for (const at of [bytes.length - 1, bytes.length - 200]) {
+    const damaged = bytes.slice();
+    damaged[at] ^= 1;
+    expect(() => decodeCheckpoint(damaged)).toThrow(/the file is damaged/);
+  }
+  expect(() => decodeCheckpoint(bytes)).not.toThrow();
+});
+
 test("the hash is of the bytes in the order of names", async () => {
   const params = initializeParameters(config, 5);
   const weights = await readWeights(params);

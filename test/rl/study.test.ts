@@ -138,6 +138,27 @@ describe("a study", () => {
     expect(trained).not.toContain("pilot/seed-11");
   }, 400_000);
 
+  test("a line of a finished cell's measurements that is lost is said, not left out of the curves", async () => {
+    const damaged = memoryFiles();
+    for (const [path, bytes] of files.content) damaged.content.set(path, bytes);
+    const path = [...damaged.content.keys()].find((name) => /native.*evaluations/.test(name)) as string;
+    const bytes = damaged.content.get(path) as Uint8Array;
+    damaged.content.set(path, bytes.slice(0, -20));
+    await expect(runStudy(options(damaged))).rejects.toThrow(
+      /measurements of .* expected in study\/native\/seed-1\/evaluations\.jsonl.*Remove study\/native\/seed-1/,
+    );
+    const run = path.replace("evaluations.jsonl", "run.json");
+    damaged.content.set(run, new TextEncoder().encode('{"version":2,"arms":{"NSR":{}}}'));
+    await expect(runStudy(options(damaged))).rejects.toThrow(/a run record expected in study\/native/);
+  });
+
+  test("more held-out problems than there are is said before a base is made", async () => {
+    const none = memoryFiles();
+    const config = studyConfig("tiny", { ...SHORT_STUDY, evaluation: { prompts: 1000 } });
+    await expect(runStudy(options(none, { config }))).rejects.toThrow(/distinct heldOut problems expected/);
+    expect([...none.content.keys()]).toEqual([]);
+  });
+
   test("a folder of another study, or of an experiment, is left alone", async () => {
     const other: StudyChanges = { ...SHORT_STUDY, train: { ...SHORT_STUDY.train, steps: 3 } };
     await expect(runStudy(options(files, { config: studyConfig("tiny", other) }))).rejects.toThrow(

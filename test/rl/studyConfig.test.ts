@@ -81,6 +81,28 @@ describe("refused", () => {
       { pilot: { seeds: [8, 9], arms: ["psr", "nsr"], difference: 0.1, control: "natve" } },
       /pilot\.control.*native/,
     ],
+    [
+      "a pilot with a seed twice",
+      { pilot: { seeds: [8, 8], arms: ["psr", "nsr"], difference: 0.1 } },
+      /pilot\.seeds: different seeds/,
+    ],
+    [
+      "a pilot of one arm",
+      { pilot: { seeds: [8, 9], arms: ["nsr", "NSR"], difference: 0.1 } },
+      /pilot\.arms: two arms/,
+    ],
+    [
+      "a pilot of an unknown arm",
+      { pilot: { seeds: [8, 9], arms: ["psr", "nrs"], difference: 0.1 } },
+      /Did you mean "nsr"/,
+    ],
+    ...["summary.json", "report.html", "study.json", "a.", "12"].map((name): [string, object, RegExp] => [
+      `a control called ${name}`,
+      { controls: { [name]: {} } },
+      /controls: names of/,
+    ]),
+    ["a prototype", JSON.parse('{"seeds":[1],"__proto__":{"arms":["nsr"]}}'), /__proto__: a known key/],
+    ["a preset that is no text", { seeds: [1], experiment: 3 }, /preset: one of .* got 3/],
   ];
   test.each(cases)("%s", (_name, changes, message) => {
     expect(() => studyConfig("quick", changes as StudyChanges)).toThrow(message);

@@ -1,6 +1,7 @@
 /** Event files: the checksum by its published vectors, frames and messages read back by a reader written here. */
 import { expect, test } from "vitest";
-import { crc32c, eventFile } from "../../src/rl/tensorboard.ts";
+import { crc32c } from "../../src/model/crc32c.ts";
+import { eventFile } from "../../src/rl/tensorboard.ts";
 import { readEvents } from "../helpers/eventFileReader.ts";
 
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);

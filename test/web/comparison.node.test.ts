@@ -55,6 +55,19 @@ test.each([
   expect(() => readRun(text, "mine.json")).toThrow(message);
 });
 
+test("amounts that are none, a seed that is an object, and endless configurations do no harm", () => {
+  const text = JSON.stringify(summary());
+  for (const entropy of ["1e999", "-1"])
+    expect(() => readRun(text.replace('"entropy":0.3', `"entropy":${entropy}`), "x")).toThrow(/entropy/);
+  const odd = readRun(text.replace('"seed":1', '"seed":{"toString":1}'), "x");
+  expect(odd.seed).toBe("?");
+  const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, i]));
+  const deep = JSON.parse(`${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`);
+  const found = differences([odd, { ...odd, config: { deep, ...many } }]);
+  expect(found.length).toBeLessThan(1100);
+  expect(Math.max(...found.map(({ key }) => key.length))).toBeLessThanOrEqual(200);
+});
+
 test("only keys that differ are listed, arms among them never", () => {
   const here = { preset: "quick", seed: 1, config: summary().config, adapter: summary().adapter };
   expect(differences([here, readRun(JSON.stringify(summary()), "same")])).toEqual([]);

@@ -32,6 +32,10 @@ const MOST_ARMS = 64;
 /** Characters of a value that are shown. */
 const LONGEST_VALUE = 60;
 
+/** No configuration has so many values, nor one so deep. */
+const MOST_LEAVES = 500;
+const LONGEST_PLACE = 200;
+
 type Plain = Record<string, unknown>;
 const isPlain = (value: unknown): value is Plain =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -57,8 +61,9 @@ function readArm(from: string, arm: unknown): ArmSummary {
       return refuse(from, `Pass@k of ${name} in [0, 1]`, `${k}: ${share}`);
     return [k, share];
   });
-  if (typeof entropy !== "number" || typeof updates !== "number")
-    return refuse(from, `entropy and updates of ${name}`, entropy);
+  const isAmount = (value: unknown): value is number => Number.isFinite(value) && (value as number) >= 0;
+  if (!isAmount(entropy) || !isAmount(updates))
+    return refuse(from, `entropy and updates of ${name}`, isAmount(entropy) ? updates : entropy);
   if (typeof weightsSha256 !== "string" || !/^[0-9a-f]{64}$/.test(weightsSha256))
     return refuse(from, `weightsSha256 of ${name}`, weightsSha256);
   const ends = Object.entries(isPlain(intervals) ? intervals : {}).flatMap(([k, pair]) =>
@@ -99,8 +104,8 @@ export function readRun(text: string, from: string): Omit<ComparedRun, "letter">
   const { preset, seed, config, adapter } = facts;
   return {
     from,
-    preset: String(preset ?? "?").slice(0, LONGEST_VALUE),
-    seed: typeof seed === "number" ? seed : String(seed ?? "?").slice(0, LONGEST_VALUE),
+    preset: typeof preset === "string" ? preset.slice(0, LONGEST_VALUE) : "?",
+    seed: typeof seed === "number" ? seed : typeof seed === "string" ? seed.slice(0, LONGEST_VALUE) : "?",
     config,
     adapter: isPlain(adapter) ? adapter : undefined,
     arms: given.map((arm) => readArm(from, arm)),
@@ -110,8 +115,11 @@ export function readRun(text: string, from: string): Omit<ComparedRun, "letter">
 /** Leaves of a value by their dotted place. */
 function flatten(value: unknown, path: string, into: Map<string, string>): void {
   if (isPlain(value)) {
-    for (const [key, part] of Object.entries(value))
-      flatten(part, path === "" ? key : `${path}.${key}`, into);
+    for (const [key, part] of Object.entries(value)) {
+      if (into.size >= MOST_LEAVES) return;
+      const place = path === "" ? key : `${path}.${key}`;
+      if (place.length <= LONGEST_PLACE) flatten(part, place, into);
+    }
   } else if (value !== undefined) into.set(path, JSON.stringify(value).slice(0, LONGEST_VALUE));
 }
 
