@@ -132,12 +132,6 @@ function checksum(entries: ReadonlyMap<string, SafetensorsEntry>): number {
  */
 export function decodeCheckpoint(bytes: Uint8Array, given?: ModelConfig): DecodedCheckpoint {
   const file = readSafetensors(bytes);
-  const kept = file.metadata.get(CRC_KEY);
-  if (kept !== undefined && kept !== String(checksum(file.tensors))) {
-    throw new CheckpointError(
-      `checkpoint: values with the checksum ${kept.slice(0, 20)} expected, got others: the file is damaged. Take another copy of it.`,
-    );
-  }
   const config = given ?? configOf(file.metadata.get(CONFIG_KEY));
   const specs = parameterSpecs(config);
   const groups = { weights: new Map<string, SafetensorsEntry>(), m: new Map(), v: new Map() };
@@ -157,6 +151,13 @@ export function decodeCheckpoint(bytes: Uint8Array, given?: ModelConfig): Decode
   };
   const weights = values(groups.weights, "the file");
   const moments = groups.m.size > 0 || groups.v.size > 0;
+  // Last: what is missing or misshapen is better named than called damage.
+  const kept = file.metadata.get(CRC_KEY);
+  if (kept !== undefined && kept !== String(checksum(file.tensors))) {
+    throw new CheckpointError(
+      `checkpoint: values with the checksum ${kept.slice(0, 20)} expected, got others: the file is damaged. Take another copy of it.`,
+    );
+  }
   return {
     config,
     weights,

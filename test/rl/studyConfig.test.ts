@@ -84,12 +84,12 @@ describe("refused", () => {
     [
       "a pilot with a seed twice",
       { pilot: { seeds: [8, 8], arms: ["psr", "nsr"], difference: 0.1 } },
-      /pilot\.seeds: different seeds/,
+      /pilot\.seeds: different ones/,
     ],
     [
       "a pilot of one arm",
       { pilot: { seeds: [8, 9], arms: ["nsr", "NSR"], difference: 0.1 } },
-      /pilot\.arms: two arms/,
+      /pilot\.arms: different ones/,
     ],
     [
       "a pilot of an unknown arm",
