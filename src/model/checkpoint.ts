@@ -151,6 +151,9 @@ export function decodeCheckpoint(bytes: Uint8Array, given?: ModelConfig): Decode
   };
   const weights = values(groups.weights, "the file");
   const moments = groups.m.size > 0 || groups.v.size > 0;
+  const optimizer = moments
+    ? { m: values(groups.m, "optimizer.m"), v: values(groups.v, "optimizer.v") }
+    : null;
   // Last: what is missing or misshapen is better named than called damage.
   const kept = file.metadata.get(CRC_KEY);
   if (kept !== undefined && kept !== String(checksum(file.tensors))) {
@@ -161,7 +164,7 @@ export function decodeCheckpoint(bytes: Uint8Array, given?: ModelConfig): Decode
   return {
     config,
     weights,
-    optimizer: moments ? { m: values(groups.m, "optimizer.m"), v: values(groups.v, "optimizer.v") } : null,
+    optimizer,
     extras,
     metadata: new Map([...file.metadata].filter(([key]) => ![CONFIG_KEY, CRC_KEY, "format"].includes(key))),
   };
