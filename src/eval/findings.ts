@@ -93,19 +93,20 @@ function verdict(comparison: Comparison, ks: readonly number[]): string {
   return `${a} is not told from ${b} at any k (${numbers}); a difference above ${atMost(bound)} points is ruled out at every k, the widest interval being that of k = ${at}.${modes}`;
 }
 
-function resolution(summary: StudySummary): string {
-  const { pilot, ks } = summary;
+function resolution({ pilot, ks }: StudySummary): string {
   if (!pilot) return "";
-  // Of the k that shows least: near 0 and near 100 % every difference is small, and would be told from 0.
-  const [smallest, at] = largest(
-    ks.map((k) => pilot.detectable[k]),
-    ks,
-  );
-  const enough =
-    smallest <= pilot.difference
-      ? `no more than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see`
-      : `larger than the ${(pilot.difference * 100).toFixed(1)} points it was meant to see: a null result says little`;
-  return `Before it began, ${pilot.seeds.length} pilot runs with other seeds said that this study would tell a difference between ${listed(pilot.arms)} of ${(smallest * 100).toFixed(1)} points at k = ${at}, where it sees least, from 0 in four of five cases, ${enough}.`;
+  const size = (value: number) => (value * 100).toFixed(1);
+  const seen = ks.filter((k) => pilot.detectable[k] <= pilot.difference);
+  const unseen = ks.filter((k) => !seen.includes(k));
+  const [largestUnseen, at] = unseen.length > 0 ? largest(unseen.map((k) => pilot.detectable[k]), unseen) : [0, 0];
+  const parts = [
+    seen.length > 0 ? `it sees at k = ${ranges(ks, seen)}` : "",
+    unseen.length > 0
+      ? `it does not see at k = ${ranges(ks, unseen)}, where a null result says little (at k = ${at} it takes ${size(largestUnseen)} points)`
+      : "",
+  ].filter((part) => part !== "");
+  const last = ks[ks.length - 1];
+  return `It was meant to see a difference between ${listed(pilot.arms)} of ${size(pilot.difference)} points in four of five cases: by ${pilot.seeds.length} pilot runs with other seeds, ${parts.join(", and ")}; the smallest that it sees at k = ${last} is ${size(pilot.detectable[last])} points.`;
 }
 
 function chance(summary: StudySummary): string {

@@ -175,7 +175,8 @@ const controlsStudy: StudyChanges = {
       train: { miniBatches: { kind: "count", count: 4 } },
     },
     "common-normaliser": {
-      about: "all rows of a mini-batch in the normaliser, kept or not, and four updates for every arm",
+      about:
+        "all rows of the rollout in the normaliser, kept or not, shared out over four updates for every arm",
       train: { cutFirst: false },
       algorithm: { normaliser: "all" },
     },

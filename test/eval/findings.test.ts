@@ -107,8 +107,8 @@ test("a ceiling is called one, and resolution is that of the k that shows least"
     difference: 0.06,
   };
   const all = told(study({ arms: { NSR: 0.3, PSR: 0.31 }, ks: [1, 4, 64] }, { pilot }));
-  expect(all.join("\n")).toMatch(
-    /of 8\.0 points at k = 4, where it sees least, .*larger than the 6\.0 points/,
+  expect(all.join("\n")).toContain(
+    "it sees at k = 1 and 64, and it does not see at k = 4, where a null result says little (at k = 4 it takes 8.0 points); the smallest that it sees at k = 64 is 0.1 points.",
   );
   expect(all.join("\n")).toContain(
     "At k = 64 every policy, the base among them, has a Pass@k of 99.5 % or more",
