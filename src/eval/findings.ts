@@ -98,7 +98,13 @@ function resolution({ pilot, ks }: StudySummary): string {
   const size = (value: number) => (value * 100).toFixed(1);
   const seen = ks.filter((k) => pilot.detectable[k] <= pilot.difference);
   const unseen = ks.filter((k) => !seen.includes(k));
-  const [largestUnseen, at] = unseen.length > 0 ? largest(unseen.map((k) => pilot.detectable[k]), unseen) : [0, 0];
+  const [largestUnseen, at] =
+    unseen.length > 0
+      ? largest(
+          unseen.map((k) => pilot.detectable[k]),
+          unseen,
+        )
+      : [0, 0];
   const parts = [
     seen.length > 0 ? `it sees at k = ${ranges(ks, seen)}` : "",
     unseen.length > 0

@@ -60,7 +60,7 @@ test.each(Object.keys(SMALL))("%s", async (name) => {
   const { bytes } = await makeBase({
     task,
     model: { hiddenSize: 16, numLayers: 1, numHeads: 2 },
-    pretrain: { steps: 30, batchRows: 16, microBatchRows: 16, learningRate: 3e-2, warmupSteps: 3 },
+    pretrain: { steps: 100, batchRows: 16, microBatchRows: 16, learningRate: 1e-2, warmupSteps: 5 },
     seed,
   });
   const base = decodeCheckpoint(bytes);
