@@ -69,12 +69,8 @@ function atMost(size: number): string {
 /** What the difference is in the share of a problem's modes. */
 function modesOf({ modeCoverage }: Comparison): string {
   if (!modeCoverage) return "";
-  const told = [
-    "reaches fewer modes",
-    "is not told from it in the modes that it reaches",
-    "reaches more modes",
-  ];
-  return ` It ${told[side(modeCoverage) + 1]} (${withInterval(modeCoverage)} points of coverage).`;
+  const told = ["fewer", "not told from 0", "more"][side(modeCoverage) + 1];
+  return ` Modes: ${told} (${withInterval(modeCoverage)} points of coverage).`;
 }
 
 /** `a` is above, below or not told from `b`, by k. */
@@ -89,7 +85,7 @@ function verdict(comparison: Comparison, ks: readonly number[]): string {
   const bounds = ks.map((k) => Math.max(Math.abs(passAtK[k].low), Math.abs(passAtK[k].high)));
   const [bound, at] = largest(bounds, ks);
   // Nothing varied, so there is nothing to infer from: all wrong, or the same policy.
-  if (bound === 0) return `${a} and ${b} are equal on every problem of every seed.${modes}`;
+  if (bound === 0) return `${a} and ${b} are equal on every problem of every seed.`;
   return `${a} is not told from ${b} at any k (${numbers}); a difference above ${atMost(bound)} points is ruled out at every k, the widest interval being that of k = ${at}.${modes}`;
 }
 
@@ -115,15 +111,50 @@ function resolution({ pilot, ks }: StudySummary): string {
   return `It was meant to see a difference between ${listed(pilot.arms)} of ${size(pilot.difference)} points in four of five cases: by ${pilot.seeds.length} pilot runs with other seeds, ${parts.join(", and ")}; the smallest that it sees at k = ${last} is ${size(pilot.detectable[last])} points.`;
 }
 
-function chance(summary: StudySummary): string {
-  const shown = summary.controls.flatMap(({ comparisons, against }) => [...comparisons, ...against]);
-  const count = shown.length * summary.ks.length;
-  const clear = shown.reduce(
-    (sum, { passAtK }) => sum + summary.ks.filter((k) => side(passAtK[k]) !== 0).length,
-    0,
+function chance({ controls, ks, level }: StudySummary): string {
+  const counted = (what: string, shown: readonly Comparison[]): string => {
+    if (shown.length === 0) return "";
+    const clear = shown.reduce(
+      (sum, { passAtK }) => sum + ks.filter((k) => side(passAtK[k]) !== 0).length,
+      0,
+    );
+    const count = shown.length * ks.length;
+    return `${clear} of ${count} ${what} (about ${(count * (1 - level)).toFixed(0)} would by chance alone)`;
+  };
+  const all = controls.flatMap(({ comparisons }) => comparisons);
+  const parts = [
+    counted(
+      "between arms",
+      all.filter(({ b }) => b !== "base"),
+    ),
+    counted(
+      "of an arm and its base",
+      all.filter(({ b }) => b === "base"),
+    ),
+    counted(
+      "between controls",
+      controls.flatMap(({ against }) => against),
+    ),
+  ].filter((part) => part !== "");
+  return `Intervals of differences in Pass@k that leave out 0: ${parts.join("; ")}. Neighbouring k are far from independent, and no correction for looking often is made.`;
+}
+
+/** Where no policy solves anything, equal says nothing; nor do intervals of two or three seeds say much. */
+function floor({ base, controls, ks, seeds }: StudySummary): string[] {
+  const all = [base, ...controls.flatMap(({ arms }) => arms)];
+  const empty = ks.filter((k) => all.every(({ passAtK }) => passAtK[k].mean <= 1 - CEILING));
+  const still = controls.flatMap(({ name, arms }) =>
+    arms.filter(({ updates }) => updates === 0).map((arm) => `${arm.name} under ${name}`),
   );
-  const expected = count * (1 - summary.level);
-  return `Of the ${count} intervals of differences ${clear === 1 ? "1 leaves" : `${clear} leave`} out 0; if there were no difference anywhere, about ${expected.toFixed(0)} would. Neighbouring k are far from independent, and no correction for looking often is made.`;
+  return [
+    empty.length > 0
+      ? `At k = ${ranges(ks, empty)} no policy has a Pass@k above ${((1 - CEILING) * 100).toFixed(1)} %: what is equal there says nothing of the arms.`
+      : "",
+    still.length > 0 ? `No update was made by ${listed(still)}: nothing was there to learn from.` : "",
+    seeds.length < 4
+      ? `With ${seeds.length} seed${seeds.length === 1 ? "" : "s"} an interval may be far too narrow or far too wide: take none of this for settled.`
+      : "",
+  ];
 }
 
 /** Differences of the first control that another control changes. */
@@ -194,7 +225,9 @@ export function findings(summary: StudySummary): Finding[] {
     { about: "At matched Pass@1", sentences: matched(summary) },
     {
       about: "What the study can see",
-      sentences: [ceiling(summary), resolution(summary), chance(summary)].filter((text) => text !== ""),
+      sentences: [ceiling(summary), ...floor(summary), resolution(summary), chance(summary)].filter(
+        (text) => text !== "",
+      ),
     },
   ].filter(({ sentences }) => sentences.length > 0);
 }

@@ -80,8 +80,8 @@ describe("a difference that is there", () => {
     const said = findings(summary);
     const under = (about: string) => said.find((one) => one.about === about)?.sentences.join(" ") ?? "";
     expect(under("Under native")).toContain("NSR is above PSR at k = 1 to 16");
-    expect(under("Under native")).toContain("It reaches more modes (+");
-    expect(under("Under matched")).toContain("It is not told from it in the modes");
+    expect(under("Under native")).toContain("Modes: more (+");
+    expect(under("Under matched")).toContain("Modes: not told from 0");
     expect(under("Under matched")).toContain("NSR is not told from PSR at any k");
     expect(under("Under matched")).not.toContain("is above");
     expect(under("What the controls change")).toMatch(
