@@ -201,8 +201,9 @@ function coverageDifference(
   const rows = (runs: readonly StudyCellArm[]) =>
     runs.map(({ measurement }) => (modeCoverageRows(measurement, k) ?? []).filter((share) => share !== null));
   const [left, right] = [rows(a), rows(b)];
-  const fewest = Math.min(...left.map((row) => row.length), ...right.map((row) => row.length));
-  if (fewest < 2) return undefined;
+  // Seeds with problems of their own may have unequally many with modes, which no table of seeds and problems holds.
+  const count = left[0].length;
+  if (count < 2 || [...left, ...right].some((row) => row.length !== count)) return undefined;
   const differences = left.map((row, s) => row.map((share, i) => share - right[s][i]));
   return interval(differences, design);
 }

@@ -23,7 +23,7 @@ import { type TrainConfig, trainConfig, trainRules } from "./trainConfig.ts";
 const count = integer({ min: 1, max: 1 << 24 });
 
 /** An object whose keys are checked where it is used. */
-const plain: Rule<Record<string, unknown>> = (value, path) => {
+export const plain: Rule<Record<string, unknown>> = (value, path) => {
   if (value !== null && typeof value === "object" && !Array.isArray(value))
     return value as Record<string, unknown>;
   throw new ConfigError(

@@ -118,10 +118,6 @@ export class RunFolder {
     return this.append(EVALUATIONS, row);
   }
 
-  evaluations(): Promise<EvaluationRow[]> {
-    return this.rows<EvaluationRow>(EVALUATIONS);
-  }
-
   /** Drops an arm's metrics and evaluations after a step, before it goes on from there. */
   async keepUpTo(arm: string, step: number): Promise<void> {
     for (const name of [METRICS, EVALUATIONS]) {

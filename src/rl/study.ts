@@ -81,7 +81,7 @@ const BASE = "base";
 const PILOT = "pilot";
 
 /**
- * Runs the cells that the folder does not have yet and writes summary.json and report.html. Throws `ConfigError` where the
+ * Runs the cells that the folder does not have yet and writes summary.json, report.html and report.md. Throws `ConfigError` where the
  * folder holds another study, `CheckpointError` where it cannot be written, and the signal's reason when aborted; what was
  * finished stays.
  */
@@ -262,17 +262,13 @@ class Study {
         this.tell(cell.path, event);
       },
     });
-    this.count(cell);
+    this.done++;
+    this.left -= trainedArms(cell);
     if (worked && trainedArms(cell) > 0) {
       this.ran += trainedArms(cell);
       this.seconds += this.now() - started;
     }
     this.tell(cell.path);
-  }
-
-  private count(cell: Cell): void {
-    this.done++;
-    this.left -= trainedArms(cell);
   }
 
   private tell(cell: string, event?: ProgressEvent): void {

@@ -27,6 +27,7 @@ import {
   experimentConfig,
   experimentKeys,
   mergeChanges,
+  plain,
 } from "./presets.ts";
 import { trainConfig } from "./trainConfig.ts";
 
@@ -79,25 +80,17 @@ export interface StudyConfig {
 
 const seed = integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 
-const changes: Rule<Record<string, unknown>> = (value, path) => {
-  if (value !== null && typeof value === "object" && !Array.isArray(value))
-    return value as Record<string, unknown>;
-  throw new ConfigError(
-    `${path}: an object expected, got ${String(value).slice(0, 60)}. Write { key: value }.`,
-  );
-};
-
-const control = object({ about: optional(string()), train: optional(changes), algorithm: optional(changes) });
+const control = object({ about: optional(string()), train: optional(plain), algorithm: optional(plain) });
 
 /** What a study keeps beside its controls' folders. */
-const TAKEN = ["base", "pilot", "study.json", "summary.json", "report.html"];
+const TAKEN = ["base", "pilot", "study.json", "summary.json", "report.html", "report.md"];
 
 /**
  * Names of folders, so nothing but these characters, and no dot at the end. A number would change places: JavaScript
  * puts such keys first, and the first control is the one that the others are compared with.
  */
 const controls: Rule<Record<string, Control>> = (value, path) => {
-  const given = changes(value, path);
+  const given = plain(value, path);
   for (const name of Object.keys(given)) {
     const fits = /^[a-z0-9][a-z0-9.-]{0,40}$/.test(name) && !/^\d+$|\.$/.test(name);
     if (fits && !TAKEN.includes(name)) continue;
