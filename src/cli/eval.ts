@@ -6,6 +6,8 @@ import { alignColumns } from "../eval/table.ts";
 import { type DecodedCheckpoint, decodeCheckpoint, parametersFrom } from "../model/checkpoint.ts";
 import { type EvaluationConfig, evaluationRules } from "../rl/evaluationConfig.ts";
 import { checkMeasurable, measurePolicy } from "../rl/measure.ts";
+import { configWords } from "../rl/studyConfig.ts";
+import type { Problem, Task } from "../rl/task.ts";
 import { makeTask, taskNames } from "../rl/taskTable.ts";
 import { sharedPrograms } from "../rl/trainer.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
@@ -25,7 +27,7 @@ const FLAGS = {
     choices: taskNames,
   },
   "task-config": { kind: "text", help: "JSON file with the task's configuration", takes: "file" },
-  prompts: { kind: "integer", help: "held-out problems", default: 32, min: 1 },
+  prompts: { kind: "integer", help: "held-out problems (default: 32, or all where there are fewer)", min: 1 },
   samples: { kind: "integer", help: "of each problem: n of Pass@k", default: 256, min: 1 },
   temperature: { kind: "number", help: "divides the logits", default: 1 },
   "top-k": { kind: "integer", help: "only the likeliest tokens; 0 is all", default: 0, min: 0 },
@@ -64,8 +66,9 @@ export async function run(argv: readonly string[]): Promise<number> {
       `eval: a task with the checkpoint's own tokens expected, got ${task.name} with others. Name the task that it was trained on, with --task-config.`,
     );
   }
+  const problems = heldOut(task, args.prompts, args.seed);
   const evaluation: EvaluationConfig = validate("eval", evaluationRules, {
-    prompts: args.prompts,
+    prompts: problems.length,
     samples: args.samples,
     temperature: args.temperature,
     topK: args["top-k"],
@@ -82,7 +85,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     const params = parametersFrom(base);
     const options = {
       task,
-      problems: task.distinct(new Rng(args.seed, Stream.data), "heldOut", args.prompts),
+      problems,
       shared,
       seed: seedWords(args.seed),
       samplesPerCall,
@@ -105,6 +108,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     status.clear();
     const record = {
       command: ["naysay eval", ...argv].join(" "),
+      checkpoint: args.checkpoint,
       task: taskConfig,
       evaluation,
       seed: args.seed,
@@ -112,13 +116,41 @@ export async function run(argv: readonly string[]): Promise<number> {
       adapter: adapterSummary(device),
       versions: versions(),
     };
-    console.log(args.json ? JSON.stringify(record, null, 2) : evalText(report, evaluation));
+    const head = `${args.checkpoint} · ${configWords({ task: taskConfig.name, ...taskConfig.config })} · seed ${args.seed}`;
+    console.log(args.json ? JSON.stringify(record, null, 2) : `${head}\n\n${evalText(report, evaluation)}`);
     return 0;
   } finally {
     status.clear();
     abort.off();
     destroy();
   }
+}
+
+/** Held-out problems without `--prompts`. */
+const PROMPTS = 32;
+
+/** As many held-out problems as asked for; else `PROMPTS` or all. Throws `ConfigError` for more than there are. */
+function heldOut(task: Task, asked: number | undefined, seed: number): Problem[] {
+  const draw = (count: number) => task.distinct(new Rng(seed, Stream.data), "heldOut", count);
+  try {
+    return draw(asked ?? PROMPTS);
+  } catch (cause) {
+    if (asked !== undefined && cause instanceof ConfigError)
+      throw new ConfigError(`--prompts: ${cause.message}`, { cause });
+    if (!(cause instanceof ConfigError)) throw cause;
+  }
+  // Tasks that draw their problems do not know how many there are.
+  let [enough, tooMany] = [1, PROMPTS];
+  while (tooMany - enough > 1) {
+    const count = Math.floor((enough + tooMany) / 2);
+    try {
+      draw(count);
+      enough = count;
+    } catch {
+      tooMany = count;
+    }
+  }
+  return draw(enough);
 }
 
 interface NamedTask {
@@ -166,16 +198,27 @@ export function evalText(
   report: PolicyReport,
   { temperature }: Pick<EvaluationConfig, "temperature">,
 ): string {
-  const ks = Object.keys(report.passAtK);
+  // Samples say nothing of a larger k than there are of them; probabilities do.
+  const sampled = Object.keys(report.passAtK);
+  const { exactPassAtK, maxAtK: best } = report;
+  const ks = Object.keys(exactPassAtK ?? report.passAtK);
   const percent = (value: number) => (value * 100).toFixed(1);
-  const row = (name: string, of: (k: string) => number) => [name, ...ks.map((k) => percent(of(k)))];
+  const row = (name: string, of: (k: string) => number) => [name, ...sampled.map((k) => percent(of(k)))];
+  const ends = (name: string, intervals: PolicyReport["passAtK"]) => [
+    name,
+    ...Object.values(intervals).map(({ low, high }) => `${percent(low)}-${percent(high)}`),
+  ];
   const rows = [
     ["in per cent", ...ks.map((k) => `k=${k}`)],
     row("Pass@k", (k) => report.passAtK[k].mean),
-    ["  95 %", ...ks.map((k) => `${percent(report.passAtK[k].low)}-${percent(report.passAtK[k].high)}`)],
+    ends("  95 %", report.passAtK),
   ];
-  const { exactPassAtK, maxAtK: best } = report;
-  if (exactPassAtK) rows.push(row("Pass@k, exact", (k) => exactPassAtK[k].mean));
+  if (exactPassAtK) {
+    rows.push(
+      ["Pass@k, exact", ...ks.map((k) => percent(exactPassAtK[k].mean))],
+      ends("  95 %", exactPassAtK),
+    );
+  }
   rows.push(
     row("maj@k", (k) => report.majAtK[k]),
     row("pass^k", (k) => report.passHatK[k]),
@@ -184,9 +227,9 @@ export function evalText(
   if (best) rows.push(row("max@k", (k) => best[k]));
   const { mean, standardError } = report.meanAtK;
   const facts = [
-    `${report.problems} problems, ${report.samples} samples each`,
+    `${report.problems} problems, ${report.samples} samples each at T = ${temperature}`,
     `mean reward ${mean.toFixed(3)}${Number.isFinite(standardError) ? ` (standard error ${standardError.toFixed(3)})` : ""}`,
-    `entropy ${report.entropy.toFixed(3)} nats${temperature === 1 ? "" : ` at T = 1, ${report.samplingEntropy.toFixed(3)} at T = ${temperature}`}`,
+    `entropy ${report.entropy.toFixed(3)} nats at T = 1${temperature === 1 ? "" : `, ${report.samplingEntropy.toFixed(3)} at T = ${temperature}`}`,
     ...(report.modeCoverage === undefined ? [] : [`modes seen ${percent(report.modeCoverage)} %`]),
     ...(report.verifierFailures === 0 ? [] : [`the verifier failed on ${report.verifierFailures} samples`]),
   ];

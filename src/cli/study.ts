@@ -53,7 +53,7 @@ export async function studyCommand(given: StudyCommand): Promise<number> {
     });
     status.clear();
     console.log(given.json ? JSON.stringify(summary, null, 2) : studyText(summary));
-    if (!given.json) console.log(`\n${out}/report.html`);
+    if (!given.json) console.log(`\n${out}/report.html, report.md, summary.json`);
     return 0;
   } finally {
     status.clear();

@@ -3,14 +3,25 @@ import type { Interval } from "./bootstrap.ts";
 import type { Comparison, StudySummary } from "./studySummary.ts";
 
 /** Points with a sign, of a number in [-1, 1]. */
-export function points(value: number): string {
-  const text = (Math.abs(value) * 100).toFixed(1);
-  return `${text === "0.0" ? "" : value < 0 ? "−" : "+"}${text}`;
+export function points(value: number, digits = 1): string {
+  const text = (Math.abs(value) * 100).toFixed(digits);
+  return `${Number(text) === 0 ? "" : value < 0 ? "−" : "+"}${text}`;
+}
+
+/** Digits after the point with which an interval that leaves out 0 looks like one: more where a tenth would round to 0. */
+export function digitsOf(interval: Interval): number {
+  if (side(interval) === 0) return 1;
+  const nearest = Math.min(Math.abs(interval.low), Math.abs(interval.high)) * 100;
+  let digits = 1;
+  while (digits < 6 && Number(nearest.toFixed(digits)) === 0) digits++;
+  return digits;
 }
 
 /** A difference with its interval. */
-export function withInterval({ mean, low, high }: Interval): string {
-  return `${points(mean)} [${points(low)}, ${points(high)}]`;
+export function withInterval(interval: Interval): string {
+  const digits = digitsOf(interval);
+  const [mean, low, high] = [interval.mean, interval.low, interval.high].map((one) => points(one, digits));
+  return `${mean} [${low}, ${high}]`;
 }
 
 /** Whether an interval leaves out 0, and on which side it lies. */

@@ -42,6 +42,8 @@ export interface PolicyReport {
   verifierFailures: number;
 }
 
+/** Largest k; of samples it is at most their number. */
+const MOST = 256;
 const TAUS = [0.25, 0.5, 0.75];
 
 /** The whole sum where it takes milliseconds, else drawn subsets (a standard error of .016 for one problem at most). */
@@ -57,12 +59,13 @@ export function policyReport(
 ): PolicyReport {
   const tallies = sampled.tallies ?? [];
   const n = tallies[0]?.n ?? 0;
-  const ks = powersOfTwo(n, 256);
+  const ks = powersOfTwo(n, MOST);
   const byK = (of: (problem: number, k: number) => number): ByK =>
     Object.fromEntries(ks.map((k) => [k, mean(tallies.map((_, i) => of(i, k)))]));
-  const intervalsOf = (rows: number[][]): Record<string, Interval> => {
+  const exactKs = powersOfTwo(MOST, MOST);
+  const intervalsOf = (rows: number[][], by: readonly number[]): Record<string, Interval> => {
     const found = bootstrapMeans(rows);
-    return Object.fromEntries(ks.map((k, column) => [k, found[column]]));
+    return Object.fromEntries(by.map((k, column) => [k, found[column]]));
   };
   const votes = judged.map(({ answers, rewards }) => countVotes(answers, rewards));
   const graded = judged.some(({ rewards }) => rewards.some((reward) => reward !== 0 && reward !== 1));
@@ -70,9 +73,14 @@ export function policyReport(
   return {
     problems: tallies.length,
     samples: n,
-    passAtK: intervalsOf(passRows(sampled, ks)),
+    passAtK: intervalsOf(passRows(sampled, ks), ks),
     ...(exact?.rightMass
-      ? { exactPassAtK: intervalsOf(exact.rightMass.map((p) => ks.map((k) => passOfProbability(p, k)))) }
+      ? {
+          exactPassAtK: intervalsOf(
+            exact.rightMass.map((p) => exactKs.map((k) => passOfProbability(p, k))),
+            exactKs,
+          ),
+        }
       : {}),
     passHatK: byK((i, k) => passHatK(n, tallies[i].c, k)),
     gPassAtK: Object.fromEntries(TAUS.map((tau) => [tau, byK((i, k) => gPassAtK(n, tallies[i].c, k, tau))])),

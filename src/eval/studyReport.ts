@@ -1,10 +1,11 @@
 /** A study as one HTML file: findings, Pass@k by control, Pass@1 against the largest k, the way there, tables. */
 
 import type { Interval } from "./bootstrap.ts";
-import { findings, points, side } from "./findings.ts";
+import { digitsOf, findings, points, side } from "./findings.ts";
 import { COLOURS } from "./palette.ts";
-import { adapterText, factList, reportPage, seconds, versionFacts } from "./reportPage.ts";
+import { factList, reportPage } from "./reportPage.ts";
 import type { Comparison, StudyArm, StudyControl, StudySummary } from "./studySummary.ts";
+import { studyFacts, studyNotes } from "./studyText.ts";
 import { escapeHtml, lineChart, type Series } from "./svg.ts";
 
 const percent = (value: number): string => (value * 100).toFixed(1);
@@ -28,8 +29,11 @@ function table(heads: readonly string[], rows: readonly (readonly string[])[]): 
 const valueCell = ({ mean, low, high }: Interval): string =>
   `<td>${percent(mean)}<small>${percent(low)} – ${percent(high)}</small></td>`;
 
-const differenceCell = (interval: Interval): string =>
-  `<td${side(interval) === 0 ? "" : ' class="clear"'}>${points(interval.mean)}<small>${points(interval.low)} – ${points(interval.high)}</small></td>`;
+function differenceCell(interval: Interval): string {
+  const digits = digitsOf(interval);
+  const [mean, low, high] = [interval.mean, interval.low, interval.high].map((one) => points(one, digits));
+  return `<td${side(interval) === 0 ? "" : ' class="clear"'}>${mean}<small>${low} – ${high}</small></td>`;
+}
 
 function armsTable(control: StudyControl, summary: StudySummary, style: Map<string, number>): string {
   const { ks, base } = summary;
@@ -184,17 +188,8 @@ function controlsTable(summary: StudySummary): string {
 
 /** The report as HTML text; every name in it is escaped. */
 export function renderStudyReport(summary: StudySummary): string {
-  const { controls, ks, seeds, prompts, exact, samples, level } = summary;
+  const { controls, ks } = summary;
   const style = styles(summary);
-  const facts: [string, string][] = [
-    ["command", summary.command],
-    ["adapter", adapterText(summary.adapter)],
-    ["seeds", seeds.join(", ")],
-    ["held-out problems", `${prompts}${exact ? ", exact Pass@k" : `, ${samples} samples each`}`],
-    ["time", seconds(summary.seconds)],
-    ...versionFacts(summary.versions),
-  ];
-  const most = ks[ks.length - 1];
   const first = controls[0];
   const hasWay = first.arms.some(({ curve }) => curve.length > 1);
   const way = hasWay
@@ -210,15 +205,11 @@ export function renderStudyReport(summary: StudySummary): string {
         ),
       ])
     : [];
-  const intervals =
-    seeds.length > 1
-      ? `${level * 100} % intervals over seeds and problems`
-      : `${level * 100} % intervals over problems, of one seed`;
   return reportPage(
     `naysay · ${summary.preset}`,
     `<h1>naysay · ${escapeHtml(summary.preset)}</h1>
-<p>Mean over ${seeds.length} seed${seeds.length === 1 ? "" : "s"} of ${exact ? "exact" : "unbiased"} Pass@k on held-out problems; ${intervals}. Differences are paired by seed and problem, in points; bold where the interval leaves out 0.</p>
-${factList(facts)}
+<p>${escapeHtml(studyNotes(summary).join(" "))} Bold: the interval leaves out 0.</p>
+${factList(studyFacts(summary))}
 <section class="wide findings"><h2>Findings, computed from the numbers below</h2>
 ${findings(summary)
   .map(
@@ -238,7 +229,6 @@ ${control.matched.length > 0 ? `<p>At matched Pass@1, in each seed the highest t
 ${control.against.length > 0 ? `<p>Less the same difference under ${escapeHtml(first.name)}:</p>${comparisonTable(control.against, ks)}` : ""}`,
   )
   .join("\n")}
-<div class="grid2">${way.join("\n")}</div>
-<p>Modes: the mean share of the ways to solve a problem that come among ${most} samples.</p>`,
+<div class="grid2">${way.join("\n")}</div>`,
   );
 }

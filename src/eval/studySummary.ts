@@ -3,7 +3,7 @@
  * the interval of `seedInterval` (one seed: the bootstrap over prompts). Pure: cells in, plain data out.
  */
 import { bootstrapMean, type Interval } from "./bootstrap.ts";
-import { mean } from "./estimators.ts";
+import { EstimatorError, mean } from "./estimators.ts";
 import { type CurvePoint, matchedHighest } from "./matched.ts";
 import { type Measurement, modeCoverageAtK, modeCoverageRows, passRows } from "./measurement.ts";
 import { type PromptDesign, seedInterval } from "./power.ts";
@@ -86,6 +86,8 @@ export interface StudySummary {
   command: string;
   adapter: AdapterSummary;
   versions?: Record<string, string>;
+  /** Task, model, training and the rest in words: names with what they were set to. */
+  setting?: Record<string, string>;
   /** Of all cells and sittings. */
   seconds: number;
   seeds: number[];
@@ -105,7 +107,7 @@ export interface StudySummary {
 export interface StudyFacts
   extends Pick<
     StudySummary,
-    "preset" | "command" | "adapter" | "versions" | "config" | "ks" | "focus" | "pilot"
+    "preset" | "command" | "adapter" | "versions" | "setting" | "config" | "ks" | "focus" | "pilot"
   > {
   /** Names with what they hold equal, in order. */
   controls: Record<string, string>;
@@ -119,9 +121,10 @@ const RESAMPLES = 1000;
 /** [seed][prompt][column] */
 type Values = number[][][];
 
-/** Throws EstimatorError where cells of one study differ in prompts. */
+/** Throws EstimatorError where cells of one study differ in prompts, and where there are none or no base among them. */
 export function summarizeStudy(cells: readonly StudyCell[], facts: StudyFacts): StudySummary {
   const { ks, focus, prompts: design } = facts;
+  checkBases(cells);
   const seeds = [...new Set(cells.map(({ seed }) => seed))];
   const runsOf = (control: string | null, arm: string): StudyCellArm[] =>
     seeds.flatMap((seed) => {
@@ -166,6 +169,7 @@ export function summarizeStudy(cells: readonly StudyCell[], facts: StudyFacts): 
     command: facts.command,
     adapter: facts.adapter,
     ...(facts.versions ? { versions: facts.versions } : {}),
+    ...(facts.setting ? { setting: facts.setting } : {}),
     seconds: cells.reduce((sum, { seconds }) => sum + seconds, 0),
     seeds,
     prompts: baseValues[0].length,
@@ -179,6 +183,21 @@ export function summarizeStudy(cells: readonly StudyCell[], facts: StudyFacts): 
     ...(facts.pilot ? { pilot: facts.pilot } : {}),
     config: facts.config,
   };
+}
+
+/** Every seed is compared with its base. */
+function checkBases(cells: readonly StudyCell[]): void {
+  const seeds = new Set(cells.map(({ seed }) => seed));
+  const based = (one: number) =>
+    cells.some(
+      ({ control, seed, arms }) =>
+        control === null && seed === one && arms.some(({ name }) => name === "base"),
+    );
+  const without = [...seeds].find((seed) => !based(seed));
+  if (seeds.size > 0 && without === undefined) return;
+  throw new EstimatorError(
+    `summarizeStudy: cells: one with control null and an arm "base" for every seed expected, got ${seeds.size === 0 ? "no cells" : `none for seed ${without}`}. Measure the base as well.`,
+  );
 }
 
 const minus = (a: Values, b: Values): Values =>

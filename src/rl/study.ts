@@ -27,7 +27,7 @@ import { makeBase } from "./makeBase.ts";
 import { checkMeasurable, ksOf } from "./measure.ts";
 import { armName, type ExperimentConfig } from "./presets.ts";
 import { canonical, decodeOwn, difference, readFinished } from "./runFolder.ts";
-import { cellConfig, type StudyConfig } from "./studyConfig.ts";
+import { cellConfig, type StudyConfig, studySetting } from "./studyConfig.ts";
 import { makeTask } from "./taskTable.ts";
 import { clock, type SharedPrograms, sharedPrograms } from "./trainer.ts";
 
@@ -98,6 +98,7 @@ export async function runStudy(options: StudyOptions): Promise<StudySummary> {
       command: options.command,
       adapter: options.adapter,
       versions: options.versions,
+      setting: studySetting(config),
       config,
       ks: ksOf(config.experiment.evaluation),
       focus: config.focus,

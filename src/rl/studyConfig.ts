@@ -334,3 +334,40 @@ export function cellConfig({ experiment, controls: all }: StudyConfig, name: str
     algorithm: { ...experiment.algorithm, ...algorithm },
   };
 }
+
+/** What was done, in words for a report: names with what they were set to. What a control changes stands with it. */
+export function studySetting({ experiment, bases }: StudyConfig): Record<string, string> {
+  const { task, model, base, pretrain, train, evaluation, algorithm } = experiment;
+  const { kind, rows, count } = train.miniBatches;
+  const batches =
+    kind === "whole"
+      ? "one mini-batch"
+      : kind === "rows"
+        ? `mini-batches of ${rows} rows`
+        : `${count} mini-batches`;
+  const cut = train.cutFirst ? "of the kept rows" : "of all rows, then cut to the kept ones";
+  const clip =
+    train.maxGradNorm === null
+      ? "gradients not clipped"
+      : `gradients clipped to a norm of ${train.maxGradNorm}`;
+  const top = [
+    evaluation.topK > 0 ? `, top-k ${evaluation.topK}` : "",
+    evaluation.topP < 1 ? `, top-p ${evaluation.topP}` : "",
+  ].join("");
+  return {
+    task: [task.name, configWords(task.config)].filter((text) => text !== "").join(": "),
+    model: configWords(model),
+    base:
+      base ??
+      `${bases === "own" ? "one for each seed" : "one for all seeds"}, pretrained: ${pretrain.steps} steps of ${pretrain.batchRows} traces, learning rate ${pretrain.learningRate}`,
+    training: `${train.steps} rollouts of ${train.promptsPerStep} problems x ${train.numGenerations} samples at T = ${train.temperature}, ${batches} ${cut}, ${train.epochs === 1 ? "one epoch" : `${train.epochs} epochs`}, learning rate ${train.learningRate}, ${clip}`,
+    ...(Object.keys(algorithm).length > 0 ? { "every algorithm": configWords(algorithm) } : {}),
+    evaluation: `T = ${evaluation.temperature}${top}${evaluation.every > 0 ? `, every ${evaluation.every} rollouts on the way` : ""}`,
+  };
+}
+
+/** A record as text: `digits 3, corruption 0.2`. */
+export const configWords = (record: Record<string, unknown>): string =>
+  Object.entries(record)
+    .map(([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .join(", ");

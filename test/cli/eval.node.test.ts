@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import type { PolicyReport } from "../../src/eval/policyReport.ts";
+import { makeTask } from "../../src/rl/taskTable.ts";
 import { naysay } from "../helpers/command.ts";
 import { root } from "../helpers/sourceFiles.ts";
 
@@ -15,8 +16,8 @@ test("measures the shipped base, sampled beside exact", async () => {
   const args = ["eval", "--checkpoint", base, "--prompts", "4", "--samples", "32", "--exact", "--json"];
   const { code, stdout, stderr } = await naysay(args);
   expect(code, stderr).toBe(0);
-  const record = JSON.parse(stdout) as PolicyReport & { task: { name: string } };
-  expect(record.task.name).toBe("countdown");
+  const record = JSON.parse(stdout) as PolicyReport & { task: { name: string }; checkpoint: string };
+  expect([record.task.name, record.checkpoint]).toEqual(["countdown", base]);
   expect([record.problems, record.samples]).toEqual([4, 32]);
   const exact = record.exactPassAtK?.[1].mean ?? Number.NaN;
   // 128 samples: five standard errors of a mean of four binomials are at most .22.
@@ -24,6 +25,27 @@ test("measures the shipped base, sampled beside exact", async () => {
   expect(exact).toBeGreaterThan(0.1);
   expect(record.passHatK[32]).toBeLessThan(record.passAtK[1].mean);
   expect(record.modeCoverage).toBeGreaterThan(0.3);
+  // Probabilities say what 256 samples would do, 32 samples do not.
+  expect(record.passAtK).not.toHaveProperty("64");
+  expect(record.exactPassAtK?.[256].mean).toBeGreaterThan(record.exactPassAtK?.[32].mean ?? 1);
+}, 120_000);
+
+test("a task of few problems is measured on all of them, and the text says what was measured", async () => {
+  // Countdown's tokens, and so few numbers that fewer than 32 problems are held out.
+  const path = join(folder, "few.json");
+  writeFileSync(path, JSON.stringify({ numbers: [1, 3], targets: [1, 6] }));
+  const few = ["--checkpoint", base, "--task-config", path, "--samples", "2"];
+  const { code, stdout, stderr } = await naysay(["eval", ...few]);
+  expect(code, stderr).toBe(0);
+  const all = makeTask({ name: "countdown", config: { numbers: [1, 3], targets: [1, 6] } }).count?.(
+    "heldOut",
+  );
+  expect(all).toBeLessThan(32);
+  expect(stdout).toContain(`${all} problems, 2 samples each at T = 1`);
+  expect(stdout.split("\n")[0]).toBe(`${base} · task countdown, numbers [1,3], targets [1,6] · seed 1`);
+  const asked = await naysay(["eval", ...few, "--prompts", "32"]);
+  expect(asked.code).toBe(1);
+  expect(asked.stderr).toMatch(/--prompts: countdown: 0 to \d+ distinct heldOut problems expected, got 32/);
 }, 120_000);
 
 const refused: [string, string[], RegExp][] = [

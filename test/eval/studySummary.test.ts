@@ -5,6 +5,7 @@ import { studyMarkdown } from "../../src/eval/studyMarkdown.ts";
 import { renderStudyReport } from "../../src/eval/studyReport.ts";
 import { type StudyCell, type StudyCellArm, summarizeStudy } from "../../src/eval/studySummary.ts";
 import type { EvaluationRow } from "../../src/eval/summary.ts";
+import { studyConfig, studySetting } from "../../src/rl/studyConfig.ts";
 import { Rng, Stream } from "../../src/tensor/random.ts";
 
 const KS = [1, 4, 16];
@@ -115,7 +116,8 @@ test("one seed has intervals over problems, and says so", () => {
   const summary = summaryOf({ native: 0.05 }, { seeds: 1 });
   const found = summary.controls[0].comparisons[0].passAtK[1];
   expect(found.high - found.low).toBeGreaterThan(0);
-  expect(renderStudyReport(summary)).toContain("of one seed");
+  expect(renderStudyReport(summary)).toContain("of this one seed alone");
+  expect(studyMarkdown(summary)).toContain("of this one seed alone");
 });
 
 test("equal runs are equal, in numbers and words", () => {
@@ -150,6 +152,41 @@ test("curves meet at a common Pass@1", () => {
   expect(psr?.pass1).toBeCloseTo(0.5, 6);
   expect(psr?.passAtK[1].mean).toBeCloseTo(0, 6);
   expect(psr?.passAtK[4].low).toBeGreaterThan(0.02);
+  const summary = summarizeStudy(list, { ...FACTS, controls: { native: "" } });
+  const [row4, row16] = [psr?.passAtK[4], psr?.passAtK[16]].map(
+    (one) => one && withInterval(one).replace(/[[\]]/g, "\\$&"),
+  );
+  expect(studyMarkdown(summary)).toContain(`| NSR − PSR | 50.0 | ${row4} | ${row16} |`);
+});
+
+test("a report says what was run: task, model, rates, other temperatures, kind of interval, what modes are", () => {
+  const list = cells({ native: 0.05 }, { seeds: 2 });
+  for (const { seed, arms } of list) {
+    for (const one of arms)
+      one.summary.also = [{ temperature: 0.6, passAtK: { "1": 0.1 * seed, "4": 0.2, "16": 0.7 } }];
+  }
+  const setting = studySetting(studyConfig("controls"));
+  const summary = summarizeStudy(list, { ...FACTS, setting, controls: { native: "" } });
+  for (const text of [studyMarkdown(summary), renderStudyReport(summary)]) {
+    expect(text).toMatch(/countdown: numbers (\\?\[)1,15/);
+    expect(text).toContain("hiddenSize 32, numLayers 2");
+    expect(text).toContain("pretrained: 1200 steps of 64 traces, learning rate 0.005");
+    expect(text).toContain("60 rollouts of 16 problems x 8 samples at T = 1, mini-batches of 32 rows");
+    expect(text).toContain("learning rate 0.0003, gradients clipped to a norm of 1");
+    expect(text).toContain("t intervals over seeds and problems");
+    expect(text).toContain("Modes: the mean share of the ways to solve a problem");
+  }
+  // The mean over two seeds at k = 1.
+  expect(studyMarkdown(summary)).toContain(
+    "| arm | Pass@1 at T = 0.6 | Pass@4 at T = 0.6 | Pass@16 at T = 0.6 |\n| --- | ---: | ---: | ---: |\n| base | 15.0 | 20.0 | 70.0 |",
+  );
+});
+
+test("cells without a base are refused", () => {
+  const facts = { ...FACTS, controls: { native: "" } };
+  expect(() => summarizeStudy([], facts)).toThrow(/^summarizeStudy: cells: .* expected, got no cells/);
+  const list = cells({ native: 0 }).filter(({ control, seed }) => control !== null || seed !== 3);
+  expect(() => summarizeStudy(list, facts)).toThrow(/got none for seed 3\. Measure the base/);
 });
 
 test("signs, and names that could be markup", () => {
@@ -160,6 +197,11 @@ test("signs, and names that could be markup", () => {
     "0.0",
   ]);
   expect(withInterval({ mean: 0.01, low: -0.02, high: 0.04 })).toBe("+1.0 [−2.0, +4.0]");
+  // A bound that rounds to 0 would hide that the interval leaves it out.
+  expect(withInterval({ mean: 0.001, low: 0.0003, high: 0.0017 })).toBe("+0.10 [+0.03, +0.17]");
+  expect(withInterval({ mean: -0.01, low: -0.02, high: -0.000004 })).toBe("−1.0000 [−2.0000, −0.0004]");
+  expect(withInterval({ mean: -0.01, low: -0.02, high: 0.0001 })).toBe("−1.0 [−2.0, 0.0]");
+  expect(withInterval({ mean: -0.01, low: -0.02, high: -0.0005 })).toMatch(/−0\.0?[15]\d?\]$/);
   const summary = summaryOf({ native: 0.05 });
   summary.controls[0].name = "<img src=x onerror=alert(1)>|`";
   const text = studyMarkdown(summary);

@@ -4,6 +4,7 @@
  * stored but computed again by its readers (also as a matmul's prologue). Depends on the graph alone.
  */
 import { delinearize, linearize, variable } from "../affine.ts";
+import { TensorError } from "../errors.ts";
 import { type Graph, type Node, topoOrder, type Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
 import { numel } from "../shape.ts";
@@ -62,6 +63,8 @@ function isScalarOnly(node: Node): boolean {
 
 class Fuser {
   readonly groupOf = new Map<Node, Group>();
+  /** Groups of several nodes: they reach over what lies between their first and last. */
+  private readonly joined = new Set<Group>();
   private readonly users = new Map<Value, Set<Node>>();
   private readonly required: Set<Value>;
   private readonly inPlace: ReadonlyMap<Value, Value>;
@@ -132,7 +135,10 @@ class Fuser {
       const mine = this.groupOf.get(n) as Group;
       if (g === mine) continue;
       const merged = this.union(g, mine);
-      if (merged) for (const m of merged.nodes) this.groupOf.set(m, merged);
+      if (!merged) continue;
+      for (const m of merged.nodes) this.groupOf.set(m, merged);
+      for (const old of [g, mine]) this.joined.delete(old);
+      this.joined.add(merged);
     }
   }
 
@@ -208,9 +214,23 @@ class Fuser {
     return set;
   }
 
+  /** The least node of groups that may reach back to a node from `id` on: no group lies on both sides of it. */
+  private floorOf(id: number): number {
+    let floor = id;
+    for (let again = true; again; ) {
+      again = false;
+      for (const g of this.joined) {
+        if (g.nodes[0].id >= floor || last(g) < floor) continue;
+        floor = g.nodes[0].id;
+        again = true;
+      }
+    }
+    return floor;
+  }
+
   /** Whether `from` depends on `to` by way of a third group. */
   private pathBetween(from: Group, to: Group): boolean {
-    const floor = to.nodes[0].id;
+    const floor = this.floorOf(to.nodes[0].id);
     const stack = [...this.dependencies(from)].filter((g) => g !== to);
     const seen = new Set<Group>(stack);
     while (stack.length > 0) {
@@ -412,5 +432,8 @@ export function fuse(graph: Graph, options: FuseOptions = {}): Fused {
     }
     needs.set(g, set);
   }
-  return { groups: orderGroups(live, needs) as Group[], groupOf, outputs, reads };
+  const groups = orderGroups(live, needs);
+  if (!groups)
+    throw new TensorError("fuse: groups in an order expected, got a ring of them. Please report it.");
+  return { groups, groupOf, outputs, reads };
 }
