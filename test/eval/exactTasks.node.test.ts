@@ -33,7 +33,10 @@ const SMALL: Record<string, Record<string, unknown>> = {
 const SAMPLES = 256;
 const PROBLEMS = 1;
 
-/** The task with one problem in every split: it is learnt by heart, which is all that is wanted here. */
+/**
+ * The task with one problem in every split: it is learnt by heart, which is all that is wanted here. Half of the traces
+ * are right answers, whatever share of its own the task gives wrong.
+ */
 function withProblems(task: Task, problems: readonly Problem[]): Task {
   return {
     name: task.name,
@@ -42,7 +45,11 @@ function withProblems(task: Task, problems: readonly Problem[]): Task {
     maxCompletionLength: task.maxCompletionLength,
     sample: (rng) => problems[rng.int(problems.length)],
     distinct: (_rng, _split, count) => problems.slice(0, count),
-    trace: (rng, problem) => task.trace(rng, problem),
+    trace(rng, problem) {
+      if (rng.int(2) === 0) return task.trace(rng, problem);
+      const answers = [...(task.answers?.(problem) ?? [])].slice(0, 4);
+      return { completion: answers[rng.int(answers.length)], correct: true, mode: problem.modes[0] };
+    },
     verify: (prompt, completion) => task.verify(prompt, completion),
     answers: (problem) => task.answers?.(problem) ?? [],
     modeOf: (problem, completion) => task.modeOf?.(problem, completion) ?? null,
