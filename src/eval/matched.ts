@@ -37,6 +37,25 @@ export interface Matched {
   reached: boolean;
 }
 
+interface Crossing {
+  /** The checkpoint before it. */
+  from: number;
+  /** How far on the way to the next; 0: at the checkpoint itself. */
+  weight: number;
+}
+
+/** Where Pass@1 first equals `target`; null where it never does. */
+function crossing(curve: readonly MeanPoint[], target: number): Crossing | null {
+  for (const [from, { means }] of curve.entries()) {
+    const here = means[0];
+    if (here === target) return { from, weight: 0 };
+    const next = curve[from + 1]?.means[0];
+    if (next === undefined || here < target !== next > target) continue;
+    return { from, weight: (target - here) / (next - here) };
+  }
+  return null;
+}
+
 /** The curve at the first point where Pass@1 equals `target`. Throws EstimatorError for no checkpoints. */
 export function atPass1(curve: readonly MeanPoint[], target: number): Matched {
   if (curve.length === 0 || !Number.isFinite(target)) {
@@ -44,13 +63,12 @@ export function atPass1(curve: readonly MeanPoint[], target: number): Matched {
       `atPass1: at least one checkpoint and a finite target expected, got ${curve.length} and ${target}. Measure some checkpoints.`,
     );
   }
-  for (const [i, { step, means }] of curve.entries()) {
-    const here = means[0];
-    if (here === target) return { step, values: [...means], reached: true };
-    const next = curve[i + 1];
-    if (next === undefined || here < target !== next.means[0] > target) continue;
-    const w = (target - here) / (next.means[0] - here);
-    const between = (a: number, b: number) => a + w * (b - a);
+  const met = crossing(curve, target);
+  if (met) {
+    const { step, means } = curve[met.from];
+    if (met.weight === 0) return { step, values: [...means], reached: true };
+    const next = curve[met.from + 1];
+    const between = (a: number, b: number) => a + met.weight * (b - a);
     const values = means.map((mean, column) => between(mean, next.means[column]));
     return { step: between(step, next.step), values, reached: true };
   }
@@ -122,42 +140,65 @@ export function matchedDifference(
 }
 
 export interface HighestMatched {
-  /** Of each seed, with all prompts. */
+  /** Of each seed: the highest Pass@1 that both of its runs meet. */
   targets: number[];
-  /** By column, as of `values`. */
-  intervals: Interval[];
+  /** `[seed][prompt][column]`: what each prompt adds to `a` minus `b`; a seed's difference is the mean of its prompts. */
+  differences: number[][][];
 }
 
 /**
- * As `matchedDifference`, each seed at a Pass@1 of its own: the highest that both of its runs meet, found anew for every
- * draw of prompts, so no run stands in with a checkpoint short of the target. Column 0 is 0 by construction. Throws
- * EstimatorError where the two runs of a seed have no Pass@1 in common; runs that begin at one policy do.
+ * `a` minus `b`, each seed at a Pass@1 of its own: the highest that both of its runs meet. Column 0 is 0 by construction.
+ * Prompts decide the target and where a curve meets it, so a prompt's share is taken to first order (the influence of
+ * its weight on the difference): with T = max over the lower run's checkpoints and slope = (Pass@k[i+1] - Pass@k[i]) /
+ * (Pass@1[i+1] - Pass@1[i]) where a curve meets T,
+ *
+ *     share = (1 - w) x_k[i] + w x_k[i+1] - slope ((1 - w) x_1[i] + w x_1[i+1] - x_1 at T)
+ *
+ * These are values for `seedInterval`. Throws EstimatorError where the two runs of a seed have no Pass@1 in common; runs
+ * that begin at one policy do. Source: the delta method (van der Vaart 1998, Asymptotic Statistics, chapters 3 and 20).
  */
-export function matchedHighest(
-  a: ArmCurves,
-  b: ArmCurves,
-  options: SeedBootstrapOptions = {},
-): HighestMatched {
+export function matchedHighest(a: ArmCurves, b: ArmCurves): HighestMatched {
   const counts = checkedCounts("matchedHighest", [a, b]);
-  const ofSeed = (seed: number, prompts?: ArrayLike<number>) => {
-    const [left, right] = [a, b].map((arm) => meanCurve(arm[seed], prompts));
-    const common = commonPass1([left, right]);
-    if (!common) {
+  const targets: number[] = [];
+  const differences = counts.map((_, seed) => {
+    const runs = [a[seed], b[seed]];
+    const curves = runs.map((run) => meanCurve(run));
+    const target = commonPass1(curves)?.high;
+    if (target === undefined) {
       throw new EstimatorError(
         `matchedHighest: a Pass@1 that both runs of seed ${seed} meet expected, got none. Begin both curves at one policy.`,
       );
     }
-    const [x, y] = [left, right].map((curve) => atPass1(curve, common.high).values);
-    return { target: common.high, values: x.map((value, column) => value - y[column]) };
-  };
-  const statistic = (draws: readonly SeedDraw[]): number[] => {
-    const all = draws.map(({ seed, prompts }) => ofSeed(seed, prompts).values);
-    return all[0].map((_, column) => all.reduce((sum, values) => sum + values[column], 0) / all.length);
-  };
-  return {
-    targets: counts.map((_, seed) => ofSeed(seed).target),
-    intervals: bootstrapSeedStatistic(counts, statistic, options),
-  };
+    targets.push(target);
+    // The run whose best checkpoint the target is, and each prompt's Pass@1 there.
+    const lower = curves.findIndex((curve) => curve.every(({ means }) => means[0] <= target));
+    const top = curves[lower].findIndex(({ means }) => means[0] === target);
+    const atTarget = runs[lower][top].values.map(([pass1]) => pass1);
+    const [x, y] = runs.map((run, i) => shares(run, curves[i], target, atTarget));
+    return x.map((row, prompt) => row.map((value, column) => value - y[prompt][column]));
+  });
+  return { targets, differences };
+}
+
+/** What each prompt adds, to first order, to a run's Pass@k where its curve first meets the target. */
+function shares(
+  run: readonly CurvePoint[],
+  curve: readonly MeanPoint[],
+  target: number,
+  atTarget: readonly number[],
+): number[][] {
+  const { from, weight } = crossing(curve, target) as Crossing;
+  const here = run[from].values;
+  if (weight === 0) return here.map(([, ...others], prompt) => [atTarget[prompt], ...others]);
+  const next = run[from + 1].values;
+  const [low, high] = [curve[from].means, curve[from + 1].means];
+  const slopes = low.map((mean, column) => (high[column] - mean) / (high[0] - low[0]));
+  return here.map((row, prompt) => {
+    const between = row.map((value, column) => value + weight * (next[prompt][column] - value));
+    return between.map((value, column) =>
+      column === 0 ? atTarget[prompt] : value - slopes[column] * (between[0] - atTarget[prompt]),
+    );
+  });
 }
 
 /** The first arm's mean over seeds, minus that of the second where there is one. */

@@ -115,8 +115,6 @@ export interface StudyFacts
 }
 
 const LEVEL = 0.95;
-/** Bootstrap resamples of a comparison at matched Pass@1, which walks every curve each time. */
-const RESAMPLES = 1000;
 
 /** [seed][prompt][column] */
 type Values = number[][][];
@@ -337,16 +335,12 @@ function matchedComparisons(
   const found: MatchedComparison[] = [];
   for (const [arm, other] of curves) {
     if (arm === focus) continue;
-    const { targets, intervals: by } = matchedHighest(focused, other, {
-      level: LEVEL,
-      resamples: RESAMPLES,
-      prompts: design,
-    });
+    const { targets, differences } = matchedHighest(focused, other);
     found.push({
       a: focus,
       b: arm,
       pass1: mean(targets),
-      passAtK: Object.fromEntries(ks.map((k, column) => [k, by[column]])),
+      passAtK: intervals(differences, ks, design),
     });
   }
   return found;

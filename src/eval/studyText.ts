@@ -24,7 +24,7 @@ export function studyNotes({ base, controls, seeds, exact, level, ks }: StudySum
   return [
     `Pass@k is ${exact ? "exact, from the probabilities of all right answers" : "unbiased"}${many ? `, the mean over ${seeds.length} seeds` : ""}, on held-out problems.`,
     many
-      ? `Intervals hold ${level * 100} %: t intervals over seeds and problems; at matched Pass@1, percentiles of a bootstrap over seeds, which is too narrow for few of them.`
+      ? `Intervals hold ${level * 100} %: t intervals over seeds and problems.`
       : `Intervals hold ${level * 100} %: percentiles of a bootstrap over problems, of this one seed alone.`,
     "Differences are paired by seed and problem, in points.",
     ...(all.some(({ modeCoverage }) => modeCoverage !== null)

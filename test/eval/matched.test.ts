@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import { EstimatorError, passOfProbability } from "../../src/eval/estimators.ts";
+import { describe, expect, test } from "vitest";
+import { EstimatorError, mean, passOfProbability } from "../../src/eval/estimators.ts";
 import {
   type ArmCurves,
   atPass1,
@@ -10,6 +10,7 @@ import {
   matchedPass,
   meanCurve,
 } from "../../src/eval/matched.ts";
+import { seedInterval } from "../../src/eval/power.ts";
 import { Rng, Stream } from "../../src/tensor/random.ts";
 
 const curve = (...pass1: number[]): MeanPoint[] =>
@@ -143,15 +144,76 @@ test("seeds that come to different heights are each compared where both runs are
     }));
   const a = [run(0.3, 0.35), run(0.5, 0.7)];
   const b = [run(0.3, 0.6), run(0.5, 0.9)];
-  const { targets, intervals } = matchedHighest(a, b, { resamples: 200 });
+  const { targets, differences } = matchedHighest(a, b);
   expect(targets).toEqual([expect.closeTo(0.35, 12), expect.closeTo(0.7, 12)]);
-  for (const { mean, low, high } of intervals)
-    for (const end of [mean, low, high]) expect(end).toBeCloseTo(0, 12);
+  for (const value of differences.flat(2)) expect(value).toBeCloseTo(0, 12);
   // One target for all: the first run of a falls short of it and makes a difference that is none of Pass@k's.
   const target = 0.525;
   expect(matchedDifference(a, b, target, { resamples: 200 }).intervals[1].mean).toBeLessThan(-0.05);
   const apart = [run(0.1, 0.2), run(0.1, 0.2)];
   expect(() => matchedHighest(a, apart)).toThrow(/^matchedHighest: a Pass@1 that both runs of seed 0 meet/);
+});
+
+describe("prompts' shares in the difference at the highest common Pass@1", () => {
+  /** Pass@k = Pass@1 + lift of each prompt; Pass@1 differs by prompt and rises by checkpoint, by a pace of each seed. */
+  const arm = (
+    rng: Rng,
+    prompts: readonly number[][],
+    seeds: number,
+    lift: number,
+    pace: number,
+  ): ArmCurves =>
+    Array.from({ length: seeds }, () => {
+      const [own, shift] = [pace * (1 + 0.2 * rng.normal()), 0.02 * rng.normal()];
+      return [0, 1, 2, 3].map((step) => ({
+        step,
+        values: prompts.map(([x, y]) => {
+          const pass1 = 0.2 + own * step + 0.1 * x + 0.05 * rng.normal();
+          return [pass1, pass1 * 0.5 + lift + shift + 0.1 * y + 0.1 * rng.normal()];
+        }),
+      }));
+    });
+  const drawn = (rng: Rng) => Array.from({ length: 40 }, () => [rng.normal(), rng.normal()]);
+
+  test("their mean is the difference itself, and a prompt left out changes it by its share, to first order", () => {
+    const rng = new Rng(65, Stream.test);
+    const prompts = drawn(rng);
+    const [[a], [b]] = [arm(rng, prompts, 1, 0.3, 0.1), arm(rng, prompts, 1, 0.2, 0.15)];
+    const plain = (keep: (prompt: number) => boolean): number => {
+      const cut = [a, b].map((run) =>
+        run.map(({ step, values }) => ({ step, values: values.filter((_, i) => keep(i)) })),
+      );
+      const curves = cut.map((run) => meanCurve(run));
+      const target = commonPass1(curves)!.high;
+      const [x, y] = curves.map((curve) => atPass1(curve, target).values[1]);
+      return x - y;
+    };
+    const shares = matchedHighest([a], [b]).differences[0].map(([, share]) => share);
+    const all = plain(() => true);
+    expect(mean(shares)).toBeCloseTo(all, 12);
+    // Leaving out one of n moves a mean by (mean - share) / (n - 1).
+    const n = prompts.length;
+    for (const i of [0, 7, 23, 39]) {
+      const moved = plain((prompt) => prompt !== i) - all;
+      expect(Math.abs(moved - (all - shares[i]) / (n - 1))).toBeLessThan(0.15 * Math.abs(moved) + 2e-4);
+    }
+  });
+
+  test("t intervals of five seeds hold the truth in about 95 of 100 cases", () => {
+    const rng = new Rng(66, Stream.test);
+    let held = 0;
+    for (let trial = 0; trial < 400; trial++) {
+      const prompts = drawn(rng);
+      const { differences } = matchedHighest(
+        arm(rng, prompts, 5, 0.26, 0.1),
+        arm(rng, prompts, 5, 0.2, 0.15),
+      );
+      const { low, high } = seedInterval(differences.map((rows) => rows.map(([, value]) => value)));
+      if (low <= 0.06 && 0.06 <= high) held++;
+    }
+    expect(held).toBeGreaterThan(364); // 91 %
+    expect(held).toBeLessThan(400);
+  });
 });
 
 test("bad input is refused by name", () => {
