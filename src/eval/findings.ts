@@ -123,13 +123,13 @@ function resolution({ pilot, ks }: StudySummary): string {
 }
 
 function chance({ controls, ks, level }: StudySummary): string {
-  const counted = (what: string, shown: readonly Comparison[]): string => {
-    if (shown.length === 0) return "";
+  const counted = (what: string, shown: readonly Comparison[], looked = ks): string => {
+    const count = shown.length * looked.length;
+    if (count === 0) return "";
     const clear = shown.reduce(
-      (sum, { passAtK }) => sum + ks.filter((k) => side(passAtK[k]) !== 0).length,
+      (sum, { passAtK }) => sum + looked.filter((k) => side(passAtK[k]) !== 0).length,
       0,
     );
-    const count = shown.length * ks.length;
     return `${clear} of ${count} ${what} (about ${(count * (1 - level)).toFixed(0)} would by chance alone)`;
   };
   const all = controls.flatMap(({ comparisons }) => comparisons);
@@ -145,6 +145,11 @@ function chance({ controls, ks, level }: StudySummary): string {
     counted(
       "between controls",
       controls.flatMap(({ against }) => against),
+    ),
+    counted(
+      "at matched Pass@1",
+      controls.flatMap(({ matched: all }) => all),
+      ks.filter((k) => k > 1),
     ),
   ].filter((part) => part !== "");
   return `Intervals of differences in Pass@k that leave out 0: ${parts.join("; ")}. Neighbouring k are far from independent, and no correction for looking often is made.`;
