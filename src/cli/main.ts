@@ -6,6 +6,7 @@ import { NaysayError } from "../tensor/errors.ts";
 import { FLAG_TABLE } from "../tensor/flags.ts";
 import { didYouMean } from "../tensor/suggest.ts";
 import { ADAPTER_CHOICES, goOn, planLaunch } from "./launch.ts";
+import { Stopped } from "./stopped.ts";
 
 /** What a command's module exports: takes the words after the command, gives the exit code. */
 interface CommandModule {
@@ -59,7 +60,7 @@ const COMMANDS: readonly Command[] = [
   },
 ];
 
-/** Runs a command line; the exit code: 0 done, 1 failed, 2 not understood. */
+/** Runs a command line; the exit code: 0 done, 1 failed, 2 not understood; 130 and 143 stopped by a signal. */
 async function main(argv: readonly string[]): Promise<number> {
   const [word, ...rest] = argv;
   if (word === undefined || word === "help" || word === "--help" || word === "-h") {
@@ -121,6 +122,11 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   if (!(error instanceof NaysayError)) throw error;
-  console.error(`${error.name}: ${error.message}`);
-  process.exitCode = error.name === "ConfigError" ? 2 : 1;
+  if (error instanceof Stopped) {
+    console.error(error.message);
+    process.exitCode = error.exitCode;
+  } else {
+    console.error(`${error.name}: ${error.message}`);
+    process.exitCode = error.name === "ConfigError" ? 2 : 1;
+  }
 }

@@ -1,6 +1,6 @@
 /** What a command that computes needs around it: the device, and an end when it is told to stop. */
-import { ConfigError } from "../tensor/errors.ts";
 import { init } from "../tensor/init.ts";
+import { Stopped } from "./stopped.ts";
 
 /** The adapter's device; `destroy` ends it. */
 export async function open() {
@@ -8,19 +8,23 @@ export async function open() {
   return { device: backend.device, destroy: () => backend.destroy() };
 }
 
-/** Ctrl-C ends the run between steps; what is finished stays. `message` is the error's. */
+/**
+ * Ctrl-C and SIGTERM end the run between steps; what is finished stays. `message` is what is said then. A second signal
+ * ends the process at once.
+ */
 export function abortOnSignals(message = "experiment: stopped. Run the same command again to go on."): {
   signal: AbortSignal;
   off(): void;
 } {
   const controller = new AbortController();
-  const stop = () => controller.abort(new ConfigError(message));
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
-  return {
-    signal: controller.signal,
-    off: () => {
-      process.off("SIGINT", stop).off("SIGTERM", stop);
-    },
+  const stop = (signal: "SIGINT" | "SIGTERM"): void => {
+    // Without a listener a signal does what it does by itself.
+    off();
+    controller.abort(new Stopped(message, signal));
   };
+  const off = (): void => {
+    process.off("SIGINT", stop).off("SIGTERM", stop);
+  };
+  process.on("SIGINT", stop).on("SIGTERM", stop);
+  return { signal: controller.signal, off };
 }

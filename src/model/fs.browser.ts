@@ -33,6 +33,11 @@ function split(path: string): string[] {
   return parts;
 }
 
+/** Whether a file can be given another name: Chromium 110, Firefox 111, Safari 15.2. TypeScript's types lack it. */
+const canMove = (): boolean => "move" in FileSystemFileHandle.prototype;
+
+type MovableHandle = FileSystemFileHandle & { move(name: string): Promise<void> };
+
 /** Files over the origin private file system below `root`. */
 export function opfsFiles(root: FileSystemDirectoryHandle): Files {
   async function folder(parts: string[], create = false): Promise<FileSystemDirectoryHandle> {
@@ -49,32 +54,44 @@ export function opfsFiles(root: FileSystemDirectoryHandle): Files {
     }
   }
 
-  /** A writable's content appears all at once when it is closed: that is the rename. */
+  /**
+   * A writable's content appears all at once when it is closed: that is the rename. A file that is made for it is empty up
+   * to then, and stays so where the page goes meanwhile: it gets its name when it is whole.
+   */
   async function write(parts: string[], bytes: Uint8Array, keep: boolean): Promise<void> {
     const parent = await folder(parts.slice(0, -1));
     const name = parts[parts.length - 1] ?? "";
     const before = await found(parts);
-    const file = await parent.getFileHandle(name, { create: true });
-    const writable = await file.createWritable({ keepExistingData: keep });
+    const apart = !before && !keep && canMove();
+    const made = apart ? `.${name}.${globalThis.crypto.randomUUID()}.tmp` : name;
+    const file = await parent.getFileHandle(made, { create: true });
     try {
-      if (keep) await writable.seek((await file.getFile()).size);
-      await writable.write(bytes as Uint8Array<ArrayBuffer>);
-      await writable.close();
+      const writable = await file.createWritable({ keepExistingData: keep });
+      try {
+        if (keep) await writable.seek((await file.getFile()).size);
+        await writable.write(bytes as Uint8Array<ArrayBuffer>);
+        await writable.close();
+      } catch (error) {
+        await writable.abort().catch(() => {});
+        throw error;
+      }
+      if (apart) await (file as MovableHandle).move(name);
     } catch (error) {
-      // the first error is the one to report; an empty file that was not there goes again
-      await writable.abort().catch(() => {});
-      if (!before) await parent.removeEntry(name).catch(() => {});
+      // the first error is the one to report; a file that was not there goes again
+      if (!before) await parent.removeEntry(made).catch(() => {});
       throw error;
     }
   }
 
-  async function found(parts: string[]): Promise<boolean> {
+  /** Whether something is there; without another name to write under, an empty file is one that never came to be. */
+  async function found(parts: string[], emptyToo = canMove()): Promise<boolean> {
     if (parts.length === 0) return true;
     try {
       const parent = await folder(parts.slice(0, -1));
       const last = parts[parts.length - 1];
-      await parent.getFileHandle(last).catch(() => parent.getDirectoryHandle(last));
-      return true;
+      const file = await parent.getFileHandle(last).catch(() => null);
+      if (file === null) await parent.getDirectoryHandle(last);
+      return file === null || emptyToo || (await file.getFile()).size > 0;
     } catch {
       return false;
     }
@@ -101,7 +118,7 @@ export function opfsFiles(root: FileSystemDirectoryHandle): Files {
       }),
     remove: (path) =>
       attempt("remove", path, async (parts) => {
-        if (!(await found(parts))) return;
+        if (!(await found(parts, true))) return;
         const parent = await folder(parts.slice(0, -1));
         await parent.removeEntry(parts[parts.length - 1] ?? "", { recursive: true });
       }),

@@ -18,7 +18,8 @@ import {
   validate,
   withDefault,
 } from "../tensor/validate.ts";
-import type { Algorithm } from "./algorithm.ts";
+import { groupAdvantages } from "./advantages.ts";
+import { type Algorithm, comparesGroup } from "./algorithm.ts";
 
 /** What all of the paper's objectives share as its code runs them: token mean over kept rows, clip 0.2. */
 const COMMON = {
@@ -212,7 +213,8 @@ function checkNumber(op: string, name: string, value: number, min: number, remed
  * Throws `ConfigError` for choices that do not go together, or not with `numGenerations` samples a prompt: before anything
  * is computed.
  */
-export function checkAlgorithm({ name, kl, advantage }: Algorithm, numGenerations: number): void {
+export function checkAlgorithm(algorithm: Algorithm, numGenerations: number): void {
+  const { name, kl, advantage } = algorithm;
   const byReward = advantage.kind === "fixed" || advantage.kind === "passAtK";
   if (kl?.where === "reward" && byReward) {
     throw new ConfigError(
@@ -224,6 +226,16 @@ export function checkAlgorithm({ name, kl, advantage }: Algorithm, numGeneration
       `algorithm: k of at most numGenerations=${numGenerations} expected, got ${advantage.k} of ${name}. Draw more samples or lower k.`,
     );
   }
+  if (numGenerations === 1 && comparesGroup(algorithm) && learnsNothingAlone(algorithm)) {
+    throw new ConfigError(
+      `algorithm: numGenerations of at least 2 expected for ${name}, which compares the samples of a prompt, got 1. Give more samples of each prompt, or use nsr or w-reinforce, which judge each by itself.`,
+    );
+  }
+}
+
+/** Whether a prompt's only sample has advantage 0 or is left out, whatever its reward. */
+function learnsNothingAlone({ advantage, dropZeroVariance }: Algorithm): boolean {
+  return Boolean(dropZeroVariance) || [0, 1].every((r) => groupAdvantages([r], advantage)[0] === 0);
 }
 
 /** By the word that arms use; those with a number take one after a colon. */

@@ -7,7 +7,7 @@ import { bootstrapMeans } from "../eval/bootstrap.ts";
 import { mean } from "../eval/estimators.ts";
 import { type Measurement, modeCoverageAtK, passRows } from "../eval/measurement.ts";
 import { renderReport } from "../eval/report.ts";
-import type { AdapterSummary, ArmSummary, MetricsRow, PassAtK, Summary } from "../eval/summary.ts";
+import type { ArmSummary, MetricsRow, PassAtK, Summary } from "../eval/summary.ts";
 import {
   type DecodedCheckpoint,
   decodeCheckpoint,
@@ -15,7 +15,6 @@ import {
   parametersFrom,
   weightsSha256,
 } from "../model/checkpoint.ts";
-import type { Files } from "../model/files.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
@@ -24,11 +23,12 @@ import { makeBase, taskModel } from "./makeBase.ts";
 import { checkMeasurable, ksOf, measurePolicy } from "./measure.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, decodeOwn, RunFolder } from "./runFolder.ts";
+import { checkWholeConfig, type RunDefaults, taskOf, withRunDefaults } from "./runOptions.ts";
 import type { AnyTask, Problem } from "./task.ts";
-import { makeTask } from "./taskTable.ts";
 import { clock, type SharedPrograms, type StepDetails, sharedPrograms, Trainer } from "./trainer.ts";
 
-export interface ExperimentOptions {
+export interface ExperimentOptions extends RunDefaults {
+  /** As `experimentConfig` makes it. */
   config: ExperimentConfig;
   /** A task of one's own in place of the one that the configuration names; its name must be the configuration's. */
   task?: AnyTask;
@@ -37,12 +37,8 @@ export interface ExperimentOptions {
   /** Name of the preset, for the record. */
   preset: string;
   seed: number;
-  files: Files;
   /** The run's folder. */
   out: string;
-  adapter: AdapterSummary;
-  /** What a user would type, for the record. */
-  command: string;
   versions?: Record<string, string>;
   /** Bytes of the base checkpoint that the configuration names; without it the base is pretrained here. */
   loadBase?: (name: string) => Promise<Uint8Array>;
@@ -55,8 +51,11 @@ export interface ExperimentOptions {
 
 /** A look at an experiment while it runs. Each call is awaited; none may change what is computed. */
 export interface ExperimentObserver {
-  /** Before each training step and each call of the evaluation: a pause is a promise that is not resolved yet. */
-  gate?(arm: string): Promise<void> | void;
+  /**
+   * Before each training step, each call of the evaluation and, with `null` for the arm, each step that pretrains the base:
+   * a pause is a promise that is not resolved yet.
+   */
+  gate?(arm: string | null): Promise<void> | void;
   beforeUpdate?(arm: string, details: StepDetails): Promise<void> | void;
   afterUpdate?(arm: string, details: StepDetails): Promise<void> | void;
   /** After a step's metrics are written. */
@@ -65,9 +64,11 @@ export interface ExperimentObserver {
   arm?(record: ArmRecord): Promise<void> | void;
 }
 
+type WholeOptions = ExperimentOptions & Required<RunDefaults>;
+
 /** What every arm of an experiment shares. */
 interface Bench {
-  options: ExperimentOptions;
+  options: WholeOptions;
   config: ExperimentConfig;
   task: AnyTask;
   seed: Seed;
@@ -88,19 +89,17 @@ export function slug(name: string): string {
 
 /**
  * Runs the arms that the run folder does not have yet and writes summary.json, metrics.jsonl, checkpoints/ and
- * report.html. Throws `ConfigError` where the folder holds another configuration, `CheckpointError` where it cannot be
- * written (before anything is computed), and the signal's reason when aborted; what was finished stays.
+ * report.html. Throws `ConfigError` for a configuration that is not whole and where the folder holds another,
+ * `CheckpointError` where it cannot be written (before anything is computed), and the signal's reason when aborted; what was
+ * finished stays.
  */
-export async function runExperiment(options: ExperimentOptions): Promise<Summary> {
+export async function runExperiment(given: ExperimentOptions): Promise<Summary> {
+  checkWholeConfig("experiment", given.config);
+  const options = withRunDefaults(given, "runExperiment");
   const { config, files, out } = options;
   const now = options.now ?? clock;
   const started = now();
-  const task = options.task ?? makeTask(config.task);
-  if (task.name !== config.task.name) {
-    throw new ConfigError(
-      `experiment: task: the configuration's "${config.task.name}" expected, got "${task.name}". Give task.name in the configuration as well.`,
-    );
-  }
+  const task = taskOf("experiment", options.task, config.task);
   checkMeasurable(task, config.evaluation);
   // Before anything is computed or written: the base may take hours.
   const heldOut = task.distinct(
@@ -182,7 +181,7 @@ async function sha256(bytes: Uint8Array): Promise<string> {
 
 /** The base of a run from scratch: pretrained once, then read from the run's folder. */
 async function ownBase(
-  options: ExperimentOptions,
+  options: WholeOptions,
   task: AnyTask,
   folder: RunFolder,
   progress: Progress,
@@ -196,6 +195,7 @@ async function ownBase(
     pretrain: config.pretrain,
     seed: options.seed,
     signal: options.signal,
+    gate: () => options.observer?.gate?.(null),
     onStep: (step) => progress.pretraining(step),
   });
   await folder.write("checkpoints/pretrained.safetensors", bytes);

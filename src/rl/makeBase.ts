@@ -18,6 +18,8 @@ export interface BaseOptions {
   /** Kept in the file's metadata beside the seed. */
   recipe?: unknown;
   signal?: AbortSignal;
+  /** Awaited before each step: a pause. */
+  gate?(): Promise<void> | void;
   onStep?(step: PretrainStep): void;
 }
 
@@ -51,6 +53,7 @@ export async function makeBase(options: BaseOptions): Promise<{
     for await (const step of pretrain(model, params, task, options.pretrain, {
       seed,
       signal: options.signal,
+      gate: options.gate,
     })) {
       if (step.step > 0.95 * step.steps) losses.push(step.loss);
       options.onStep?.(step);

@@ -72,19 +72,28 @@ export function warmupDecay(
   return learningRate * (1 - (1 - finalShare) * done);
 }
 
+/** What pretraining is given beside the policy and its task. */
+export interface PretrainOptions {
+  seed: number | bigint | string | Seed;
+  signal?: AbortSignal;
+  /** Awaited before each step: a pause. */
+  gate?(): Promise<void> | void;
+}
+
 /** Trains `params` in place; yields after every step. Ends with the signal's reason when aborted. */
 export async function* pretrain(
   model: Transformer,
   params: FlatTensors,
   task: AnyTask,
   given: Partial<PretrainConfig>,
-  { seed, signal }: { seed: number | bigint | string | Seed; signal?: AbortSignal },
+  { seed, signal, gate }: PretrainOptions,
 ): AsyncGenerator<PretrainStep> {
   const config = pretrainConfig(given);
   const words = seedWords(seed);
   const learner = new Learner(model, params, { form: "log", microBatchRows: config.microBatchRows });
   try {
     for (let step = 1; step <= config.steps; step++) {
+      await gate?.();
       signal?.throwIfAborted();
       const rng = new Rng(words, Stream.pretrain, step);
       const prompts: (readonly number[])[] = [];

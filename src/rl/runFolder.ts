@@ -54,7 +54,7 @@ export class RunFolder {
       // Written again: a folder that has become read-only shows now.
       const open = new RunFolder(files, folder, record);
       await open.save();
-      await open.removeTemporaries();
+      await open.clean();
       return open;
     }
     for (const name of ["summary.json", "study.json"]) {
@@ -66,6 +66,7 @@ export class RunFolder {
     await files.mkdirp(`${folder}/checkpoints`);
     const made = new RunFolder(files, folder, { version: 2, identity: JSON.parse(own), arms: {} });
     await made.save();
+    await made.clean();
     return made;
   }
 
@@ -140,17 +141,24 @@ export class RunFolder {
     return readRows<T>(this.files, this.path(name));
   }
 
-  /** What a process that was killed within `writeFileAtomic` left behind: up to a checkpoint's bytes each time. */
-  private async removeTemporaries(): Promise<void> {
-    for (const inside of ["", "checkpoints/"]) {
-      if (!(await this.files.exists(this.path(inside)))) continue;
-      const names = await this.files.list(this.path(inside));
-      for (const name of names) if (/^\..*\.tmp$/.test(name)) await this.remove(inside + name);
-    }
+  private async clean(): Promise<void> {
+    await removeTemporaries(this.files, this.folder);
+    await removeTemporaries(this.files, this.path("checkpoints"));
   }
 
   private save(): Promise<void> {
     return this.write("run.json", `${JSON.stringify(this.record, null, 1)}\n`);
+  }
+}
+
+/**
+ * Removes what a process that was killed within `writeFileAtomic` left in a folder: up to a checkpoint's bytes each time.
+ * `of`: only what was to become that file. Nobody else may be writing there.
+ */
+export async function removeTemporaries(files: Files, folder: string, of = ""): Promise<void> {
+  if (!(await files.exists(folder))) return;
+  for (const name of await files.list(folder)) {
+    if (name.startsWith(`.${of}`) && name.endsWith(".tmp")) await files.remove(`${folder}/${name}`);
   }
 }
 

@@ -21,14 +21,16 @@ import {
 import { type DecodedCheckpoint, decodeCheckpoint } from "../model/checkpoint.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, Stream } from "../tensor/random.ts";
+import { show } from "../tensor/validate.ts";
 import { type ExperimentOptions, runExperiment } from "./experiment.ts";
 import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
 import { checkMeasurable, ksOf } from "./measure.ts";
 import { armName, type ExperimentConfig } from "./presets.ts";
-import { canonical, decodeOwn, difference, readFinished } from "./runFolder.ts";
+import { canonical, decodeOwn, difference, readFinished, removeTemporaries } from "./runFolder.ts";
+import { checkWholeConfig, type RunDefaults, taskOf, withRunDefaults } from "./runOptions.ts";
 import { cellConfig, type StudyConfig, studySetting } from "./studyConfig.ts";
-import { makeTask } from "./taskTable.ts";
+import type { AnyTask } from "./task.ts";
 import { clock, type SharedPrograms, sharedPrograms } from "./trainer.ts";
 
 export interface StudyProgress {
@@ -45,19 +47,12 @@ export interface StudyProgress {
 
 /** As of an experiment, each for all cells; `out` is the study's folder. */
 export interface StudyOptions
-  extends Pick<
-    ExperimentOptions,
-    | "preset"
-    | "files"
-    | "out"
-    | "adapter"
-    | "command"
-    | "versions"
-    | "loadBase"
-    | "observer"
-    | "signal"
-    | "now"
-  > {
+  extends RunDefaults,
+    Pick<
+      ExperimentOptions,
+      "task" | "preset" | "out" | "versions" | "loadBase" | "observer" | "signal" | "now"
+    > {
+  /** As `studyConfig` makes it. */
   config: StudyConfig;
   onProgress?(event: StudyProgress): void;
   /** Once, before the study itself: how small a difference it can see. */
@@ -81,11 +76,13 @@ const BASE = "base";
 const PILOT = "pilot";
 
 /**
- * Runs the cells that the folder does not have yet and writes summary.json, report.html and report.md. Throws `ConfigError` where the
- * folder holds another study, `CheckpointError` where it cannot be written, and the signal's reason when aborted; what was
- * finished stays.
+ * Runs the cells that the folder does not have yet and writes summary.json, report.html and report.md. Throws `ConfigError`
+ * for a configuration that is not whole and where the folder holds another study, `CheckpointError` where it cannot be
+ * written, and the signal's reason when aborted; what was finished stays.
  */
-export async function runStudy(options: StudyOptions): Promise<StudySummary> {
+export async function runStudy(given: StudyOptions): Promise<StudySummary> {
+  checkStudyConfig(given.config);
+  const options = withRunDefaults(given, "runStudy");
   const { config, files, out } = options;
   const study = new Study(options);
   await study.open();
@@ -122,7 +119,8 @@ export async function runStudy(options: StudyOptions): Promise<StudySummary> {
 
 class Study {
   readonly cells: readonly Cell[];
-  private readonly options: StudyOptions;
+  private readonly options: StudyOptions & Required<RunDefaults>;
+  private readonly task: AnyTask;
   private readonly pilotCells: readonly Cell[];
   private readonly bases = new Map<number, Uint8Array>();
   private readonly now: () => number;
@@ -134,10 +132,11 @@ class Study {
   private ran = 0;
   private seconds = 0;
 
-  constructor(options: StudyOptions) {
+  constructor(options: Study["options"]) {
     this.options = options;
     this.now = options.now ?? clock;
     const { config } = options;
+    this.task = taskOf("study", options.task, config.experiment.task);
     const cell = (control: string, seed: number, given: ExperimentConfig, folder = control): Cell => ({
       control,
       seed,
@@ -170,9 +169,12 @@ class Study {
     // Said before the bases are made, which may take hours.
     const { experiment, bases, seeds } = config;
     const { evaluation } = experiment;
-    const task = makeTask(experiment.task);
-    checkMeasurable(task, evaluation);
-    task.distinct(new Rng(evaluation.promptsSeed ?? seeds[0], Stream.data), "heldOut", evaluation.prompts);
+    checkMeasurable(this.task, evaluation);
+    this.task.distinct(
+      new Rng(evaluation.promptsSeed ?? seeds[0], Stream.data),
+      "heldOut",
+      evaluation.prompts,
+    );
     // What all cells share. Each cell knows its own control and seed, so a study may be given more of both.
     const { preset, adapter } = this.options;
     const identity = JSON.parse(canonical({ preset, adapter, bases, experiment }));
@@ -194,6 +196,8 @@ class Study {
       this.record = { version: 1, identity };
     }
     await this.save();
+    // The cells' folders are cleaned as each is opened.
+    for (const folder of [out, `${out}/${BASE}`]) await removeTemporaries(files, folder);
   }
 
   private save(): Promise<void> {
@@ -246,6 +250,7 @@ class Study {
     let worked = false;
     await runExperiment({
       config: { ...cell.config, base: "base" },
+      task: this.task,
       preset: options.preset,
       seed: cell.seed,
       files: options.files,
@@ -285,7 +290,7 @@ class Study {
 
   /** Bytes of a seed's base: shipped, of an earlier sitting, or pretrained now. */
   private async base(seed: number): Promise<Uint8Array> {
-    const { config, files, out, loadBase, signal } = this.options;
+    const { config, files, out, loadBase, observer, signal } = this.options;
     const { experiment, bases, seeds } = config;
     const own = bases === "own" ? seed : seeds[0];
     const known = this.bases.get(own);
@@ -302,11 +307,12 @@ class Study {
       return keep(bytes);
     }
     const { bytes } = await makeBase({
-      task: makeTask(experiment.task),
+      task: this.task,
       model: experiment.model,
       pretrain: experiment.pretrain,
       seed: own,
       signal,
+      gate: () => observer?.gate?.(null),
       onStep: ({ step, steps, loss }) =>
         this.tell(`${BASE}/seed-${own}`, {
           phase: "pretrain",
@@ -355,6 +361,17 @@ class Study {
   dispose(): void {
     this.shared?.dispose();
   }
+}
+
+/** Throws `ConfigError` where a configuration is not what `studyConfig` makes. */
+function checkStudyConfig(config: StudyConfig): void {
+  const { experiment, seeds, controls } = (config ?? {}) as Partial<StudyConfig>;
+  if (!experiment || !Array.isArray(seeds) || !controls) {
+    throw new ConfigError(
+      `study: config: a whole configuration expected, got ${show(config)}. Make it with studyConfig("quick", { seeds: [1, 2, 3] }).`,
+    );
+  }
+  checkWholeConfig("study", experiment);
 }
 
 /** Whether all seeds are measured on the same problems. */

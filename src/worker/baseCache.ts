@@ -5,7 +5,7 @@
 import type { AdapterSummary } from "../eval/summary.ts";
 import type { Files } from "../model/files.ts";
 import type { ExperimentConfig } from "../rl/presets.ts";
-import { canonical } from "../rl/runFolder.ts";
+import { canonical, removeTemporaries } from "../rl/runFolder.ts";
 
 const FOLDER = "bases";
 /** Where `runExperiment` looks for, and leaves, the base of a run. */
@@ -49,6 +49,8 @@ export class BaseCache {
     const own = `${this.out}/${IN_RUN}`;
     if ((await this.files.exists(path)) || !(await this.files.exists(own))) return;
     await this.files.mkdirp(FOLDER);
+    // Of this base alone: another tab may be writing another one.
+    await removeTemporaries(this.files, FOLDER, path.slice(FOLDER.length + 1));
     await this.files.writeFileAtomic(path, await this.files.readFile(own));
   }
 

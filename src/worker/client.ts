@@ -27,7 +27,7 @@ import type {
   WorkerInfo,
   WorkerOptions,
 } from "./protocol.ts";
-import { type Call, Caller, type CallOptions, type Port } from "./rpc.ts";
+import { type Call, Caller, type CallOptions, type Port, sendEnd } from "./rpc.ts";
 
 export type { CallOptions, Port } from "./rpc.ts";
 
@@ -73,7 +73,7 @@ export async function connect(
   const close = (): void => {
     caller.close();
     errors.removeEventListener("error", failed);
-    if ("terminate" in worker) void worker.terminate();
+    if (port === worker && "terminate" in worker) worker.terminate();
     else port.close?.();
   };
   try {
@@ -85,33 +85,36 @@ export async function connect(
   }
 }
 
-/** What is used of a worker of Node's `worker_threads`; its own side is `serve(parentPort)`. */
+/** What is used of a worker of Node's `worker_threads`; its own side is `naysay/worker/entry`, or `serve(parentPort)`. */
 export interface NodeWorker {
   /** `never`: whatever type Node's own declarations have for what is moved, theirs fits. */
   postMessage(message: unknown, transfer: readonly never[]): void;
   on(kind: string, listener: (value: unknown) => void): unknown;
   off(kind: string, listener: (value: unknown) => void): unknown;
-  terminate(): Promise<unknown>;
 }
 
-/** Node's workers speak of values where a page's speak of events. */
+/**
+ * Node's workers speak of values where a page's speak of events. Closed, the thread ends by itself when its step is done:
+ * Dawn ends the whole process where a thread is terminated with work of the device under way.
+ */
 function portOf(worker: NodeWorker): Port {
   const wrapped = new Map<unknown, (value: unknown) => void>();
-  const add = (kind: string, listener: (event: MessageEvent) => void): void => {
-    const own = (value: unknown): void =>
-      listener((kind === "message" ? { data: value } : value) as MessageEvent);
-    wrapped.set(listener, own);
-    worker.on(kind, own);
-  };
-  return {
+  const port: Port = {
     postMessage: (message, transfer) => worker.postMessage(message, transfer as unknown as readonly never[]),
-    addEventListener: add,
-    removeEventListener: (kind, listener) => {
+    addEventListener(kind: string, listener) {
+      const own = (value: unknown): void =>
+        listener((kind === "message" ? { data: value } : value) as MessageEvent);
+      wrapped.set(listener, own);
+      worker.on(kind, own);
+    },
+    removeEventListener(kind, listener) {
       const own = wrapped.get(listener);
       if (own) worker.off(kind, own);
       wrapped.delete(listener);
     },
+    close: () => sendEnd(port),
   };
+  return port;
 }
 
 export class NaysayWorker {
@@ -197,7 +200,7 @@ export class NaysayWorker {
     return this.caller.call(name, args, options);
   }
 
-  /** Aborts and rejects what is under way, and ends the worker, or closes the port. */
+  /** Aborts and rejects what is under way, and ends the worker (Node's once it has stopped), or closes the port. */
   close(): void {
     this.end();
   }

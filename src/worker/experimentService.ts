@@ -207,10 +207,12 @@ export class ExperimentService {
           signal: context.signal,
           onProgress: (progress) => emit({ kind: "progress", progress }),
           observer: {
-            gate: async () => {
-              // The base is made before the first of these.
-              if (!kept) await cache?.keep();
-              kept = true;
+            gate: async (arm) => {
+              // The base is made before the first arm.
+              if (!kept && arm !== null) {
+                await cache?.keep();
+                kept = true;
+              }
               await gate.pass(context.signal);
             },
             beforeUpdate: (_, details) => (request.showRows ? watcher.beforeUpdate(details) : undefined),

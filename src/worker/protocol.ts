@@ -196,7 +196,8 @@ export interface LearnRequest {
   changes?: AlgorithmChanges;
   learningRate: number;
   /**
-   * Samples of each prompt, which stand one after another among the examples: for algorithms that compare them. Default 1.
+   * Samples of each prompt, which stand one after another among the examples: for algorithms that compare them, such as
+   * `grpo`, which refuse 1. Default 1.
    */
   numGenerations?: number;
   /** Default 0. */

@@ -2,7 +2,7 @@
  * Calls over a message port: a call has an id, one argument, any number of events, and a result or an error. While it
  * runs the caller may tell it things; "abort" is one of them. Knows nothing of what is called.
  *
- *     caller -> { id, call, args }   { id, tell }
+ *     caller -> { id, call, args }   { id, tell }   { end }
  *     callee -> { id, event }        { id, result } | { id, error: { name, message, stack } }
  */
 import * as errors from "../tensor/errors.ts";
@@ -31,6 +31,14 @@ interface ToCallee {
   call?: string;
   args?: unknown;
   tell?: string;
+  /** No call comes any more: what runs is aborted, and the port closed. */
+  end?: true;
+}
+
+/** Tells the other side to end. */
+export function sendEnd(port: Port): void {
+  const message: ToCallee = { naysay: 1, id: "", end: true };
+  port.postMessage(message, []);
 }
 
 interface ToCaller {
@@ -115,19 +123,23 @@ export function serveCalls(port: Port, handlers: Readonly<Record<string, Handler
   };
   const listen = ({ data }: MessageEvent): void => {
     if (!isOurs<ToCallee>(data)) return;
-    if (data.call !== undefined) void begin(data.id, data.call, data.args);
+    if (data.end) {
+      stop();
+      port.close?.();
+    } else if (data.call !== undefined) void begin(data.id, data.call, data.args);
     else if (data.tell === "abort") {
       running
         .get(data.id)
         ?.abort.abort(new errors.NaysayError("worker: the call was aborted by its caller."));
     } else if (data.tell !== undefined) running.get(data.id)?.context.onTell?.(data.tell);
   };
-  port.addEventListener("message", listen);
-  port.start?.();
-  return () => {
+  const stop = (): void => {
     port.removeEventListener("message", listen);
     for (const { abort } of running.values()) abort.abort();
   };
+  port.addEventListener("message", listen);
+  port.start?.();
+  return stop;
 }
 
 // ------------------------------------------------------------ the side that calls

@@ -4,7 +4,16 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { advantages, groupAdvantages, keptRows, planUpdates, splitRows } from "../../src/rl/advantages.ts";
 import type { Algorithm } from "../../src/rl/algorithm.ts";
-import { algorithmByName, flipped, grpo, nsr, psr, wReinforce } from "../../src/rl/algorithms.ts";
+import {
+  ALGORITHMS,
+  algorithmByName,
+  checkAlgorithm,
+  flipped,
+  grpo,
+  nsr,
+  psr,
+  wReinforce,
+} from "../../src/rl/algorithms.ts";
 
 const whole = { kind: "whole" } as const;
 const plan = (algorithm: Algorithm, rewards: number[], lengths: number[], more = {}) =>
@@ -81,6 +90,38 @@ describe("advantages", () => {
 
   test("refuses part of a group", () => {
     expect(() => advantages([1, 0, 1], 2, grpo)).toThrow(/whole groups of numGenerations=2/);
+  });
+});
+
+describe("one sample a prompt", () => {
+  const words = Object.keys(ALGORITHMS).map((name) => (/^(pass-k|pkpo)$/.test(name) ? `${name}:1` : name));
+  test.each(words)("%s is refused where it would learn nothing from it, and nowhere else", (word) => {
+    const algorithm = algorithmByName(word);
+    const learns =
+      word === "ppo" || // Of values, not of other samples.
+      [0, 1].some((reward) => {
+        const plans = plan(algorithm, [reward], [6], { numGenerations: 1, facts: { logProbs: [-1] } });
+        return plans.some(({ weights }) => weights.some((weight) => weight !== 0));
+      });
+    const check = (numGenerations: number) => () => checkAlgorithm(algorithm, numGenerations);
+    if (learns) expect(check(1)).not.toThrow();
+    else expect(check(1)).toThrow(/^algorithm: numGenerations of at least 2 expected for .*, got 1\. /);
+    expect(check(2)).not.toThrow();
+  });
+
+  test("some are refused, some not", () => {
+    const refused = words.filter((word) => {
+      try {
+        checkAlgorithm(algorithmByName(word), 1);
+        return false;
+      } catch {
+        return true;
+      }
+    });
+    expect(refused).toEqual(
+      "rloo grpo grpo-kl dr-grpo dapo maxrl pass-k:1 unlikeliness cispo gspo".split(" "),
+    );
+    expect(() => checkAlgorithm(algorithmByName("psr", { dropZeroVariance: true }), 1)).toThrow(/for PSR/);
   });
 });
 

@@ -1,9 +1,11 @@
 /** Studies on the device: cells, what is computed from them, going on where one was stopped. */
 import { beforeAll, describe, expect, test } from "vitest";
+import { studyProgressText } from "../../src/cli/study.ts";
 import { passOfProbability } from "../../src/eval/estimators.ts";
 import { renderStudyReport } from "../../src/eval/studyReport.ts";
 import type { StudySummary } from "../../src/eval/studySummary.ts";
 import type { EvaluationRow } from "../../src/eval/summary.ts";
+import { defineTask } from "../../src/rl/defineTask.ts";
 import type { ArmRecord } from "../../src/rl/runFolder.ts";
 import { runStudy, type StudyOptions, type StudyProgress } from "../../src/rl/study.ts";
 import { type StudyChanges, studyConfig } from "../../src/rl/studyConfig.ts";
@@ -168,5 +170,119 @@ describe("a study", () => {
     taken.content.set("study/run.json", new Uint8Array());
     await expect(runStudy(options(taken))).rejects.toThrow(/with a run of something else/);
     expect([...taken.content.keys()]).toEqual(["study/run.json"]);
+  });
+});
+
+describe("a study of a task of one's own", () => {
+  const letters = [..."abcdef"];
+  const task = defineTask({
+    name: "other",
+    symbols: letters,
+    prompts: letters.slice(0, 4),
+    heldOutPrompts: letters.slice(4),
+    maxCompletionLength: 2,
+    verify(prompt, completion) {
+      if (completion > "b") throw new Error("the judge is away");
+      return completion !== prompt;
+    },
+    trace: (rng) => letters[rng.int(6)],
+    answers: (prompt) => letters.filter((letter) => letter !== prompt),
+  });
+  const config = studyConfig("tiny", {
+    task: { name: "other" },
+    pretrain: { steps: 30, learningRate: 2e-2 }, // A letter and the end: most samples are judged.
+    train: { steps: 1 },
+    evaluation: { prompts: 2, exact: true, maxK: 4, entropySamples: 2 },
+    arms: ["nsr"],
+    seeds: [1, 2],
+    controls: { native: {}, slow: { train: { learningRate: 1e-4 } } },
+  });
+  const files = memoryFiles();
+  /** Every event takes ten seconds. */
+  async function run(): Promise<{ heard: StudyProgress[]; summary: StudySummary }> {
+    const heard: StudyProgress[] = [];
+    const summary = await runStudy(
+      options(files, {
+        config,
+        task,
+        now: () => 10 * heard.length,
+        onProgress: (event) => heard.push(event),
+      }),
+    );
+    return { heard, summary };
+  }
+  const temporary = (file: string) => file.replace(/([^/]+)$/, ".$1.5f2a.tmp");
+  const leave = (file: string) => files.content.set(temporary(file), new Uint8Array(3));
+  const temporaries = () => [...files.content.keys()].filter((name) => name.endsWith(".tmp"));
+  const trained = ["native/seed-1", "native/seed-2", "slow/seed-1", "slow/seed-2"];
+  let first: Awaited<ReturnType<typeof run>>;
+  beforeAll(async () => {
+    // Killed in its very first write.
+    leave("study/study.json");
+    first = await run();
+  }, 120_000);
+
+  test("Pass@k is exact, from the answers that the task lists", () => {
+    const { base } = first.summary;
+    const masses = [1, 2].map((seed) => {
+      const text = files.text(`study/base/seed-${seed}/run.json`);
+      const { arms } = JSON.parse(text) as { arms: Record<string, ArmRecord> };
+      return arms.base.measurement.rightMass as number[];
+    });
+    const mass = masses.flat();
+    expect(mass).toHaveLength(4);
+    for (const p of mass) {
+      expect(p).toBeGreaterThan(0);
+      expect(p).toBeLessThan(1);
+    }
+    const four = mass.map((p) => passOfProbability(p, 4));
+    expect(base.passAtK[4].mean).toBeCloseTo(four.reduce((sum, p) => sum + p, 0) / 4, 12);
+  });
+
+  test("warnings of its runs are passed on, to the line that is shown too", () => {
+    const warned = first.heard.filter(({ event }) => event && event.warnings.length > 0);
+    expect(new Set(warned.map(({ cell }) => cell))).toEqual(new Set(trained));
+    for (const progress of warned) {
+      expect(studyProgressText(progress)).toMatch(/warning: the verifier failed on \d+ of 16 completions/);
+    }
+  });
+
+  test("the time left is that of the trained arms so far for each that is to come", () => {
+    const { heard } = first;
+    let [seconds, ran] = [0, 0];
+    for (const [i, { cell, event, secondsLeft }] of heard.entries()) {
+      if (!event && trained.includes(cell)) {
+        // Measured from the cell's first event; the estimate stands in its last.
+        seconds += 10 * (i - heard.findIndex((other) => other.cell === cell));
+        ran++;
+      }
+      expect(secondsLeft, `${i} ${cell}`).toBe(ran === 0 ? null : ((trained.length - ran) * seconds) / ran);
+    }
+    expect(ran).toBe(4);
+    expect(heard.at(-1)).toMatchObject({ done: 6, total: 6, secondsLeft: 0 });
+  });
+
+  test("cells that are found finished say nothing of the time that others take", async () => {
+    await files.remove("study/slow/seed-1");
+    const { heard, summary } = await run();
+    expect(comparableStudy(summary)).toEqual(comparableStudy(first.summary));
+    const at = heard.findIndex(({ cell, event }) => cell === "slow/seed-1" && !event);
+    expect(heard.slice(0, at).every(({ secondsLeft }) => secondsLeft === null)).toBe(true);
+    const events = heard.filter(({ cell, event }) => cell === "slow/seed-1" && event).length;
+    expect(heard[at].secondsLeft).toBe(10 * events);
+    expect(heard.at(-1)?.secondsLeft).toBe(0);
+  });
+
+  test("what a killed process left half written goes", async () => {
+    expect(temporaries()).toEqual([]);
+    const whole = [...files.content.keys()];
+    for (const file of ["study.json", "report.html", "base/seed-1.safetensors", "base/seed-1/run.json"]) {
+      leave(`study/${file}`);
+    }
+    leave("study/native/seed-2/metrics.jsonl");
+    leave("study/native/seed-2/checkpoints/nsr.safetensors");
+    expect(temporaries()).toHaveLength(6);
+    await run();
+    expect([...files.content.keys()].sort()).toEqual(whole.sort());
   });
 });

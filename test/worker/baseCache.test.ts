@@ -29,3 +29,16 @@ test("a run gets the base of its like, and another run's folder is left alone", 
   await cache("runs/c").fetch();
   expect(files.content.has(`runs/c/${IN_RUN}`)).toBe(false);
 });
+
+test("what a tab that was closed left half written goes with the next try, another base's stays", async () => {
+  const files = memoryFiles();
+  await files.writeFileAtomic(`runs/a/${IN_RUN}`, new Uint8Array([1]));
+  const cache = new BaseCache(files, "runs/a", identity(1));
+  await cache.keep();
+  const [kept] = await files.list("bases");
+  await files.remove(`bases/${kept}`);
+  await files.writeFileAtomic(`bases/.${kept}.5f2a.tmp`, new Uint8Array());
+  await files.writeFileAtomic("bases/.other.safetensors.77b0.tmp", new Uint8Array());
+  await cache.keep();
+  expect(await files.list("bases")).toEqual([".other.safetensors.77b0.tmp", kept]);
+});

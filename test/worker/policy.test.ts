@@ -327,6 +327,11 @@ test("refused by name", async () => {
   );
   await expect(learn({ completion: "yellow" })).rejects.toThrow(/yellow/);
   await expect(learn({}, { algorithm: "nrs" })).rejects.toThrow(/Did you mean .?nsr/);
+  for (const algorithm of ["grpo", "rloo", "dapo"]) {
+    await expect(learn({}, { algorithm })).rejects.toThrow(
+      /numGenerations of at least 2 expected for .*, got 1\. Give more samples/,
+    );
+  }
   await expect(learn({}, { learningRate: Number.NaN })).rejects.toBeInstanceOf(ConfigError);
   await expect(policy.generate({ ...ASK, prompts: [] }).result).rejects.toThrow(/at least one prompt/);
   await expect(policy.generate({ ...ASK, maxCompletionLength: 99 }).result).rejects.toThrow(

@@ -1,9 +1,11 @@
 /** docs/tasks.md says what the tasks do: its table, every example and its own task are run. */
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import * as naysay from "../../../src/index.ts";
 import { defineTask } from "../../../src/rl/defineTask.ts";
+import * as rl from "../../../src/rl/index.ts";
 import { makeTask, taskNames } from "../../../src/rl/taskTable.ts";
 import { Rng, Stream } from "../../../src/tensor/random.ts";
 import { root } from "../../helpers/sourceFiles.ts";
@@ -67,23 +69,59 @@ test("the task of one's own runs and prints what the page says", () => {
   expect(printed).toEqual([...code.matchAll(/\/\/ (.*)$/gm)].map(([, value]) => value));
 });
 
-test("the program from base to curve runs, shortened", async () => {
-  const [, code] = /^```ts\n(import \{ decodeCheckpoint[\s\S]*?)^```$/m.exec(page)!;
-  const printed: unknown[][] = [];
-  const short = code
-    .replaceAll(/^import .*$/gm, "")
-    .replaceAll("(prompt: string)", "(prompt)")
-    .replace("steps: 600", "steps: 3")
-    .replace("steps: 20", "steps: 2")
-    .replace("samples: 64", "samples: 4");
-  const names = [...code.matchAll(/^import \{(.*)\} from "naysay";$/gm)].flatMap(([, list]) =>
-    list.trim().split(", "),
+/** Runs a program of the page with texts of it replaced, each of which must be there; what it printed. */
+async function runShortened(begin: RegExp, shorter: Readonly<Record<string, string>>): Promise<unknown[][]> {
+  const [code] = [...page.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].flatMap(([, one]) =>
+    begin.test(one) ? [one] : [],
   );
-  const given = names.map((name) => (naysay as Record<string, unknown>)[name]);
+  let short = code.replaceAll(/^import .*$/gm, "").replaceAll(/: (string|ExperimentChanges)(?=[) ])/g, "");
+  for (const [from, to] of Object.entries(shorter)) {
+    expect(short).toContain(from);
+    short = short.replaceAll(from, to);
+  }
+  const names = [...code.matchAll(/^import \{(.*)\} from "naysay(?:\/rl)?";$/gm)]
+    .flatMap(([, list]) => list.trim().split(", "))
+    .filter((name) => !name.startsWith("type "));
+  const exported: Record<string, unknown> = { ...rl, ...naysay };
+  const given = names.map((name) => exported[name]);
+  const printed: unknown[][] = [];
   const log = { log: (...values: unknown[]) => printed.push(values) };
   const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
   await new AsyncFunction(...names, "console", short)(...given, log);
+  return printed;
+}
+
+test("the program from base to curve runs, shortened", async () => {
+  const printed = await runShortened(/^import \{ decodeCheckpoint/, {
+    "steps: 600": "steps: 3",
+    "steps: 20": "steps: 2",
+    "samples: 64": "samples: 4",
+  });
   expect(printed.map((values) => values[0])).toEqual([1, 2, expect.anything()]);
   expect(printed[0][3]).toEqual(expect.any(Array)); // warnings
   expect((printed[2][0] as { k: number }[]).map(({ k }) => k)).toEqual([1, 2, 4]);
+}, 240_000);
+
+test("the experiment and the study of a task of one's own run, shortened", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "naysay-own-"));
+  try {
+    const printed = await runShortened(/runExperiment/, {
+      "steps: 600": "steps: 3",
+      '"quick"': '"tiny"',
+      "[1, 2, 3]": "[1, 2]",
+      '"runs/': `"${folder}/`,
+    });
+    expect(printed.map(([table]) => table)).toEqual([expect.stringMatching(/pass@256[\s\S]*base[\s\S]*NSR/)]);
+    const read = (path: string) => JSON.parse(readFileSync(join(folder, path), "utf8"));
+    const { arms, command } = read("sorting/summary.json");
+    expect(arms.map(({ name, exact }: { name: string; exact: boolean }) => [name, exact])).toEqual([
+      ["base", true],
+      ["PSR", true],
+      ["NSR", true],
+    ]);
+    expect(command).toBe("runExperiment");
+    expect(read("sorting-study/summary.json").seeds).toEqual([1, 2]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }, 240_000);

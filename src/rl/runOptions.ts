@@ -1,0 +1,75 @@
+/** What an experiment and a study are given alike: a whole configuration, the task, and what has a default. */
+import * as platformFiles from "#fs";
+import type { AdapterSummary } from "../eval/summary.ts";
+import type { Files } from "../model/files.ts";
+import { backend } from "../tensor/backend.ts";
+import type { Device } from "../tensor/device.ts";
+import { ConfigError } from "../tensor/errors.ts";
+import { show } from "../tensor/validate.ts";
+import { type ExperimentConfig, experimentConfig } from "./presets.ts";
+import { canonical, difference } from "./runFolder.ts";
+import type { AnyTask } from "./task.ts";
+import { makeTask } from "./taskTable.ts";
+
+/** Options that have a default. */
+export interface RunDefaults {
+  /** Where files go. Default: the disk in Node, the origin's private file system in a page. */
+  files?: Files;
+  /** Part of the run's identity. Default: that of the current device. */
+  adapter?: AdapterSummary;
+  /** What a user would type, for the record. Default: the name of the function. */
+  command?: string;
+}
+
+/** The options with their defaults. Throws `DeviceError` where the adapter is asked for before `init()`. */
+export function withRunDefaults<T extends RunDefaults>(
+  options: T,
+  command: string,
+): T & Required<RunDefaults> {
+  const { files = platformFiles, adapter = currentAdapter() } = options;
+  return { ...options, files, adapter, command: options.command ?? command };
+}
+
+function currentAdapter(): AdapterSummary {
+  const { device } = backend() as { device?: Device };
+  if (!device) {
+    const description = "reference interpreter";
+    return { vendor: "naysay", description, backend: "reference", tier: "T0", software: true };
+  }
+  const { vendor, description, backend: kind, tier, software } = device.info;
+  return { vendor, description, backend: kind, tier, software };
+}
+
+/** The task that was given, or the one that the configuration names. Throws `ConfigError` where the two disagree. */
+export function taskOf(op: string, given: AnyTask | undefined, named: ExperimentConfig["task"]): AnyTask {
+  const task = given ?? makeTask(named);
+  if (task.name === named.name) return task;
+  throw new ConfigError(
+    `${op}: task: the configuration's "${named.name}" expected, got "${task.name}". Give task.name in the configuration as well.`,
+  );
+}
+
+/**
+ * Throws `ConfigError` where a configuration is not what `experimentConfig` makes: nothing would fill in what is missing.
+ */
+export function checkWholeConfig(op: string, config: ExperimentConfig): void {
+  const remedy = 'Make it with experimentConfig("quick", { ... }).';
+  if (config === null || typeof config !== "object" || Array.isArray(config)) {
+    throw new ConfigError(`${op}: config: a whole configuration expected, got ${show(config)}. ${remedy}`);
+  }
+  // Made once more it is itself; what it lacks would come from the preset.
+  let again: ExperimentConfig;
+  try {
+    again = experimentConfig("tiny", { ...config, base: config.base ?? null });
+    // Sizes have defaults of their own.
+    if (config.model !== undefined) again.model = config.model;
+  } catch (cause) {
+    if (!(cause instanceof ConfigError)) throw cause;
+    throw new ConfigError(`${cause.message} ${remedy}`, { cause });
+  }
+  if (canonical(config) === canonical(again)) return;
+  const [missing] = difference(config, again).split(":");
+  throw new ConfigError(
+    `${op}: config: a whole configuration expected, got one without ${missing}. ${remedy}`,
+  );
+}

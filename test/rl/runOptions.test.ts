@@ -1,0 +1,88 @@
+/** What experiments and studies are given: a configuration that is not whole is refused by name, before anything else. */
+import { describe, expect, test } from "vitest";
+import { type ExperimentOptions, runExperiment } from "../../src/rl/experiment.ts";
+import { type ExperimentConfig, experimentConfig, PRESETS } from "../../src/rl/presets.ts";
+import { checkWholeConfig } from "../../src/rl/runOptions.ts";
+import { runStudy, type StudyOptions } from "../../src/rl/study.ts";
+import { cellConfig, STUDIES, studyConfig } from "../../src/rl/studyConfig.ts";
+import { ConfigError } from "../../src/tensor/errors.ts";
+import { LetterTask } from "../helpers/letterTask.ts";
+import { memoryFiles } from "../helpers/memoryFiles.ts";
+
+const REMEDY = /Make it with experimentConfig\("quick", \{ \.\.\. \}\)\.$/;
+const whole = experimentConfig("quick");
+const { rows: _, ...withoutRows } = whole;
+const { steps: __, ...withoutSteps } = whole.train;
+
+describe("an experiment", () => {
+  const wrong: [string, unknown, RegExp][] = [
+    ["nothing", undefined, /^experiment: config: a whole configuration expected, got undefined\./],
+    ["a preset's name", "quick", /got "quick"/],
+    ["a preset's name as a key", { preset: "quick" }, /^experiment: preset: a known key expected/],
+    ["changes", { train: { steps: 3 } }, /got one without algorithm/],
+    ["all but one key", withoutRows, /got one without rows/],
+    ["all but one key of a part", { ...whole, train: withoutSteps }, /got one without train\.steps/],
+    ["a key of another type", { ...whole, rows: "128" }, /^experiment: rows: an integer.*got "128"/],
+  ];
+  test.each(wrong)("of %s", async (_name, config, message) => {
+    const files = memoryFiles();
+    const options = { config, preset: "quick", seed: 1, out: "run", files } as unknown as ExperimentOptions;
+    const error = await runExperiment(options).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(String((error as Error).message)).toMatch(message);
+    expect((error as Error).message).toMatch(REMEDY);
+    expect(files.content.size).toBe(0);
+  });
+
+  const cells = Object.keys(STUDIES).flatMap((name) => {
+    const config = studyConfig(name);
+    return Object.keys(config.controls).map((control): [string, ExperimentConfig] => [
+      `${name}, ${control}`,
+      cellConfig(config, control),
+    ]);
+  });
+  const presets = Object.keys(PRESETS).map((name): [string, ExperimentConfig] => [
+    name,
+    experimentConfig(name),
+  ]);
+  test.each([...presets, ...cells])("what is whole is taken: %s", (_name, config) => {
+    const kept = structuredClone(config);
+    checkWholeConfig("experiment", config);
+    checkWholeConfig("experiment", JSON.parse(JSON.stringify(config)));
+    checkWholeConfig("experiment", { ...config, base: "own", model: { hiddenSize: 8 } });
+    expect(config).toEqual(kept);
+  });
+});
+
+describe("a study", () => {
+  const study = studyConfig("tiny", { seeds: [1, 2] });
+  const wrong: [string, unknown, RegExp][] = [
+    [
+      "nothing",
+      undefined,
+      /^study: config: a whole configuration expected, got undefined.*studyConfig\("quick"/,
+    ],
+    ["an experiment", whole, /got an object.*studyConfig\("quick"/],
+    ["a part of an experiment", { ...study, experiment: { train: {} } }, /got one without algorithm/],
+  ];
+  test.each(wrong)("of %s", async (_name, config, message) => {
+    const files = memoryFiles();
+    const error = await runStudy({
+      config,
+      preset: "tiny",
+      out: "study",
+      files,
+    } as unknown as StudyOptions).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as Error).message).toMatch(message);
+    expect(files.content.size).toBe(0);
+  });
+
+  test("with a task of one's own under another name than the configuration's", async () => {
+    const adapter = { vendor: "", description: "", backend: "", tier: "T0", software: true };
+    const options = { preset: "tiny", out: "study", files: memoryFiles(), adapter, task: new LetterTask() };
+    await expect(runStudy({ config: study, ...options })).rejects.toThrow(
+      /^study: task: the configuration's "countdown" expected, got "letter"/,
+    );
+  });
+});
