@@ -28,7 +28,8 @@ export class TotalsReporter implements Reporter {
         if (state === "passed") passed++;
         if (state === "failed") failures.push(failure(`${place} > ${test.fullName}`, errors));
       }
-      if (module.state() === "failed" && failures.length === before) failures.push(failure(place, module.errors()));
+      if (module.state() === "failed" && failures.length === before)
+        failures.push(failure(place, module.errors()));
     }
     if (passed + failures.length === 0) failures.push(failure("no test ran", []));
     if (failures.length > 0) process.exitCode = 1;
