@@ -22,7 +22,7 @@ import { studyCommand } from "./study.ts";
 const FLAGS = {
   preset: {
     kind: "text",
-    help: "quick; gpu: larger; tiny: a smoke test that measures nothing; controls, maze: studies of seeds and controls",
+    help: "quick; gpu: larger; tiny: a smoke test that measures nothing; controls, hard, maze: studies of seeds and controls",
     default: "quick",
     choices: [...Object.keys(PRESETS), ...Object.keys(STUDIES)],
   },
