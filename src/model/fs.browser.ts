@@ -36,7 +36,21 @@ function split(path: string): string[] {
 /** Whether a file can be given another name: Chromium 110, Firefox 111, Safari 15.2. TypeScript's types lack it. */
 const canMove = (): boolean => "move" in FileSystemFileHandle.prototype;
 
-type MovableHandle = FileSystemFileHandle & { move(name: string): Promise<void> };
+/**
+ * Gives a whole file its name, over whatever has it. A name that another writer is giving at this moment is locked, for a
+ * millisecond or so; one that stays locked is an error.
+ */
+async function rename(file: FileSystemFileHandle, name: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await (file as FileSystemFileHandle & { move(name: string): Promise<void> }).move(name);
+      return;
+    } catch (error) {
+      if ((error as Error).name !== "NoModificationAllowedError" || tries === 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
 
 /** Files over the origin private file system below `root`. */
 export function opfsFiles(root: FileSystemDirectoryHandle): Files {
@@ -75,7 +89,7 @@ export function opfsFiles(root: FileSystemDirectoryHandle): Files {
         await writable.abort().catch(() => {});
         throw error;
       }
-      if (apart) await (file as MovableHandle).move(name);
+      if (apart) await rename(file, name);
     } catch (error) {
       // the first error is the one to report; a file that was not there goes again
       if (!before) await parent.removeEntry(made).catch(() => {});
