@@ -18,6 +18,7 @@ import { argHelp, readArgs } from "./args.ts";
 import { files } from "./files.ts";
 import { duration } from "./progressText.ts";
 import { adapterSummary, versions } from "./record.ts";
+import { abortOnSignals } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
 
 const FLAGS = {
@@ -54,6 +55,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   await files.mkdirp(dirname(out));
   const backend = await init();
   const status = new StatusLine(process.stderr);
+  const abort = abortOnSignals("pretrain: stopped. Nothing was written: run the same command again.");
   const started = performance.now();
   const seconds = () => (performance.now() - started) / 1000;
   try {
@@ -65,6 +67,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       pretrain: config.pretrain,
       seed: args.seed,
       recipe,
+      signal: abort.signal,
       onStep: ({ step, steps, loss }) =>
         status.show(
           `pretrain ${step}/${steps} · loss ${loss.toFixed(3)} · about ${duration((seconds() / step) * (steps - step))} left`,
@@ -89,6 +92,7 @@ export async function run(argv: readonly string[]): Promise<number> {
         eosTokenId: task.tokenizer.eos,
         padTokenId: task.tokenizer.pad,
         isRight: (i, completion) => task.verify(heldOut[i].prompt, Array.from(completion)).reward === 1,
+        signal: abort.signal,
         onProgress: (share) => status.show(`evaluate ${Math.round(share * 100)} %`),
       },
     );
@@ -123,6 +127,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return 0;
   } finally {
     status.clear();
+    abort.off();
     backend.destroy();
   }
 }

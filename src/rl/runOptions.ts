@@ -8,6 +8,7 @@ import { ConfigError } from "../tensor/errors.ts";
 import { show } from "../tensor/validate.ts";
 import { type ExperimentConfig, experimentConfig } from "./presets.ts";
 import { canonical, difference } from "./runFolder.ts";
+import type { StudyConfig } from "./studyConfig.ts";
 import type { AnyTask } from "./task.ts";
 import { makeTask } from "./taskTable.ts";
 
@@ -72,4 +73,15 @@ export function checkWholeConfig(op: string, config: ExperimentConfig): void {
   throw new ConfigError(
     `${op}: config: a whole configuration expected, got one without ${missing}. ${remedy}`,
   );
+}
+
+/** Throws `ConfigError` where a configuration is not what `studyConfig` makes. */
+export function checkStudyConfig(config: StudyConfig): void {
+  const { experiment, seeds, controls } = (config ?? {}) as Partial<StudyConfig>;
+  if (!experiment || !Array.isArray(seeds) || !controls) {
+    throw new ConfigError(
+      `study: config: a whole configuration expected, got ${show(config)}. Make it with studyConfig("quick", { seeds: [1, 2, 3] }).`,
+    );
+  }
+  checkWholeConfig("study", experiment);
 }

@@ -21,14 +21,13 @@ import {
 import { type DecodedCheckpoint, decodeCheckpoint } from "../model/checkpoint.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, Stream } from "../tensor/random.ts";
-import { show } from "../tensor/validate.ts";
 import { type ExperimentOptions, runExperiment } from "./experiment.ts";
 import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
 import { checkMeasurable, ksOf } from "./measure.ts";
 import { armName, type ExperimentConfig } from "./presets.ts";
 import { canonical, decodeOwn, difference, readFinished, removeTemporaries } from "./runFolder.ts";
-import { checkWholeConfig, type RunDefaults, taskOf, withRunDefaults } from "./runOptions.ts";
+import { checkStudyConfig, type RunDefaults, taskOf, withRunDefaults } from "./runOptions.ts";
 import { cellConfig, type StudyConfig, studySetting } from "./studyConfig.ts";
 import type { AnyTask } from "./task.ts";
 import { clock, type SharedPrograms, sharedPrograms } from "./trainer.ts";
@@ -361,17 +360,6 @@ class Study {
   dispose(): void {
     this.shared?.dispose();
   }
-}
-
-/** Throws `ConfigError` where a configuration is not what `studyConfig` makes. */
-function checkStudyConfig(config: StudyConfig): void {
-  const { experiment, seeds, controls } = (config ?? {}) as Partial<StudyConfig>;
-  if (!experiment || !Array.isArray(seeds) || !controls) {
-    throw new ConfigError(
-      `study: config: a whole configuration expected, got ${show(config)}. Make it with studyConfig("quick", { seeds: [1, 2, 3] }).`,
-    );
-  }
-  checkWholeConfig("study", experiment);
 }
 
 /** Whether all seeds are measured on the same problems. */

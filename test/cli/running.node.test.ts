@@ -47,6 +47,17 @@ describe("an experiment", () => {
   });
 });
 
+test("pretraining says that nothing was written", async () => {
+  const out = join(folder, "stopped.safetensors");
+  const args = ["dist/cli/main.js", "pretrain", "--preset", "tiny", "--steps", "1000000", "--out", out];
+  const ended = await signalled(args, [["pretrain ", "SIGINT"]]);
+  expect(ended.words.trim().split("\n").at(-1)).toBe(
+    "pretrain: stopped. Nothing was written: run the same command again.",
+  );
+  expect(ended.code, ended.words).toBe(130);
+  expect(existsSync(out)).toBe(false);
+});
+
 describe("work that does not stop when it is told to", () => {
   const script = join(folder, "deaf.mjs");
   const running = pathToFileURL(join(root, "dist/cli/running.js")).href;
