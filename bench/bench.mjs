@@ -1,115 +1,98 @@
 /**
- * `npm run bench -- [words] [--json] [--tier T0] [--time 300]`: the op table's perf sizes on this adapter, with the rates
- * that its costs give. Words choose ops by name. Wall time is run and wait; GPU time comes from timestamps where the
- * adapter has them, and the rates from it.
+ * `npm run bench -- [words] [--json] [--quick] [--tier T0] [--time 300]`: the adapter's ceilings, the workloads W1 to W4 and
+ * the op table's perf sizes on this adapter. Words choose workloads and ops. `npm run bench -- compare a.json b.json` sets two
+ * results side by side. README.md beside this file says how to read them.
  */
 
+import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { Bench } from "tinybench";
 import { planLaunch, relaunch } from "../dist/cli/launch.js";
-import { compile } from "../dist/tensor/compile.js";
-import { tensor } from "../dist/tensor/create.js";
+import { NaysayError } from "../dist/tensor/errors.js";
 import { init } from "../dist/tensor/init.js";
-import { allOps } from "../dist/tensor/ops/table.js";
-import { Rng } from "../dist/tensor/random.js";
-import { apply } from "../dist/tensor/trace.js";
+import { allOps, opByName } from "../dist/tensor/ops/table.js";
+import { measureCeilings } from "./ceilings.mjs";
+import { comparisonLines, readResult } from "./compare.mjs";
+import { ceilingLines, detailLines, HEADING, line } from "./format.mjs";
+import { opRow } from "./opRows.mjs";
+import { withRates } from "./rates.mjs";
+import { choose } from "./selection.mjs";
+import { WORKLOADS } from "./workloads.mjs";
 
-const { values: options, positionals: words } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: "boolean", default: false },
-    tier: { type: "string" },
-    time: { type: "string", default: "300" },
-  },
-});
-
-/** Random numbers drawn; longer inputs repeat them. */
-const DRAWN = 4099;
-
-/** Elements of an input within its range; whole numbers where it is no float. */
-function draw(rng, { shape, dtype = "f32", range = dtype === "bool" ? [0, 1] : [-2, 2] }) {
-  const [low, high] = range;
-  const n = shape.reduce((a, b) => a * b, 1);
-  const drawn = Float64Array.from({ length: Math.min(n, DRAWN) }, () => {
-    const x = low + rng.uniform() * (high - low);
-    return dtype === "f32" ? x : Math.max(dtype === "i32" ? -Infinity : 0, Math.round(x));
+function commandLine() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: "boolean", default: false },
+      quick: { type: "boolean", default: false },
+      tier: { type: "string" },
+      time: { type: "string", default: "300" },
+    },
   });
-  return tensor(
-    Float64Array.from({ length: n }, (_, i) => drawn[i % DRAWN]),
-    { shape, dtype },
-  );
+  const time = Number(values.time);
+  if (!(time > 0 && Number.isFinite(time))) {
+    throw new Error(`bench: --time: milliseconds above 0 expected, got "${values.time}". Leave it out.`);
+  }
+  return { ...values, time, words: positionals };
 }
 
-const show = (shapes) => shapes.map((s) => `[${s.join(",")}]`).join(" ");
-
-/** One row: an op at one of its perf sizes. */
-async function row(backend, op, test) {
-  const rng = new Rng(7, 0);
-  const inputs = test.inputs.map((x) => draw(rng, x));
-  const f = compile((...xs) => apply(op, xs, test.attrs ?? {}), { label: op.name });
-  const run = async () => {
-    for (const t of f(...inputs)) t.dispose();
-    await backend.sync();
-  };
-  await run();
-  const { profiler } = backend;
-  await profiler?.finish();
-  profiler?.reset();
-  const bench = new Bench({
-    time: Number(options.time),
-    iterations: 5,
-    warmupIterations: 2,
-    warmupTime: 0,
-    throws: true,
-  });
-  bench.add(op.name, run);
-  const [task] = await bench.run();
-  await profiler?.finish();
-  const outputs = op.infer(
-    test.inputs.map(({ shape, dtype = "f32" }) => ({ shape, dtype })),
-    test.attrs ?? {},
-  );
-  const types = test.inputs.map(({ shape, dtype = "f32" }) => ({ shape, dtype }));
-  const cost = op.cost?.(types, outputs, test.attrs ?? {}) ?? null;
-  const totals = profiler ? [...profiler.totals.values()] : [];
-  const runs = Math.max(1, ...totals.map((t) => t.count));
-  const gpuMs = totals.length > 0 ? totals.reduce((sum, t) => sum + t.ms, 0) / runs : null;
-  const wallMs = task.result.latency.p50;
-  const ms = gpuMs || wallMs;
-  for (const t of inputs) t.dispose();
-  f.dispose();
-  return {
-    op: op.name,
-    shapes: show(test.inputs.map((x) => x.shape)),
-    attrs: test.attrs ?? {},
-    samples: task.result.latency.samplesCount,
-    wallMs,
-    gpuMs,
-    gflops: cost ? cost.flops / ms / 1e6 : null,
-    gbs: cost ? cost.bytes / ms / 1e6 : null,
-  };
+function compare(paths) {
+  if (paths.length !== 2) {
+    throw new Error(
+      `bench: compare: two result files expected, got ${paths.length}. Write them with --json > a.json.`,
+    );
+  }
+  const [a, b] = paths.map(readResult);
+  console.log(comparisonLines(a, b).join("\n"));
 }
 
-const plan = await planLaunch();
-if (Object.keys(plan.env).length > 0) process.exit(await relaunch(plan.env));
-const backend = await init({ timestamps: true, ...(options.tier ? { tier: options.tier } : {}) });
-const chosen = allOps().filter((op) => op.perf && (words.length === 0 || words.includes(op.name)));
-if (!options.json) console.log(`${backend.device.describe()}\n`);
-const number = (x, digits = 2) => (x === null ? "-" : x.toFixed(digits)).padStart(9);
-if (!options.json) console.log("  wall ms    GPU ms   GFLOP/s      GB/s  op");
-const rows = [];
-for (const op of chosen) {
-  for (const test of op.perf) {
-    const r = await row(backend, op, test);
-    rows.push(r);
-    if (!options.json) {
-      console.log(
-        `${number(r.wallMs)} ${number(r.gpuMs)} ${number(r.gflops)} ${number(r.gbs)}  ${r.op} ${r.shapes}${Object.keys(r.attrs).length > 0 ? ` ${JSON.stringify(r.attrs)}` : ""}`,
-      );
-    }
+/** Rows of what was chosen, one after the other. */
+async function* rowsOf(backend, { workloads, ops }, options) {
+  for (const name of workloads) yield* WORKLOADS[name](backend, options);
+  for (const name of ops) {
+    const op = opByName(name);
+    for (const test of op.perf) yield await opRow(backend, op, test, options);
   }
 }
-if (options.json) {
-  console.log(JSON.stringify({ adapter: backend.device.info, node: process.version, rows }, null, 2));
+
+async function run(options) {
+  const timed = allOps().filter((op) => op.perf?.length > 0);
+  const names = (list) => list.map((op) => op.name);
+  const chosen = choose(options.words, Object.keys(WORKLOADS), names(allOps()), names(timed));
+  const plan = await planLaunch();
+  if (Object.keys(plan.env).length > 0) return relaunch(plan.env);
+  const { json, quick, tier, time } = options;
+  const backend = await init({ timestamps: true, ...(tier ? { tier } : {}) });
+  const print = (...lines) => {
+    if (!json) console.log(lines.join("\n"));
+  };
+  print(backend.device.describe());
+  const ceilings = await measureCeilings(backend.device, { time, quick });
+  print(...ceilingLines(ceilings), "", HEADING);
+  const rows = [];
+  for await (const measured of rowsOf(backend, chosen, { time, quick, tier })) {
+    const row = withRates(measured, ceilings);
+    rows.push(row);
+    print(line(row), ...detailLines(row));
+  }
+  const [{ model }] = cpus();
+  const machine = { processors: cpus().length, model };
+  const facts = { node: process.version, adapter: backend.device.info, machine, quick, time };
+  if (json) console.log(JSON.stringify({ format: "naysay-bench-1", ...facts, ceilings, rows }, null, 2));
+  backend.destroy();
+  return 0;
 }
-backend.destroy();
+
+try {
+  const options = commandLine();
+  const [first, ...rest] = options.words;
+  if (first === "compare") compare(rest);
+  else process.exitCode = await run(options);
+} catch (error) {
+  // What the user can mend is a line; anything else is a fault with its place.
+  const told =
+    error instanceof NaysayError ||
+    error.message.startsWith("bench:") ||
+    error.code?.startsWith("ERR_PARSE_ARGS");
+  console.error(told ? error.message : error);
+  process.exitCode = 1;
+}

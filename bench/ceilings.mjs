@@ -1,0 +1,229 @@
+/**
+ * What this adapter can do, measured with kernels that do nothing else: bytes copied a second, multiply-adds a second.
+ * Several ways of each are tried, the best is the ceiling. One submission repeats the work until it takes 20 ms or more, so
+ * that the cost of submitting does not count.
+ */
+
+import { BufferUsage, MapMode } from "../dist/tensor/gpuConstants.js";
+import { FEWEST, wallSamples } from "./measure.mjs";
+import { summarize } from "./stats.mjs";
+
+/** A submission takes at least this long, ms, where it is to be measured; while looking for the best way, a quarter. */
+const LEAST_MS = 20;
+/** Invocations of the multiply-add kernel: several for each lane that a GPU, or a processor, may have. */
+const INVOCATIONS = { gpu: 1 << 18, software: 1 << 13, quick: 1 << 10 };
+/** Multiply-adds of a chain in one turn of the loop. */
+const UNROLLED = 8;
+
+/** One vec4 an invocation, a grid of two axes where one would be too long. */
+const copyShader = (workgroup) => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> copy: array<vec4<f32>>;
+@compute @workgroup_size(${workgroup})
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  let i = id.y * groups.x * ${workgroup}u + id.x;
+  if (i < arrayLength(&source)) { copy[i] = source[i]; }
+}`;
+
+/**
+ * Chains x = x * m + c of vec4 that do not wait for each other. The factors come from memory and the sum goes there, so
+ * nothing can be computed before or left out.
+ */
+function chainShader({ chains, workgroup, spelling }) {
+  const each = (text) => Array.from({ length: chains }, (_, k) => text(k)).join("\n");
+  const step = (k) => (spelling === "fma" ? `x${k} = fma(x${k}, m, c);` : `x${k} = x${k} * m + c;`);
+  return /* wgsl */ `
+struct Params { m: f32, c: f32, turns: u32, unused: u32 }
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+@compute @workgroup_size(${workgroup})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let m = vec4<f32>(params.m);
+  let c = vec4<f32>(params.c);
+  let first = f32(id.x % 4u);
+  ${each((k) => `var x${k} = vec4<f32>(first, first + 1.0, first + 2.0, first + 3.0) + f32(${k});`)}
+  for (var turn = 0u; turn < params.turns; turn++) {
+    ${Array.from({ length: UNROLLED }, () => each(step)).join("\n")}
+  }
+  result[id.x] = dot(${Array.from({ length: chains }, (_, k) => `x${k}`).join(" + ")}, vec4<f32>(1.0));
+}`;
+}
+
+/** What invocation `id` of `chainShader` leaves, in float64: x after n steps is l + (x0 - l) m^n with l = c / (1 - m). */
+export function chainResult(id, chains, m, c, steps) {
+  const limit = c / (1 - m);
+  const decay = m ** steps;
+  let sum = 0;
+  for (let k = 0; k < chains; k++) {
+    for (let lane = 0; lane < 4; lane++) sum += limit + ((id % 4) + lane + k - limit) * decay;
+  }
+  return sum;
+}
+
+/** The smallest power of two repeats with which `run(repeats)` takes `least` ms. */
+async function repeatsFor(run, least) {
+  await run(1);
+  for (let repeats = 1; ; repeats *= 2) {
+    const begun = performance.now();
+    await run(repeats);
+    if (performance.now() - begun >= least) return repeats;
+  }
+}
+
+/** Tries every way for a moment and measures the best: `ways` have a name, `run(repeats)` and `amount` a repeat. */
+async function best(ways, { time, least }) {
+  const tried = [];
+  for (const way of ways) {
+    const repeats = await repeatsFor(way.run, least / 4);
+    const samples = await wallSamples(() => way.run(repeats), { time: 0, fewest: 3, warmup: 0 });
+    tried.push({ way, rate: (way.amount * repeats) / Math.min(...samples) / 1e6 });
+  }
+  tried.sort((a, b) => b.rate - a.rate);
+  const { way } = tried[0];
+  const repeats = await repeatsFor(way.run, least);
+  const timing = summarize(await wallSamples(() => way.run(repeats), { time, fewest: FEWEST, warmup: 1 }));
+  const perRepeat = { ms: timing.ms / repeats, low: timing.low / repeats, high: timing.high / repeats };
+  return {
+    ...perRepeat,
+    samples: timing.samples,
+    rate: way.amount / perRepeat.ms / 1e6,
+    how: way.how,
+    // Of the short look: less exact than the ceiling itself.
+    others: tried.slice(1).map((t) => ({ how: t.way.how, rate: t.rate })),
+    way,
+  };
+}
+
+async function pipelineOf(device, code) {
+  const module = device.gpu.createShaderModule({ label: "bench.ceiling", code });
+  return device.gpu.createComputePipelineAsync({
+    label: "bench.ceiling",
+    layout: "auto",
+    compute: { module, entryPoint: "main" },
+  });
+}
+
+/** Dispatches a pipeline `repeats` times in one pass and waits. */
+async function dispatch(device, pipeline, buffers, [x, y], repeats) {
+  const group = device.gpu.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+  });
+  const encoder = device.gpu.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  for (let i = 0; i < repeats; i++) pass.dispatchWorkgroups(x, y);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+  await device.guard(device.queue.onSubmittedWorkDone());
+}
+
+/** Floats of a buffer from `offset` on. */
+async function readFloats(device, buffer, offset, count) {
+  const size = count * 4;
+  const staging = device.gpu.createBuffer({ size, usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST });
+  const encoder = device.gpu.createCommandEncoder();
+  encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
+  device.queue.submit([encoder.finish()]);
+  await device.guard(staging.mapAsync(MapMode.READ));
+  const floats = new Float32Array(staging.getMappedRange().slice(0));
+  staging.destroy();
+  return floats;
+}
+
+/** Bytes a second that a copy reads and writes, both counted: by kernels of vec4 and by copyBufferToBuffer. */
+async function copyCeiling(device, { time, least, size }) {
+  const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
+  const [source, copy] = ["source", "copy"].map((label) =>
+    device.gpu.createBuffer({ label: `bench.${label}`, size, usage }),
+  );
+  const pattern = Float32Array.from({ length: size / 4 }, (_, i) => i % 4093);
+  device.queue.writeBuffer(source, 0, pattern);
+  const ways = [];
+  for (const workgroup of [64, 256]) {
+    const pipeline = await pipelineOf(device, copyShader(workgroup));
+    const groups = size / 16 / workgroup;
+    const x = Math.min(groups, 65535);
+    const grid = [x, Math.ceil(groups / x)];
+    const run = (repeats) => dispatch(device, pipeline, [source, copy], grid, repeats);
+    ways.push({ how: `vec4 kernel, workgroups of ${workgroup}`, run, amount: 2 * size });
+  }
+  const run = async (repeats) => {
+    const encoder = device.gpu.createCommandEncoder();
+    for (let i = 0; i < repeats; i++) encoder.copyBufferToBuffer(source, 0, copy, 0, size);
+    device.queue.submit([encoder.finish()]);
+    await device.guard(device.queue.onSubmittedWorkDone());
+  };
+  ways.push({ how: "copyBufferToBuffer", run, amount: 2 * size });
+  for (const way of ways) {
+    const clear = device.gpu.createCommandEncoder();
+    clear.clearBuffer(copy);
+    device.queue.submit([clear.finish()]);
+    await way.run(1);
+    const end = await readFloats(device, copy, size - 4096, 1024);
+    if (end.some((x, i) => x !== pattern[pattern.length - 1024 + i])) {
+      throw new Error(
+        `bench: a whole copy expected of ${way.how}, got another end. Do not trust this adapter.`,
+      );
+    }
+  }
+  const { way, rate, ...found } = await best(ways, { time, least });
+  source.destroy();
+  copy.destroy();
+  return { ...found, gbs: rate, bytes: size };
+}
+
+/** Multiply-adds a second, two operations each, over chain counts, workgroup sizes and both spellings. */
+async function fmaCeiling(device, { time, least, invocations, turns }) {
+  const steps = turns * UNROLLED;
+  const m = Math.fround(1 - 1 / steps);
+  const c = Math.fround(1 / steps);
+  const params = device.gpu.createBuffer({ size: 16, usage: BufferUsage.STORAGE | BufferUsage.COPY_DST });
+  const result = device.gpu.createBuffer({
+    size: invocations * 4,
+    usage: BufferUsage.STORAGE | BufferUsage.COPY_SRC,
+  });
+  const data = new DataView(new ArrayBuffer(16));
+  data.setFloat32(0, m, true);
+  data.setFloat32(4, c, true);
+  data.setUint32(8, turns, true);
+  device.queue.writeBuffer(params, 0, data.buffer);
+  const ways = [];
+  for (const spelling of ["a * b + c", "fma"]) {
+    for (const chains of [4, 8]) {
+      for (const workgroup of [64, 256]) {
+        const shape = { spelling, chains, workgroup };
+        const pipeline = await pipelineOf(device, chainShader(shape));
+        const run = (repeats) =>
+          dispatch(device, pipeline, [params, result], [invocations / workgroup, 1], repeats);
+        const how = `${spelling}, ${chains} chains of vec4, workgroups of ${workgroup}`;
+        await run(1);
+        const sums = await readFloats(device, result, 0, 4);
+        sums.forEach((sum, id) => {
+          const expected = chainResult(id, chains, m, c, steps);
+          // float32 loses a unit in the last place a step at most: steps x 6e-8 of the value.
+          if (!(Math.abs(sum - expected) <= steps * 1e-7 * expected)) {
+            throw new Error(
+              `bench: about ${expected} expected of ${how}, got ${sum}. Do not trust this adapter.`,
+            );
+          }
+        });
+        ways.push({ how, run, amount: invocations * steps * chains * 4 * 2 });
+      }
+    }
+  }
+  const { way, rate, ...found } = await best(ways, { time, least });
+  params.destroy();
+  result.destroy();
+  return { ...found, gflops: rate };
+}
+
+/** Both ceilings. `quick` takes small buffers and few steps: enough to see that everything works, not what it gives. */
+export async function measureCeilings(device, { time, quick }) {
+  const least = quick ? 1 : LEAST_MS;
+  const copy = await copyCeiling(device, { time, least, size: quick ? 1 << 20 : 64 << 20 });
+  const invocations = INVOCATIONS[quick ? "quick" : device.info.software ? "software" : "gpu"];
+  const fma = await fmaCeiling(device, { time, least, invocations, turns: quick ? 16 : 64 });
+  return { copy, fma };
+}

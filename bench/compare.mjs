@@ -1,0 +1,88 @@
+/**
+ * Two result files row by row: the ratio of medians, and a mark where they differ by more than the distance of the
+ * quartiles of both. Two files are two moments: on a machine with other work a mark is a reason to run A B A B.
+ */
+
+import { readFileSync } from "node:fs";
+import { number } from "./format.mjs";
+import { timeOf } from "./rates.mjs";
+import { spread } from "./stats.mjs";
+
+/** Reads a file that `--json` wrote. */
+export function readResult(path) {
+  let result;
+  try {
+    result = JSON.parse(readFileSync(path, "utf8"));
+  } catch (cause) {
+    throw new Error(
+      `bench: a result file expected at ${path}, got "${cause.message}". Write one with --json.`,
+      { cause },
+    );
+  }
+  if (result?.format !== "naysay-bench-1" || !Array.isArray(result.rows)) {
+    throw new Error(
+      `bench: format "naysay-bench-1" expected in ${path}, got ${JSON.stringify(result?.format)}. Write the file again with --json.`,
+    );
+  }
+  return result;
+}
+
+/** The timings of a row in both files: the GPU's only where both have it. */
+function timings(a, b) {
+  const same = a.time === b.time && (a.time !== "gpu" || (a.gpu !== null && b.gpu !== null));
+  return same ? [timeOf(a), timeOf(b)] : [a.wall, b.wall];
+}
+
+/** Rows that both results have: times, ratio b / a, and whether they differ by more than either spread. */
+export function compareResults(a, b) {
+  const before = new Map(a.rows.map((row) => [row.name, row]));
+  const rows = b.rows
+    .filter((row) => before.has(row.name))
+    .map((row) => {
+      const [x, y] = timings(before.get(row.name), row);
+      const difference = Math.abs(y.ms - x.ms);
+      return {
+        name: row.name,
+        a: x.ms,
+        b: y.ms,
+        ratio: y.ms / x.ms,
+        differs: difference > Math.max(spread(x), spread(y)),
+      };
+    });
+  const names = new Set(b.rows.map((row) => row.name));
+  return {
+    rows,
+    onlyA: a.rows.filter((row) => !names.has(row.name)).map((row) => row.name),
+    onlyB: b.rows.filter((row) => !before.has(row.name)).map((row) => row.name),
+  };
+}
+
+/** Facts of two results whose difference makes ratios say something else than the code's speed. */
+export function unlike(a, b) {
+  const facts = {
+    adapter: ({ adapter }) => `${adapter.description || adapter.vendor} ${adapter.driver}`.trim(),
+    tier: ({ adapter }) => adapter.tier,
+    processor: ({ machine }) => `${machine.processors} x ${machine.model}`,
+    node: ({ node }) => node,
+    sizes: ({ quick }) => (quick ? "quick" : "full"),
+  };
+  return Object.entries(facts)
+    .filter(([, of]) => of(a) !== of(b))
+    .map(([name, of]) => `${name}: ${of(a)} | ${of(b)}`);
+}
+
+/** The comparison as text. */
+export function comparisonLines(a, b) {
+  const { rows, onlyA, onlyB } = compareResults(a, b);
+  const lines = unlike(a, b).map((fact) => `not alike: ${fact}`);
+  lines.push("     a ms      b ms     b / a     row");
+  for (const r of rows) {
+    const mark = !r.differs ? " " : r.ratio < 1 ? "<" : ">";
+    lines.push(`${number(r.a)} ${number(r.b)} ${r.ratio.toFixed(3).padStart(9)} ${mark}   ${r.name}`);
+  }
+  if (onlyA.length > 0) lines.push(`only in a: ${onlyA.join("; ")}`);
+  if (onlyB.length > 0) lines.push(`only in b: ${onlyB.join("; ")}`);
+  const marked = rows.filter((r) => r.differs).length;
+  lines.push(`${marked} of ${rows.length} rows differ by more than both spreads (< faster, > slower).`);
+  return lines;
+}

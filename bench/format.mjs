@@ -1,0 +1,60 @@
+/** Rows as text: medians with half the distance of their quartiles in percent, rates, and the share of the limit. */
+
+import { spread } from "./stats.mjs";
+
+/** A number in at most `width` columns with about three digits that mean something; "-" for none. */
+export function number(x, width = 9) {
+  if (x === null || x === undefined) return "-".padStart(width);
+  const size = Math.abs(x);
+  const digits = size >= 100 || size === 0 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 4;
+  return x.toFixed(digits).padStart(width);
+}
+
+/** Bytes as text. */
+export function bytes(n) {
+  if (n >= 2 ** 30) return `${(n / 2 ** 30).toFixed(2)} GiB`;
+  if (n >= 2 ** 20) return `${(n / 2 ** 20).toFixed(1)} MiB`;
+  return n >= 2 ** 10 ? `${(n / 2 ** 10).toFixed(1)} KiB` : `${n} B`;
+}
+
+/** A share as whole percent. */
+export function percent(share, width = 4) {
+  return (share === null || share === undefined ? "-" : `${(100 * share).toFixed(0)}%`).padStart(width);
+}
+
+/** Half the distance of the quartiles over the median: the ± of a timing. */
+export function wobble(timing) {
+  return timing && timing.ms > 0 ? spread(timing) / 2 / timing.ms : null;
+}
+
+export const HEADING = "  wall ms    ±    GPU ms    ±   GFLOP/s      GB/s  of limit   row";
+
+/** One row under `HEADING`. */
+export function line(row) {
+  const timing = (t) => `${number(t?.ms)} ${percent(wobble(t))}`;
+  const limit = `${percent(row.ofLimit)} ${(row.limit ?? "").padEnd(4)}`;
+  return `${timing(row.wall)} ${timing(row.gpu)} ${number(row.gflops)} ${number(row.gbs)} ${limit}   ${row.name}`;
+}
+
+/** The ceilings, a line each. */
+export function ceilingLines({ copy, fma }) {
+  const how = (c, rate, unit) =>
+    `${number(rate)} ${unit} ± ${percent(wobble(c)).trim()}: ${c.how} (others: ${c.others.map((o) => `${o.how} ${number(o.rate).trim()}`).join(", ")})`;
+  return [
+    `copy ceiling ${how(copy, copy.gbs, "GB/s")}`,
+    `multiply-add ceiling ${how(fma, fma.gflops, "GFLOP/s")}`,
+  ];
+}
+
+/** What a workload reports besides time, indented under its row. */
+export function detailLines(row) {
+  return (row.details ?? []).map(({ name, value, unit }) => {
+    const text =
+      unit === "bytes"
+        ? bytes(value)
+        : unit === "share"
+          ? percent(value).trim()
+          : `${typeof value === "number" && !Number.isInteger(value) ? number(value).trim() : value}${unit ? ` ${unit}` : ""}`;
+    return `           ${name}: ${text}`;
+  });
+}

@@ -1,0 +1,54 @@
+/** Rows of single ops: the op table's perf sizes, and whatever else is one op at one size. */
+
+import { compile } from "../dist/tensor/compile.js";
+import { tensor } from "../dist/tensor/create.js";
+import { Rng } from "../dist/tensor/random.js";
+import { apply } from "../dist/tensor/trace.js";
+import { measure } from "./measure.mjs";
+
+/** Random numbers drawn; longer inputs repeat them. */
+const DRAWN = 4099;
+
+/** Elements of an input within its range; whole numbers where it is no float. */
+function draw(rng, { shape, dtype = "f32", range = dtype === "bool" ? [0, 1] : [-2, 2] }) {
+  const [low, high] = range;
+  const n = shape.reduce((a, b) => a * b, 1);
+  const drawn = Float64Array.from({ length: Math.min(n, DRAWN) }, () => {
+    const x = low + rng.uniform() * (high - low);
+    return dtype === "f32" ? x : Math.max(dtype === "i32" ? -Infinity : 0, Math.round(x));
+  });
+  return tensor(
+    Float64Array.from({ length: n }, (_, i) => drawn[i % DRAWN]),
+    { shape, dtype },
+  );
+}
+
+/** The op, its shapes and whatever attributes are not the plain ones, as a row's name. */
+export function rowName(op, test) {
+  const shapes = test.inputs
+    .map(({ shape, dtype = "f32" }) => `${dtype === "f32" ? "" : dtype}[${shape.join(",")}]`)
+    .join(" ");
+  const attrs = Object.entries(test.attrs ?? {}).filter(([, value]) => value !== false);
+  return `${op.name} ${shapes}${attrs.length > 0 ? ` ${JSON.stringify(Object.fromEntries(attrs))}` : ""}`;
+}
+
+/** One op at one size; flops and bytes are what its object says. */
+export async function opRow(backend, op, test, { time, name = rowName(op, test), group = "op" }) {
+  const rng = new Rng(7, 0);
+  const inputs = test.inputs.map((x) => draw(rng, x));
+  const attrs = test.attrs ?? {};
+  const f = compile((...xs) => apply(op, xs, attrs), { label: op.name });
+  const run = async () => {
+    for (const t of f(...inputs)) t.dispose();
+    await backend.sync();
+  };
+  try {
+    const { wall, gpu } = await measure(backend, run, { time });
+    const types = test.inputs.map(({ shape, dtype = "f32" }) => ({ shape, dtype }));
+    const cost = op.cost?.(types, op.infer(types, attrs), attrs) ?? null;
+    return { group, name, time: "gpu", wall, gpu, flops: cost?.flops ?? null, bytes: cost?.bytes ?? null };
+  } finally {
+    for (const t of inputs) t.dispose();
+    f.dispose();
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * Rates of a row beside the adapter's measured ceilings:
+ *
+ *     least time = max(flops / best multiply-add rate, bytes / copy bandwidth)
+ *     of limit   = least time / measured time
+ *
+ * Source: the roofline model, Williams, Waterman and Patterson 2009, https://doi.org/10.1145/1498765.1498785.
+ */
+
+/** The time that rates and comparisons come from, ms: the GPU's where the row says so and it is known, else the wall's. */
+export function timeOf(row) {
+  return row.time === "gpu" && row.gpu ? row.gpu : row.wall;
+}
+
+/**
+ * A row with GFLOP/s, GB/s and their shares of the ceilings. `flops` and `bytes` are those of one run, null where
+ * unknown; a time below what the clock shows gives no rate.
+ */
+export function withRates(row, ceilings) {
+  const { ms } = timeOf(row);
+  const per = (amount) => (amount === null || !(ms > 0) ? null : amount / ms / 1e6);
+  const gflops = per(row.flops);
+  const gbs = per(row.bytes);
+  const ofFma = share(gflops, ceilings?.fma?.gflops);
+  const ofCopy = share(gbs, ceilings?.copy?.gbs);
+  const ofLimit = ofFma === null && ofCopy === null ? null : Math.max(ofFma ?? 0, ofCopy ?? 0);
+  const limit = ofLimit === null ? null : ofLimit === ofFma ? "fma" : "copy";
+  return { ...row, gflops, gbs, ofFma, ofCopy, ofLimit, limit };
+}
+
+function share(rate, ceiling) {
+  return rate === null || !(ceiling > 0) ? null : rate / ceiling;
+}

@@ -1,0 +1,78 @@
+/**
+ * The model of W2 and W3: GPT-2's shape (LayerNorm, learned positions, biases, GELU, tied embeddings) with a vocabulary of
+ * 64, width 128, 4 layers, 4 heads and 128 positions; its data, and what it computes.
+ */
+
+import { modelConfig } from "../dist/model/config.js";
+import { Rng } from "../dist/tensor/random.js";
+
+export const SMALL = {
+  vocabSize: 64,
+  hiddenSize: 128,
+  numLayers: 4,
+  numHeads: 4,
+  maxPositions: 128,
+  batch: 8,
+};
+export const TINY = { vocabSize: 16, hiddenSize: 16, numLayers: 1, numHeads: 2, maxPositions: 16, batch: 2 };
+
+/** Both seeds of weights and of tokens. */
+const SEED = 5;
+
+/** The configuration of `SMALL` or `TINY`. */
+export function smallModel({ batch: _, ...sizes }) {
+  return modelConfig({
+    ...sizes,
+    modelType: "gpt2",
+    norm: "layer",
+    positions: "learned",
+    hiddenAct: "gelu_new",
+    gatedMlp: false,
+    qkvBias: true,
+    outputBias: true,
+    mlpBias: true,
+  });
+}
+
+/** Weights: larger than GPT-2's, so that a mistake in any part shows in the loss. */
+export const WEIGHTS = { seed: SEED, std: 0.08 };
+
+/** Tokens [batch, maxPositions] and those that follow them: a random walk, so that there is something to learn. */
+export function smallBatch({ vocabSize, maxPositions, batch }) {
+  const rng = new Rng(SEED, 1);
+  const tokens = new Uint32Array(batch * maxPositions);
+  const targets = new Uint32Array(tokens.length);
+  for (let b = 0; b < batch; b++) {
+    let token = Math.floor(rng.uniform() * vocabSize);
+    for (let t = 0; t < maxPositions; t++) {
+      tokens[b * maxPositions + t] = token;
+      token = (token + 1 + Math.floor(rng.uniform() * 3)) % vocabSize;
+      targets[b * maxPositions + t] = token;
+    }
+  }
+  return { tokens, targets };
+}
+
+/** Optimizer numbers of W2: those of GPT-2's training, without clipping. */
+export const ADAMW = { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
+
+/**
+ * Multiplications and additions of the matrix products of one training step: a forward pass, and twice as many backward. The
+ * whole square of attention counts, as it is computed by all that are compared.
+ */
+export function trainingFlops({ vocabSize, hiddenSize: c, numLayers, maxPositions: t, batch }) {
+  const linear = numLayers * (4 * c * c + 8 * c * c) + vocabSize * c;
+  const attention = numLayers * 2 * t * c;
+  return 3 * 2 * batch * t * (linear + attention);
+}
+
+/**
+ * The same for sampling `length` tokens after a prompt: the layers run once for each token but the last, a query sees
+ * `span` keys, and logits are computed for each token that is drawn.
+ */
+export function samplingFlops({ vocabSize, hiddenSize: c, numLayers }, { rows, prompt, length, span }) {
+  const layers = numLayers * 12 * c * c;
+  const prefill = rows * prompt * (layers + numLayers * 2 * prompt * c);
+  const decode = rows * (length - 1) * (layers + numLayers * 2 * span * c);
+  return 2 * (prefill + decode + rows * length * vocabSize * c);
+}

@@ -1,0 +1,273 @@
+/** The benchmark's arithmetic on timings made by hand: medians, rates, comparison, what the words choose, turns. */
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+
+// @ts-expect-error a script without types
+const { spread, summarize } = await import("../../bench/stats.mjs");
+// @ts-expect-error a script without types
+const { timeOf, withRates } = await import("../../bench/rates.mjs");
+// @ts-expect-error a script without types
+const { bytes, detailLines, line, number, percent, wobble } = await import("../../bench/format.mjs");
+// @ts-expect-error a script without types
+const { compareResults, comparisonLines, readResult } = await import("../../bench/compare.mjs");
+// @ts-expect-error a script without types
+const { choose } = await import("../../bench/selection.mjs");
+// @ts-expect-error a script without types
+const { chainResult } = await import("../../bench/ceilings.mjs");
+// @ts-expect-error a script without types
+const { samplingFlops, trainingFlops } = await import("../../bench/smallModel.mjs");
+// @ts-expect-error a script without types
+const { shares } = await import("../../bench/nsrStep.mjs");
+// @ts-expect-error a script without types
+const { interleave, ratioOf, runsPerSample } = await import("../../bench/peers/interleave.mjs");
+// @ts-expect-error a script without types
+const { agreement, distance } = await import("../../bench/peers/workloads.mjs");
+
+const timing = (ms: number, low = ms, high = ms) => ({ ms, low, high, samples: 5 });
+
+describe("timings", () => {
+  test("median and quartiles lie between the samples, in whatever order they come", () => {
+    expect(summarize([4, 1, 3, 2])).toEqual({ ms: 2.5, low: 1.75, high: 3.25, samples: 4 });
+    expect(summarize([9, 1, 5, 3, 7])).toEqual({ ms: 5, low: 3, high: 7, samples: 5 });
+    expect(summarize([6])).toEqual({ ms: 6, low: 6, high: 6, samples: 1 });
+    expect(() => summarize([])).toThrow("at least one timing expected");
+  });
+
+  test("numbers sort as numbers", () => {
+    expect(summarize([100, 9, 20]).ms).toBe(20);
+  });
+
+  test("the spread is the distance of the quartiles, ± half of it over the median", () => {
+    expect(spread(timing(10, 9, 12))).toBe(3);
+    expect(wobble(timing(10, 9, 12))).toBe(0.15);
+    expect(wobble(null)).toBe(null);
+  });
+});
+
+describe("rates", () => {
+  const ceilings = { copy: { gbs: 10 }, fma: { gflops: 100 } };
+  const row = { name: "x", time: "gpu", wall: timing(8), gpu: timing(4), flops: 2e8, bytes: 8e6 };
+
+  test("come from the GPU's time where there is one: 2e8 flops in 4 ms are 50 GFLOP/s, 8e6 bytes 2 GB/s", () => {
+    expect(withRates(row, ceilings)).toMatchObject({
+      gflops: 50,
+      gbs: 2,
+      ofFma: 0.5,
+      ofCopy: 0.2,
+      ofLimit: 0.5,
+      limit: "fma",
+    });
+  });
+
+  test("come from the wall's time where there is none, and where the row says so", () => {
+    expect(withRates({ ...row, gpu: null }, ceilings)).toMatchObject({ gflops: 25, gbs: 1 });
+    expect(withRates({ ...row, time: "wall" }, ceilings)).toMatchObject({ gflops: 25, gbs: 1 });
+    expect(timeOf({ ...row, time: "wall" }).ms).toBe(8);
+  });
+
+  test("the nearer ceiling is the limit", () => {
+    expect(withRates({ ...row, bytes: 3.6e7 }, ceilings)).toMatchObject({
+      gbs: 9,
+      ofLimit: 0.9,
+      limit: "copy",
+    });
+  });
+
+  test("what is not known stays unknown", () => {
+    const none = { gflops: null, gbs: null, ofFma: null, ofCopy: null, ofLimit: null, limit: null };
+    expect(withRates({ ...row, flops: null, bytes: null }, ceilings)).toMatchObject(none);
+    expect(withRates({ ...row, gpu: timing(0) }, ceilings)).toMatchObject(none);
+    expect(withRates({ ...row, flops: null }, ceilings)).toMatchObject({ gflops: null, ofLimit: 0.2 });
+  });
+
+  test("multiply-adds of a chain: the closed form is what the loop gives", () => {
+    const [m, c, steps, chains] = [0.75, 0.5, 7, 2];
+    let sum = 0;
+    for (const first of [3, 4, 5, 6, 4, 5, 6, 7]) {
+      let x = first;
+      for (let i = 0; i < steps; i++) x = x * m + c;
+      sum += x;
+    }
+    expect(chainResult(7, chains, m, c, steps)).toBeCloseTo(sum, 12);
+  });
+
+  test("operations of a training step and of sampling, counted by hand for one layer of width 2", () => {
+    const sizes = { vocabSize: 3, hiddenSize: 2, numLayers: 1, maxPositions: 5, batch: 1 };
+    // weights: 4 c c + 8 c c = 48, head 3 x 2 = 6; attention of a token: scores and mixing 2 x 5 x 2 = 20
+    expect(trainingFlops(sizes)).toBe(3 * 2 * 5 * (48 + 6 + 20));
+    // prompt of 3 tokens (2 x 3 x 2 of attention), one more token run against 4 columns, two tokens drawn
+    expect(samplingFlops(sizes, { rows: 1, prompt: 3, length: 2, span: 4 })).toBe(
+      2 * (3 * (48 + 12) + (48 + 16) + 2 * 6),
+    );
+  });
+
+  test("shares of a step are medians, and the host's is the rest", () => {
+    const step = (rollout: number, scoring: number, update: number) => ({
+      rollout,
+      scoring,
+      update,
+      total: 10,
+    });
+    expect(shares([step(5, 1, 3), step(4, 1, 3), step(6, 1, 2)])).toEqual({
+      rollout: 0.5,
+      scoring: 0.1,
+      update: 0.3,
+      host: 0.1,
+    });
+  });
+});
+
+describe("text", () => {
+  test("numbers keep about three digits that mean something", () => {
+    expect([1234.5, 56.78, 5.678, 0.5678, 0.00567, 0, null].map((x) => number(x).trim())).toEqual([
+      "1235",
+      "56.8",
+      "5.68",
+      "0.568",
+      "0.0057",
+      "0",
+      "-",
+    ]);
+    expect([512, 2048, 3 << 20, 5 * 2 ** 29].map(bytes)).toEqual(["512 B", "2.0 KiB", "3.0 MiB", "2.50 GiB"]);
+    expect([percent(0.256), percent(null)]).toEqual([" 26%", "   -"]);
+  });
+
+  test("a row is one line, with what it has beside the time under it", () => {
+    const row = withRates(
+      { name: "add [4]", time: "gpu", wall: timing(8, 7, 9), gpu: timing(4), flops: 2e8, bytes: null },
+      { copy: { gbs: 10 }, fma: { gflops: 100 } },
+    );
+    expect(line(row)).toBe("     8.00  13%      4.00   0%      50.0         -   50% fma    add [4]");
+    const details = [
+      { name: "planned", value: 2048, unit: "bytes" },
+      { name: "host", value: 0.125, unit: "share" },
+      { name: "first step", value: 12.34, unit: "ms" },
+      { name: "dispatches", value: 139 },
+    ];
+    expect(detailLines({ details }).map((l: string) => l.trim())).toEqual([
+      "planned: 2.0 KiB",
+      "host: 13%",
+      "first step: 12.3 ms",
+      "dispatches: 139",
+    ]);
+  });
+});
+
+describe("comparison", () => {
+  const row = (name: string, wall: object, gpu: object | null = null, time = "gpu") => ({
+    name,
+    time,
+    wall,
+    gpu,
+  });
+  const result = (rows: object[], changes: object = {}) => ({
+    format: "naysay-bench-1",
+    adapter: { description: "one", driver: "", tier: "T0" },
+    machine: { processors: 2, model: "m" },
+    node: "v20",
+    quick: false,
+    rows,
+    ...changes,
+  });
+
+  test("a row is marked where the medians differ by more than both spreads", () => {
+    const a = result([
+      row("same", timing(10, 9, 12)),
+      row("slower", timing(10, 9, 12)),
+      row("wide", timing(10)),
+    ]);
+    const b = result([
+      row("same", timing(13, 12.5, 13.5)),
+      row("slower", timing(14, 13, 14)),
+      row("wide", timing(14, 11, 16)),
+    ]);
+    expect(compareResults(a, b).rows).toEqual([
+      { name: "same", a: 10, b: 13, ratio: 1.3, differs: false },
+      { name: "slower", a: 10, b: 14, ratio: 1.4, differs: true },
+      { name: "wide", a: 10, b: 14, ratio: 1.4, differs: false },
+    ]);
+  });
+
+  test("the GPU's times are compared only where both files have them", () => {
+    const [timed, untimed] = [row("x", timing(20), timing(5)), row("x", timing(10))];
+    expect(compareResults(result([timed]), result([untimed])).rows[0]).toMatchObject({ a: 20, b: 10 });
+    expect(compareResults(result([timed]), result([timed])).rows[0]).toMatchObject({ a: 5, b: 5 });
+  });
+
+  test("text: ratio and mark, rows of one file, and what is not alike", () => {
+    const a = result([row("x", timing(10)), row("gone", timing(1))]);
+    const b = result([row("x", timing(5)), row("new", timing(1))], { quick: true });
+    expect(comparisonLines(a, b)).toEqual([
+      "not alike: sizes: full | quick",
+      "     a ms      b ms     b / a     row",
+      "     10.0      5.00     0.500 <   x",
+      "only in a: gone",
+      "only in b: new",
+      "1 of 1 rows differ by more than both spreads (< faster, > slower).",
+    ]);
+  });
+
+  test("a file that is no result is refused by name", () => {
+    const folder = mkdtempSync(join(tmpdir(), "naysay-bench-"));
+    try {
+      const path = join(folder, "a.json");
+      writeFileSync(path, "{}");
+      expect(() => readResult(path)).toThrow(`format "naysay-bench-1" expected in ${path}, got undefined`);
+      expect(() => readResult(join(folder, "none.json"))).toThrow("a result file expected at");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe("words", () => {
+  const pick = (...words: string[]) =>
+    choose(words, ["w1", "w2"], ["add", "matmul", "reshape"], ["add", "matmul"]);
+
+  test("none choose everything, some choose in the table's order and once", () => {
+    expect(pick()).toEqual({ workloads: ["w1", "w2"], ops: ["add", "matmul"] });
+    expect(pick("matmul", "W2", "add", "matmul")).toEqual({ workloads: ["w2"], ops: ["add", "matmul"] });
+    expect(pick("ops")).toEqual({ workloads: [], ops: ["add", "matmul"] });
+    expect(pick("ceilings")).toEqual({ workloads: [], ops: [] });
+  });
+
+  test("an unknown word gets the nearest one, an op without sizes is told apart", () => {
+    expect(() => pick("matmull")).toThrow('got "matmull". Did you mean "matmul"?');
+    expect(() => pick("reshape")).toThrow("an op with perf sizes expected, got reshape");
+  });
+});
+
+describe("peers", () => {
+  test("contestants take turns, and short work is repeated within a sample", async () => {
+    let now = 0;
+    const order: string[] = [];
+    const contestant = (name: string, ms: number) => ({
+      async run() {
+        order.push(name);
+        now += ms;
+      },
+    });
+    const times = await interleave([contestant("a", 20), contestant("b", 5)], 2, () => now);
+    expect(order.join("")).toBe(`ab${"abb".repeat(2)}`);
+    expect(times).toEqual([
+      [20, 20],
+      [5, 5],
+    ]);
+    expect([50, 10, 3, 0].map(runsPerSample)).toEqual([1, 1, 4, 1000]);
+  });
+
+  test("the ratio is that of the rounds, whatever the machine did between them", () => {
+    expect(ratioOf([2, 20, 8], [1, 10, 2])).toEqual({ median: 2, low: 2, high: 3 });
+  });
+
+  test("results are held to naysay's", () => {
+    expect(distance([1, 2, 4.5], [1, 2, 5])).toBe(0.1);
+    expect(distance([1, Number.NaN], [1, 2])).toBe(Number.POSITIVE_INFINITY);
+    expect(distance([1], [1, 2])).toBe(Number.POSITIVE_INFINITY);
+    expect(agreement([1, 2, 3, 4], [1, 2, 3, 5])).toBe(0.75);
+    expect(agreement([1], [1, 2])).toBe(0);
+  });
+});

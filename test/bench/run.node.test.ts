@@ -1,0 +1,43 @@
+/** `npm run bench` as it is called, on its smallest sizes. */
+
+import { expect, test } from "vitest";
+import { type Outcome, runCommand } from "../helpers/command.ts";
+
+/** Runs the benchmark as a user would: without what the test runner has set, but on the chosen adapter. */
+function bench(...args: string[]): Promise<Outcome> {
+  const clean = { NAYSAY_LAUNCHED: undefined, VK_ICD_FILENAMES: undefined, VK_DRIVER_FILES: undefined };
+  return runCommand(process.execPath, ["bench/bench.mjs", ...args], clean);
+}
+
+test("--json gives ceilings and rows whose rates follow from time and work", async () => {
+  const { code, stdout, stderr } = await bench("w1", "--quick", "--time", "1", "--json");
+  expect(code, stderr).toBe(0);
+  const { format, adapter, machine, ceilings, rows } = JSON.parse(stdout);
+  expect(format).toBe("naysay-bench-1");
+  expect(adapter).toMatchObject({ tier: expect.any(String), software: expect.any(Boolean) });
+  expect(machine.processors).toBeGreaterThan(0);
+  expect(ceilings.copy).toMatchObject({ gbs: expect.any(Number), how: expect.any(String) });
+  expect(ceilings.fma).toMatchObject({ gflops: expect.any(Number), how: expect.any(String) });
+  // 64^3 and the transposed one: 2 m k n operations each.
+  expect(rows.map((r: { name: string; flops: number }) => [r.name, r.flops])).toEqual([
+    ["w1 matmul 64 x 64 x 64", 2 * 64 ** 3],
+    ["w1 matmul 32 x 64 x 48, a transposed", 2 * 32 * 64 * 48],
+  ]);
+  for (const row of rows) {
+    const { ms, low, high, samples } = row.gpu ?? row.wall;
+    expect(low).toBeLessThanOrEqual(ms);
+    expect(high).toBeGreaterThanOrEqual(ms);
+    expect(samples).toBeGreaterThanOrEqual(5);
+    expect(row.gflops).toBeCloseTo(row.flops / ms / 1e6, 9);
+    expect(row.ofFma).toBeCloseTo(row.gflops / ceilings.fma.gflops, 9);
+    expect(row.ofLimit).toBe(Math.max(row.ofFma, row.ofCopy));
+  }
+});
+
+test("an unknown word is refused before any device is asked for", async () => {
+  const { code, stdout, stderr } = await bench("mathmul");
+  expect([code, stdout]).toEqual([1, ""]);
+  expect(stderr.trim()).toBe(
+    'bench: an op, w1 to w4, ops or ceilings expected, got "mathmul". Did you mean "matmul"?',
+  );
+});
