@@ -38,12 +38,9 @@ export function line(row) {
 
 /** The ceilings, a line each. */
 export function ceilingLines({ copy, fma }) {
-  const how = (c, rate, unit) =>
-    `${number(rate)} ${unit} ± ${percent(wobble(c)).trim()}: ${c.how} (others: ${c.others.map((o) => `${o.how} ${number(o.rate).trim()}`).join(", ")})`;
-  return [
-    `copy ceiling ${how(copy, copy.gbs, "GB/s")}`,
-    `multiply-add ceiling ${how(fma, fma.gflops, "GFLOP/s")}`,
-  ];
+  const text = (c, rate, unit) =>
+    `${number(rate)} ${unit} (samples ±${percent(wobble(c)).trim()}; the best of ${c.others.length + 1} ways: ${c.how})`;
+  return [`copy         ${text(copy, copy.gbs, "GB/s")}`, `multiply-add ${text(fma, fma.gflops, "GFLOP/s")}`];
 }
 
 /** What a workload reports besides time, indented under its row. */

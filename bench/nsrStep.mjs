@@ -14,7 +14,6 @@ import { makeTask } from "../dist/rl/taskTable.js";
 import { sharedPrograms, Trainer } from "../dist/rl/trainer.js";
 import { measure } from "./measure.mjs";
 import { countWork } from "./programs.mjs";
-import { summarize } from "./stats.mjs";
 
 const FULL = { promptsPerStep: 64, numGenerations: 8 };
 const QUICK = { promptsPerStep: 2, numGenerations: 2, microBatchRows: 4 };
@@ -33,14 +32,15 @@ function timed(object, name, spent, key) {
   return wrapped;
 }
 
-/** Shares of rollout, scoring, update and host in steps of known parts, ms: the median of each. */
+/** Shares of rollout, scoring, update and host in the time of all steps, given in ms. */
 export function shares(steps) {
-  const share = (of) => summarize(steps.map((s) => of(s) / s.total)).ms;
+  const sum = (key) => steps.reduce((n, step) => n + step[key], 0);
+  const [total, rollout, scoring, update] = ["total", "rollout", "scoring", "update"].map(sum);
   return {
-    rollout: share((s) => s.rollout),
-    scoring: share((s) => s.scoring),
-    update: share((s) => s.update),
-    host: share((s) => s.total - s.rollout - s.scoring - s.update),
+    rollout: rollout / total,
+    scoring: scoring / total,
+    update: update / total,
+    host: (total - rollout - scoring - update) / total,
   };
 }
 

@@ -55,6 +55,7 @@ export async function open() {
   return {
     name: "jax-js",
     version: JSON.parse(readFileSync(manifest, "utf8")).version,
+    device: jax.getWebGPUDevice(),
 
     async matmul({ a, b, transposeA }) {
       const [x, y] = [a, b].map(({ data, shape }) => array(data, shape));

@@ -46,11 +46,20 @@ function commandLine() {
   return { ...values, rounds, peers, groups: words.length > 0 ? words : groups };
 }
 
-/** The library behind a peer's name, or why there is none. */
+/**
+ * The library behind a peer's name, or why there is none. `errors` gets what WebGPU reports beside its calls: work that was
+ * refused takes no time.
+ */
 async function openPeer(name) {
   try {
     const { open } = await import(PEERS[name]);
-    return { name, library: await open() };
+    const library = await open();
+    const errors = [];
+    library.device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      errors.push(event.error.message);
+    });
+    return { name, library, errors };
   } catch (error) {
     const missing = error.code === "ERR_MODULE_NOT_FOUND" || error.code === "MODULE_NOT_FOUND";
     const why = missing ? "not installed: npm ci --prefix bench/peers" : error.message;
@@ -64,9 +73,14 @@ async function compareOn(workload, libraries, rounds) {
   const ready = [];
   const rows = [];
   let own;
-  for (const { name, library, why } of libraries) {
+  const told = { group: workload.group, workload: workload.name };
+  const refused = (errors) => {
+    const [first] = errors?.splice(0) ?? [];
+    return first && `WebGPU refused it: ${first.split("\n")[0]}`;
+  };
+  for (const { name, library, why, errors } of libraries) {
     if (!library) {
-      rows.push({ group: workload.group, workload: workload.name, peer: name, why });
+      rows.push({ ...told, peer: name, why });
       continue;
     }
     try {
@@ -74,25 +88,29 @@ async function compareOn(workload, libraries, rounds) {
       const signature = await workload.signature(work);
       own ??= signature;
       const complaint = workload.complaint(own, signature);
-      if (complaint !== null) throw new Error(`other work: ${complaint}`);
+      if (complaint !== null) throw new Error(refused(errors) ?? `other work: ${complaint}`);
       await work.run();
-      ready.push({ name, work, run: work.run });
+      const refusal = refused(errors);
+      if (refusal) throw new Error(refusal);
+      ready.push({ name, work, errors, run: work.run });
     } catch (error) {
       if (name === "naysay") throw error;
-      rows.push({ group: workload.group, workload: workload.name, peer: name, why: error.message });
+      rows.push({ ...told, peer: name, why: error.message });
     }
   }
   const times = await interleave(ready, rounds);
-  ready.forEach(({ name, work }, i) => {
+  ready.forEach(({ name, work, errors }, i) => {
     const wall = summarize(times[i]);
-    rows.push({
-      group: workload.group,
-      workload: workload.name,
-      peer: name,
-      wall,
-      ratio: ratioOf(times[i], times[0]),
-      ...(workload.tokens ? { tokensPerSecond: (1000 * workload.tokens) / wall.ms } : {}),
-    });
+    const why = refused(errors);
+    if (why) rows.push({ ...told, peer: name, why });
+    else
+      rows.push({
+        ...told,
+        peer: name,
+        wall,
+        ratio: ratioOf(times[i], times[0]),
+        ...(workload.tokens ? { tokensPerSecond: (1000 * workload.tokens) / wall.ms } : {}),
+      });
     work.dispose();
   });
   return rows;

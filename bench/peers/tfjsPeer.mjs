@@ -7,15 +7,19 @@ import { createRequire } from "node:module";
 import { ADAMW } from "../smallModel.mjs";
 
 export async function open() {
-  // Its packages for Node are CommonJS, and must be one and the same copy.
+  // Its packages for Node are CommonJS, and must be one and the same copy. Gradients come with the whole package only.
   const require = createRequire(import.meta.url);
-  const tf = require("@tensorflow/tfjs-core");
-  const { version_webgpu } = require("@tensorflow/tfjs-backend-webgpu");
+  const tf = require("@tensorflow/tfjs");
+  require("@tensorflow/tfjs-backend-webgpu");
   if (!(await tf.setBackend("webgpu"))) throw new Error("no WebGPU device");
   await tf.ready();
+  const backend = tf.backend();
+  /** What reading a result would do, without the copy. */
   const sync = async () => {
-    tf.backend().submitQueue();
-    await tf.backend().device.queue.onSubmittedWorkDone();
+    backend.ensureCommandEncoderReady();
+    backend.endComputePassEncoder();
+    backend.submitQueue();
+    await backend.device.queue.onSubmittedWorkDone();
   };
 
   const norm = (p, name, x) => {
@@ -69,7 +73,8 @@ export async function open() {
 
   return {
     name: "tfjs-webgpu",
-    version: version_webgpu,
+    version: require("@tensorflow/tfjs-backend-webgpu/package.json").version,
+    device: backend.device,
 
     async matmul({ a, b, transposeA }) {
       const [x, y] = [a, b].map(({ data, shape }) => tf.tensor(data, shape));

@@ -104,19 +104,12 @@ describe("rates", () => {
     );
   });
 
-  test("shares of a step are medians, and the host's is the rest", () => {
-    const step = (rollout: number, scoring: number, update: number) => ({
-      rollout,
-      scoring,
-      update,
-      total: 10,
-    });
-    expect(shares([step(5, 1, 3), step(4, 1, 3), step(6, 1, 2)])).toEqual({
-      rollout: 0.5,
-      scoring: 0.1,
-      update: 0.3,
-      host: 0.1,
-    });
+  test("shares are those of all steps together, and the host's is the rest", () => {
+    const steps = [
+      { rollout: 5, scoring: 1, update: 3, total: 10 },
+      { rollout: 15, scoring: 3, update: 7, total: 30 },
+    ];
+    expect(shares(steps)).toEqual({ rollout: 0.5, scoring: 0.1, update: 0.25, host: 0.15 });
   });
 });
 
@@ -140,7 +133,7 @@ describe("text", () => {
       { name: "add [4]", time: "gpu", wall: timing(8, 7, 9), gpu: timing(4), flops: 2e8, bytes: null },
       { copy: { gbs: 10 }, fma: { gflops: 100 } },
     );
-    expect(line(row)).toBe("     8.00  13%      4.00   0%      50.0         -   50% fma    add [4]");
+    expect(line(row)).toBe("     8.00  13%      4.00   0%      50.0         -  50% fma    add [4]");
     const details = [
       { name: "planned", value: 2048, unit: "bytes" },
       { name: "host", value: 0.125, unit: "share" },
