@@ -10,6 +10,8 @@ import { summarize } from "./stats.mjs";
 const WARMUP = 2;
 /** Fewest timed runs. */
 export const FEWEST = 5;
+/** Runs of more ms than this are timed on the GPU three times only: the wall's clock has timed them already. */
+const SLOW_MS = 1000;
 /** Each sample of GPU time covers at least this many ms: Dawn rounds timestamps to 65.5 us. */
 const GPU_SAMPLE_MS = 5;
 
@@ -46,7 +48,7 @@ export async function measure(backend, run, options) {
 /** GPU time of a run, ms, in samples of one or more runs. */
 async function gpuSamples(profiler, run, wallMs, { time, fewest = FEWEST, before }) {
   const runs = Math.max(1, Math.ceil(GPU_SAMPLE_MS / wallMs));
-  const count = Math.max(fewest, Math.floor(time / 2 / (runs * wallMs)));
+  const count = Math.max(wallMs > SLOW_MS ? 3 : fewest, Math.floor(time / 2 / (runs * wallMs)));
   const samples = [];
   let kernels = null;
   await profiler.finish();

@@ -67,52 +67,51 @@ async function openPeer(name) {
   }
 }
 
+/** What WebGPU reported since it was last asked, as a reason; undefined for nothing. */
+function refusal(errors) {
+  const [first] = errors?.splice(0) ?? [];
+  return first && `WebGPU refused it: ${first.split("\n")[0]}`;
+}
+
+/** A library's work, checked against naysay's signature (`own`, which naysay itself gives) and warm. Throws why not. */
+async function prepared(workload, given, { name, library, errors }, own) {
+  const work = await library[workload.kind](given);
+  try {
+    const signature = await workload.signature(work);
+    const complaint = own && workload.complaint(own, signature);
+    await work.run();
+    const why = refusal(errors) ?? (complaint && `other work: ${complaint}`);
+    if (why) throw new Error(why);
+    return { name, work, errors, signature, run: work.run };
+  } catch (error) {
+    work.dispose();
+    throw error;
+  }
+}
+
 /** One workload: who can do it is checked, then timed. The first of `libraries` is naysay. */
 async function compareOn(workload, libraries, rounds) {
   const given = await workload.given();
+  const rowOf = (peer, facts) => ({ group: workload.group, workload: workload.name, peer, ...facts });
   const ready = [];
   const rows = [];
-  let own;
-  const told = { group: workload.group, workload: workload.name };
-  const refused = (errors) => {
-    const [first] = errors?.splice(0) ?? [];
-    return first && `WebGPU refused it: ${first.split("\n")[0]}`;
-  };
-  for (const { name, library, why, errors } of libraries) {
-    if (!library) {
-      rows.push({ ...told, peer: name, why });
-      continue;
-    }
+  for (const entry of libraries) {
     try {
-      const work = await library[workload.kind](given);
-      const signature = await workload.signature(work);
-      own ??= signature;
-      const complaint = workload.complaint(own, signature);
-      if (complaint !== null) throw new Error(refused(errors) ?? `other work: ${complaint}`);
-      await work.run();
-      const refusal = refused(errors);
-      if (refusal) throw new Error(refusal);
-      ready.push({ name, work, errors, run: work.run });
+      if (!entry.library) throw new Error(entry.why);
+      ready.push(await prepared(workload, given, entry, ready[0]?.signature));
     } catch (error) {
-      if (name === "naysay") throw error;
-      rows.push({ ...told, peer: name, why: error.message });
+      if (ready.length === 0) throw error;
+      rows.push(rowOf(entry.name, { why: error.message }));
     }
   }
   const times = await interleave(ready, rounds);
-  ready.forEach(({ name, work, errors }, i) => {
+  for (const [i, { name, work, errors }] of ready.entries()) {
+    const why = refusal(errors);
     const wall = summarize(times[i]);
-    const why = refused(errors);
-    if (why) rows.push({ ...told, peer: name, why });
-    else
-      rows.push({
-        ...told,
-        peer: name,
-        wall,
-        ratio: ratioOf(times[i], times[0]),
-        ...(workload.tokens ? { tokensPerSecond: (1000 * workload.tokens) / wall.ms } : {}),
-      });
+    const tokens = workload.tokens && { tokensPerSecond: (1000 * workload.tokens) / wall.ms };
+    rows.push(rowOf(name, why ? { why } : { wall, ratio: ratioOf(times[i], times[0]), ...tokens }));
     work.dispose();
-  });
+  }
   return rows;
 }
 
