@@ -11,7 +11,7 @@ import { NaysayError } from "../dist/tensor/errors.js";
 import { init } from "../dist/tensor/init.js";
 import { allOps, opByName } from "../dist/tensor/ops/table.js";
 import { measureCeilings } from "./ceilings.mjs";
-import { comparisonLines, readResult } from "./compare.mjs";
+import { compareResults, comparisonLines, readResult } from "./compare.mjs";
 import { ceilingLines, detailLines, HEADING, line } from "./format.mjs";
 import { opRow } from "./opRows.mjs";
 import { withRates } from "./rates.mjs";
@@ -35,14 +35,15 @@ function commandLine() {
   return { ...values, time, words: positionals };
 }
 
-function compare(paths) {
+function compare(paths, json) {
   if (paths.length !== 2) {
     throw new Error(
       `bench: compare: two result files expected, got ${paths.length}. Write them with --json > a.json.`,
     );
   }
   const [a, b] = paths.map(readResult);
-  console.log(comparisonLines(a, b).join("\n"));
+  if (json) console.log(JSON.stringify(compareResults(a, b), null, 2));
+  else console.log(comparisonLines(a, b).join("\n"));
 }
 
 /** Rows of what was chosen, one after the other. */
@@ -85,7 +86,7 @@ async function run(options) {
 try {
   const options = commandLine();
   const [first, ...rest] = options.words;
-  if (first === "compare") compare(rest);
+  if (first === "compare") compare(rest, options.json);
   else process.exitCode = await run(options);
 } catch (error) {
   // What the user can mend is a line; anything else is a fault with its place.

@@ -8,8 +8,7 @@ import { parseArgs } from "node:util";
 import { planLaunch, relaunch } from "../../dist/cli/launch.js";
 import { didYouMean } from "../../dist/tensor/suggest.js";
 import { number, percent, wobble } from "../format.mjs";
-import { summarize } from "../stats.mjs";
-import { interleave, ratioOf } from "./interleave.mjs";
+import { compareOn } from "./contest.mjs";
 import { pretendPage } from "./page.mjs";
 import { workloads } from "./workloads.mjs";
 
@@ -67,60 +66,12 @@ async function openPeer(name) {
   }
 }
 
-/** What WebGPU reported since it was last asked, as a reason; undefined for nothing. */
-function refusal(errors) {
-  const [first] = errors?.splice(0) ?? [];
-  return first && `WebGPU refused it: ${first.split("\n")[0]}`;
-}
-
-/** A library's work, checked against naysay's signature (`own`, which naysay itself gives) and warm. Throws why not. */
-async function prepared(workload, given, { name, library, errors }, own) {
-  const work = await library[workload.kind](given);
-  try {
-    const signature = await workload.signature(work);
-    const complaint = own && workload.complaint(own, signature);
-    await work.run();
-    const why = refusal(errors) ?? (complaint && `other work: ${complaint}`);
-    if (why) throw new Error(why);
-    return { name, work, errors, signature, run: work.run };
-  } catch (error) {
-    work.dispose();
-    throw error;
-  }
-}
-
-/** One workload: who can do it is checked, then timed. The first of `libraries` is naysay. */
-async function compareOn(workload, libraries, rounds) {
-  const given = await workload.given();
-  const rowOf = (peer, facts) => ({ group: workload.group, workload: workload.name, peer, ...facts });
-  const ready = [];
-  const rows = [];
-  for (const entry of libraries) {
-    try {
-      if (!entry.library) throw new Error(entry.why);
-      ready.push(await prepared(workload, given, entry, ready[0]?.signature));
-    } catch (error) {
-      if (ready.length === 0) throw error;
-      rows.push(rowOf(entry.name, { why: error.message }));
-    }
-  }
-  const times = await interleave(ready, rounds);
-  for (const [i, { name, work, errors }] of ready.entries()) {
-    const why = refusal(errors);
-    const wall = summarize(times[i]);
-    const tokens = workload.tokens && { tokensPerSecond: (1000 * workload.tokens) / wall.ms };
-    rows.push(rowOf(name, why ? { why } : { wall, ratio: ratioOf(times[i], times[0]), ...tokens }));
-    work.dispose();
-  }
-  return rows;
-}
-
 function line(row) {
   if (row.why) return `                                ${row.peer.padEnd(12)} ${row.workload}: ${row.why}`;
   const { wall, ratio } = row;
-  const tokens = row.tokensPerSecond ? `: ${number(row.tokensPerSecond).trim()} tokens a second` : "";
+  const tokens = row.tokensPerSecond ? `, ${number(row.tokensPerSecond).trim()} tokens a second` : "";
   const range = `${ratio.low.toFixed(2)}..${ratio.high.toFixed(2)}`;
-  return `${number(wall.ms)} ${percent(wobble(wall))}  ${ratio.median.toFixed(2).padStart(5)} ${range.padStart(10)}  ${row.peer.padEnd(12)} ${row.workload}${tokens}`;
+  return `${number(wall.ms)} ${percent(wobble(wall))}  ${ratio.median.toFixed(2).padStart(5)} ${range.padStart(10)}  ${row.peer.padEnd(12)} ${row.workload}${tokens} (${row.checked})`;
 }
 
 async function run({ json, quick, rounds, peers, groups }) {

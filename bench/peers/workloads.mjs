@@ -1,6 +1,6 @@
 /**
  * What every contestant is given, and how its results are checked before anything is timed: the same product within 1e-4 of
- * its largest element, the same loss within 1e-3 at the first and at the third step (so gradients and AdamW agree too), the
+ * its largest element, the same loss within 1e-3 at each of the first three steps (so gradients and AdamW agree too), the
  * same likeliest tokens in at least nine tenths of the places (one near tie changes the rest of its row).
  */
 
@@ -63,9 +63,9 @@ function matmuls(quick) {
       };
     },
     signature: (work) => work.result(),
-    complaint(own, other) {
+    check(own, other) {
       const d = distance(other, own);
-      return d <= 1e-4 ? null : `products differ by ${d.toExponential(1)} of the largest element`;
+      return { good: d <= 1e-4, text: `products within ${d.toExponential(1)} of the largest element` };
     },
   }));
 }
@@ -82,10 +82,10 @@ function training(quick) {
       for (let step = 0; step < 3; step++) losses.push(await work.loss());
       return losses;
     },
-    complaint(own, other) {
-      const text = (losses) => losses.map((l) => l.toFixed(4)).join(", ");
-      const close = own.every((l, i) => Math.abs(l - other[i]) <= 1e-3);
-      return close ? null : `losses ${text(other)} where naysay has ${text(own)}`;
+    check(own, other) {
+      const text = (losses) => losses.map((l) => l.toFixed(5)).join(", ");
+      const good = own.every((l, i) => Math.abs(l - other[i]) <= 1e-3);
+      return { good, text: `losses ${text(other)}${good ? "" : ` where naysay has ${text(own)}`}` };
     },
   };
 }
@@ -105,9 +105,9 @@ function sampling(quick) {
       length,
     }),
     signature: (work) => work.greedy(),
-    complaint(own, other) {
+    check(own, other) {
       const share = agreement(other, own);
-      return share >= 0.9 ? null : `${(100 * share).toFixed(0)} % of the likeliest tokens agree`;
+      return { good: share >= 0.9, text: `${(100 * share).toFixed(1)} % of the likeliest tokens` };
     },
   };
 }

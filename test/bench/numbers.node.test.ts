@@ -24,7 +24,9 @@ const { shares } = await import("../../bench/nsrStep.mjs");
 // @ts-expect-error a script without types
 const { interleave, ratioOf, runsPerSample } = await import("../../bench/peers/interleave.mjs");
 // @ts-expect-error a script without types
-const { agreement, distance } = await import("../../bench/peers/workloads.mjs");
+const { agreement, distance, workloads } = await import("../../bench/peers/workloads.mjs");
+// @ts-expect-error a script without types
+const { compareOn } = await import("../../bench/peers/contest.mjs");
 
 const timing = (ms: number, low = ms, high = ms) => ({ ms, low, high, samples: 5 });
 
@@ -262,5 +264,54 @@ describe("peers", () => {
     expect(distance([1], [1, 2])).toBe(Number.POSITIVE_INFINITY);
     expect(agreement([1, 2, 3, 4], [1, 2, 3, 5])).toBe(0.75);
     expect(agreement([1], [1, 2])).toBe(0);
+  });
+
+  test("the losses of each step are held to naysay's within 1e-3", () => {
+    const { check } = workloads(true).find((w: { group: string }) => w.group === "w2");
+    expect(check([4.2, 4.1], [4.2009, 4.1])).toEqual({ good: true, text: "losses 4.20090, 4.10000" });
+    expect(check([4.2, 4.1], [4.2, 4.102])).toEqual({
+      good: false,
+      text: "losses 4.20000, 4.10200 where naysay has 4.20000, 4.10000",
+    });
+    expect(check([4.2], [Number.NaN]).good).toBe(false);
+  });
+
+  test("a peer that fails, does other work or is refused by WebGPU gets a row that says why, and no time", async () => {
+    const workload = {
+      group: "w1",
+      kind: "sum",
+      name: "sum",
+      given: () => [1, 2],
+      signature: (work: { result: number }) => work.result,
+      check: (own: number, other: number) => ({ good: own === other, text: `sum ${other}` }),
+    };
+    const disposed: string[] = [];
+    const library = (name: string, result: number, errors: string[] = []) => ({
+      name,
+      errors,
+      library: { sum: async () => ({ result, run: async () => {}, dispose: () => disposed.push(name) }) },
+    });
+    const rows = await compareOn(
+      workload,
+      [
+        library("naysay", 3),
+        { name: "absent", why: "not installed" },
+        library("wrong", 4),
+        library("refused", 3, ["validation: no\nsecond line"]),
+        { name: "broken", library: { sum: () => Promise.reject(new Error("no sum")) } },
+        library("right", 3),
+      ],
+      3,
+    );
+    expect(rows.map((r: { peer: string; why?: string }) => [r.peer, r.why])).toEqual([
+      ["absent", "not installed"],
+      ["wrong", "other work: sum 4"],
+      ["refused", "WebGPU refused it: validation: no"],
+      ["broken", "no sum"],
+      ["naysay", undefined],
+      ["right", undefined],
+    ]);
+    expect(rows.at(-1)).toMatchObject({ checked: "sum 3", wall: { samples: 3 } });
+    expect(disposed).toEqual(["wrong", "refused", "naysay", "right"]);
   });
 });
