@@ -3,19 +3,15 @@
  * and keeps the program. Numbers among the arguments are data: another value never builds anything.
  */
 import { type Backend, backend, type Executable } from "./backend.ts";
-import type { DType } from "./dtype.ts";
 import { NaysayError, TensorError } from "./errors.ts";
 import { type Graph, graphKey, type Value } from "./ir.ts";
+import { type HostScalar, isHostScalar, type Leaves, readArguments, requireHere } from "./signature.ts";
 import { span } from "./spans.ts";
 import { isTensor, type Storage, Tensor } from "./tensor.ts";
 import { constant, currentTrace, type EagerRunner, Trace, withTrace } from "./trace.ts";
 import { mapTree } from "./tree.ts";
 
-/** A host number with a dtype of its own; plain numbers are f32. */
-export interface HostScalar {
-  readonly scalar: number;
-  readonly dtype: DType;
-}
+export type { HostScalar } from "./signature.ts";
 
 /** A u32 argument (a position, a seed word). */
 export function u32(value: number): HostScalar {
@@ -32,10 +28,6 @@ export function i32(value: number): HostScalar {
   if ((value | 0) !== value)
     throw new TensorError(`i32: a 32-bit integer was expected, got ${value}. Use a float.`);
   return { scalar: value, dtype: "i32" };
-}
-
-function isHostScalar(x: unknown): x is HostScalar {
-  return x !== null && typeof x === "object" && "scalar" in x && "dtype" in x;
 }
 
 export interface CompileOptions {
@@ -77,87 +69,6 @@ export interface CompiledInfo {
 }
 
 export type Compiled<A extends readonly unknown[], R> = ((...args: A) => R) & CompiledInfo;
-
-interface Leaves {
-  signature: string;
-  tensors: { tensor: Tensor; state: boolean }[];
-  scalars: HostScalar[];
-}
-
-/** Throws where a tensor is released, belongs to a trace that is over, or to another device. */
-function requireHere(label: string, t: Tensor): void {
-  t.requireLive(label);
-  if (t.isTraced) {
-    throw new TensorError(
-      `${label}: a concrete tensor was expected, got ${t} that escaped from a trace. Return it from the compiled function instead of keeping it.`,
-    );
-  }
-  if (t.storage.backend !== backend()) {
-    throw new TensorError(
-      `${label}: a tensor of the current device was expected, got ${t} of another. Create tensors after init().`,
-    );
-  }
-}
-
-/** Text that differs wherever static options do: JSON would take Infinity, NaN and -0 for other values. */
-function staticKey(label: string, arg: unknown): string {
-  const text = JSON.stringify(arg, (key, x) => {
-    if (typeof x === "number" && (!Number.isFinite(x) || Object.is(x, -0))) {
-      return `#${Object.is(x, -0) ? "-0" : x}`;
-    }
-    if (x === undefined) return "#undefined";
-    if (typeof x === "function" || typeof x === "symbol") {
-      throw new TensorError(
-        `${label}: plain data was expected as a static option, got a ${typeof x}${key && ` at ${key}`}. Close over it instead.`,
-      );
-    }
-    return x;
-  });
-  return String(text);
-}
-
-function flatten(label: string, args: readonly unknown[], options: CompileOptions): Leaves {
-  const leaves: Leaves = { signature: "", tensors: [], scalars: [] };
-  const parts: string[] = [];
-  args.forEach((arg, position) => {
-    if (options.static?.includes(position)) {
-      parts.push(`s:${staticKey(label, arg)}`);
-      return;
-    }
-    const state = options.state?.includes(position) ?? false;
-    mapTree(arg, (leaf, path) => {
-      if (isTensor(leaf)) {
-        requireHere(label, leaf);
-        leaves.tensors.push({ tensor: leaf, state });
-        parts.push(`${path}:${state ? "!" : ""}${leaf.dtype}[${leaf.shape}]`);
-      } else if (typeof leaf === "number" || isHostScalar(leaf)) {
-        const s = typeof leaf === "number" ? { scalar: leaf, dtype: "f32" as const } : leaf;
-        if (Number.isNaN(s.scalar)) {
-          throw new TensorError(
-            `${label}: a number was expected for argument ${position}${path && ` (${path})`}, got NaN. Check the value (a learning rate, a weight).`,
-          );
-        }
-        leaves.scalars.push(s);
-        parts.push(`${path}:#${s.dtype}`);
-      } else if (
-        leaf === undefined ||
-        leaf === null ||
-        typeof leaf === "boolean" ||
-        typeof leaf === "string"
-      ) {
-        parts.push(`${path}:=${String(leaf)}`);
-      } else {
-        throw new TensorError(
-          `${label}: tensors, numbers or static options were expected, got ${typeof leaf} at argument ${position}${path && ` (${path})`}. List it in compile's \`static\` option.`,
-        );
-      }
-      return leaf;
-    });
-    parts.push("/");
-  });
-  leaves.signature = parts.join(",");
-  return leaves;
-}
 
 /** Traces `fn` for one signature. */
 export function traceCall(
@@ -211,22 +122,8 @@ export function traceCall(
 }
 
 /** Storages and numbers in the order of the graph's inputs: arguments as they came, then captures. */
-function runArgs(
-  label: string,
-  args: readonly unknown[],
-  options: CompileOptions,
-  captures: readonly Tensor[],
-): (Storage | number)[] {
-  const list: (Storage | number)[] = [];
-  args.forEach((arg, position) => {
-    if (options.static?.includes(position)) return;
-    mapTree(arg, (leaf) => {
-      if (isTensor(leaf)) list.push(leaf.storage);
-      else if (typeof leaf === "number") list.push(leaf);
-      else if (isHostScalar(leaf)) list.push(leaf.scalar);
-      return leaf;
-    });
-  });
+function runArgs(label: string, { data }: Leaves, captures: readonly Tensor[]): (Storage | number)[] {
+  const list = data.map((x) => (typeof x === "number" ? x : x.storage));
   for (const t of captures) {
     requireHere(label, t);
     list.push(t.storage);
@@ -302,7 +199,7 @@ export function compile<A extends readonly unknown[], R>(
       programs.clear();
       owner = b;
     }
-    const leaves = flatten(label, args, options);
+    const leaves = readArguments(label, args, options);
     let program = programs.get(leaves.signature);
     if (!program) {
       const { graph, captures, result } = span("trace", label, () =>
@@ -313,7 +210,7 @@ export function compile<A extends readonly unknown[], R>(
       programs.set(leaves.signature, program);
     }
     checkStates(label, leaves, program.captures);
-    return unpack(program, program.executable.run(runArgs(label, args, options, program.captures))) as R;
+    return unpack(program, program.executable.run(runArgs(label, leaves, program.captures))) as R;
   };
   const info: CompiledInfo = {
     get programs() {
@@ -373,10 +270,10 @@ export const eagerRunner: EagerRunner = {
 /** Traces and runs a function once on concrete arguments, through the same cache as single ops. */
 export function callOnce(fn: (...args: never[]) => unknown, args: readonly unknown[]): unknown {
   const label = fn.name || "call";
-  flatten(label, args, {});
+  const leaves = readArguments(label, args, {});
   const { graph, captures, result } = traceCall(fn, args, {});
   const executable = eagerProgram(graph, label);
-  const storages = executable.run(runArgs(label, args, {}, captures));
+  const storages = executable.run(runArgs(label, leaves, captures));
   return unpack({ executable, captures, result, outputs: graph.outputs }, storages);
 }
 

@@ -17,3 +17,20 @@ export function requireDType(op: string, what: string, dtype: DType, allowed: re
     throw new DTypeError(`${op}: ${what} must be ${allowed.join(" or ")}, got ${dtype}. Use ops.cast first.`);
   }
 }
+
+const RANGES: Readonly<Record<Exclude<DType, "f32">, readonly [number, number]>> = {
+  i32: [-2147483648, 2147483647],
+  u32: [0, 4294967295],
+  bool: [0, 1],
+};
+
+/** Throws a `DTypeError` where `dtype` cannot hold `x`: a fraction, or beyond the range, for all but f32. */
+export function requireHeld(op: string, x: number, dtype: DType): void {
+  if (dtype === "f32") return;
+  const [low, high] = RANGES[dtype];
+  if (!Number.isInteger(x) || x < low || x > high) {
+    throw new DTypeError(
+      `${op}: an integer in [${low}, ${high}] was expected for ${dtype}, got ${x}. Use ops.cast on the tensor first, or another number.`,
+    );
+  }
+}

@@ -3,7 +3,8 @@ import { isTensor, type Tensor } from "./tensor.ts";
 
 export type Tree<T = Tensor> = T | readonly Tree<T>[] | { readonly [key: string]: Tree<T> };
 
-function isPlain(x: unknown): x is Record<string, unknown> {
+/** Whether `x` is an object made with {}, or without a prototype: no class, no array, no view of memory. */
+export function isPlain(x: unknown): x is Record<string, unknown> {
   if (x === null || typeof x !== "object" || ArrayBuffer.isView(x)) return false;
   const proto = Object.getPrototypeOf(x);
   return proto === Object.prototype || proto === null;
