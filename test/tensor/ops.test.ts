@@ -11,10 +11,12 @@ import type { Kernel } from "../../src/tensor/codegen/kernel.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { requestAdapter } from "../../src/tensor/device.ts";
 import { init } from "../../src/tensor/init.ts";
+import type { Attrs } from "../../src/tensor/ir.ts";
+import type { OpDef, OpFunction } from "../../src/tensor/opdef.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
 import { allOps } from "../../src/tensor/ops/table.ts";
 import { lowerGraph } from "../../src/tensor/passes/pipeline.ts";
-import { scope } from "../../src/tensor/tensor.ts";
+import { scope, type Tensor } from "../../src/tensor/tensor.ts";
 import { TIERS, type Tier } from "../../src/tensor/tiers.ts";
 import { apply } from "../../src/tensor/trace.ts";
 import { WebGpuBackend } from "../../src/tensor/webgpu.ts";
@@ -48,6 +50,22 @@ async function checkAll(bench: Bench, list: readonly Ready[]): Promise<void> {
   for (const { p } of list) bench.dispose(p);
 }
 
+type Public = (...args: unknown[]) => unknown;
+
+/** The call as users write it: operands, then attributes in order; the few that take them otherwise by name. */
+function publicCall(op: OpDef, inputs: readonly Tensor[], attrs: Attrs = {}): (() => unknown) | null {
+  const found = Object.entries(ops).find(([, f]) => (f as Partial<OpFunction>).op === op);
+  if (!found || typeof found[1] !== "function") return null;
+  const call = found[1] as Public;
+  if (op.name === "concat") return () => call(inputs, attrs.axis);
+  if (op.name === "matmul") return () => call(...inputs, attrs);
+  if (op.name === "philox") return () => call(inputs.slice(0, 4), inputs.slice(4));
+  return () => call(...inputs, ...Object.values(attrs));
+}
+
+/** Ops with calls to refuse that users reach through other ops alone. */
+const NOT_PUBLIC: readonly string[] = [];
+
 describe("T0", () => {
   let bench: Bench;
   const forward = new Map<NamedCase, Ready>();
@@ -76,16 +94,20 @@ describe("T0", () => {
         });
         const before = bench.backend.counters();
         const call = callText(name, bad.inputs, bad.attrs);
-        let thrown: unknown = null;
-        try {
-          apply(op!, inputs, bad.attrs);
-        } catch (error) {
-          thrown = error;
+        const throughOps = publicCall(op!, inputs, bad.attrs);
+        expect(throughOps === null, name).toBe(NOT_PUBLIC.includes(name));
+        for (const f of [() => apply(op!, inputs, bad.attrs), ...(throughOps ? [throughOps] : [])]) {
+          let thrown: unknown = null;
+          try {
+            f();
+          } catch (error) {
+            thrown = error;
+          }
+          expect(thrown, call).toMatchObject({ name: bad.error });
+          const { message } = thrown as Error;
+          expect(message, call).toMatch(new RegExp(`^${name}: .*(got|differ).*\\. `, "s"));
+          expect(bench.backend.counters(), call).toEqual(before);
         }
-        expect(thrown, call).toMatchObject({ name: bad.error });
-        const { message } = thrown as Error;
-        expect(message, call).toMatch(new RegExp(`^${name}: .*(got|differ).*\\. `, "s"));
-        expect(bench.backend.counters(), call).toEqual(before);
       });
     }
   });

@@ -206,9 +206,10 @@ const sliceOp: OpDef = {
     const start = attrs.start as number[];
     const end = attrs.end as number[];
     const bad = start.length !== x.shape.length || end.length !== x.shape.length;
-    if (bad || x.shape.some((d, i) => !(start[i] >= 0 && start[i] <= end[i] && end[i] <= d))) {
+    const whole = [...start, ...end].every(Number.isInteger);
+    if (bad || !whole || x.shape.some((d, i) => !(start[i] >= 0 && start[i] <= end[i] && end[i] <= d))) {
       throw new ShapeError(
-        `slice: 0 <= start <= end <= ${show(x.shape)} was expected, got start ${show(start)}, end ${show(end)}. Check the bounds.`,
+        `slice: integers 0 <= start <= end <= ${show(x.shape)} were expected, got start ${show(start)}, end ${show(end)}. Check the bounds.`,
       );
     }
     return [{ shape: start.map((s, i) => end[i] - s), dtype: x.dtype }];
@@ -254,20 +255,21 @@ const sliceOp: OpDef = {
   ],
   bad: [
     { inputs: [{ shape: [3] }], attrs: { start: [1], end: [4] }, error: "ShapeError" },
+    { inputs: [{ shape: [3] }], attrs: { start: [-1], end: [2] }, error: "ShapeError" },
+    { inputs: [{ shape: [3] }], attrs: { start: [0.5], end: [2] }, error: "ShapeError" },
     { inputs: [{ shape: [3, 3] }], attrs: { start: [1], end: [2] }, error: "ShapeError" },
+    { inputs: [{ shape: [3] }], attrs: { start: [0, 0], end: [3] }, error: "ShapeError" },
   ],
 };
 
 /** The box `start[i] <= index[i] < end[i]`. */
 export const slice: ((x: Tensor, start: readonly number[], end: readonly number[]) => Tensor) & OpFunction =
   Object.assign(
-    (x: Tensor, start: readonly number[], end: readonly number[]): Tensor =>
-      sameShape(
-        end.map((e, i) => e - start[i]),
-        x.shape,
-      )
-        ? x
-        : apply(sliceOp, [x], { start: [...start], end: [...end] })[0],
+    (x: Tensor, start: readonly number[], end: readonly number[]): Tensor => {
+      requireTensor("slice", x);
+      const whole = sameShape(end, x.shape) && start.length === end.length && start.every((s) => s === 0);
+      return whole ? x : apply(sliceOp, [x], { start: [...start], end: [...end] })[0];
+    },
     { op: sliceOp },
   );
 
@@ -392,8 +394,9 @@ export const concat: ((parts: readonly Tensor[], axis: number) => Tensor) & OpFu
     if (parts.length === 0)
       throw new ShapeError("concat: at least one tensor was expected, got none. Pass a part.");
     const a = normalizeAxis("concat", axis, parts[0].shape.length);
-    const join = composite((...xs: TensorLike[]) =>
-      (xs as Tensor[]).reduce((x, y) => apply(concatOp, [x, y], { axis: a })[0]),
+    const join = composite(
+      (...xs: TensorLike[]) => (xs as Tensor[]).reduce((x, y) => apply(concatOp, [x, y], { axis: a })[0]),
+      "concat",
     );
     return join(...parts);
   },
