@@ -1,6 +1,6 @@
 /** Making tensors from host data, and flat segments that hold many tensors in one range of memory. */
 import { type Backend, backend } from "./backend.ts";
-import type { DType } from "./dtype.ts";
+import { type DType, requireAllHeld } from "./dtype.ts";
 import { DTypeError, ShapeError, TensorError } from "./errors.ts";
 import { checkShape, numel, type Shape, show } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
@@ -9,7 +9,8 @@ const DTYPES: readonly DType[] = ["f32", "i32", "u32", "bool"];
 
 type Nested = number | boolean | readonly Nested[];
 
-function shapeOf(data: Nested): number[] {
+/** Sizes down the first element of each level. */
+function shapeOf(data: readonly Nested[]): number[] {
   const shape: number[] = [];
   for (let x: Nested = data; Array.isArray(x); x = x[0]) {
     shape.push(x.length);
@@ -18,7 +19,43 @@ function shapeOf(data: Nested): number[] {
   return shape;
 }
 
-/** A tensor from nested arrays, or from flat data and a shape. Throws `ShapeError` where sizes disagree, `DTypeError` for an unknown dtype. */
+/** Appends the numbers of a nest. Throws `ShapeError` where a level is not of `shape`, `TensorError` for what is no number. */
+function flatten(x: Nested, shape: Shape, path: number[], into: number[]): void {
+  if (path.length === shape.length) {
+    if (typeof x === "number" || typeof x === "boolean") into.push(Number(x));
+    else throw notANumber(x, shape, path);
+    return;
+  }
+  const size = shape[path.length];
+  if (!Array.isArray(x) || x.length !== size) {
+    const got = Array.isArray(x) ? `${x.length} elements` : "none";
+    throw new ShapeError(
+      `tensor: ${size} elements were expected at ${show(path)} of a nest ${show(shape)}, got ${got}. Pad the shorter, or pass flat data and a shape.`,
+    );
+  }
+  for (let i = 0; i < size; i++) {
+    path.push(i);
+    flatten(x[i], shape, path, into);
+    path.pop();
+  }
+}
+
+function notANumber(x: unknown, shape: Shape, path: readonly number[]): Error {
+  if (Array.isArray(x)) {
+    return new ShapeError(
+      `tensor: a number was expected at ${show(path)} of a nest ${show(shape)}, got ${x.length} elements. Nest all to the same depth.`,
+    );
+  }
+  const kind = x === null ? "null" : typeof x === "object" ? "an object" : `a value of type ${typeof x}`;
+  return new TensorError(
+    `tensor: a number or boolean was expected at ${show(path)}, got ${kind}. Convert it first.`,
+  );
+}
+
+/**
+ * A tensor from nested arrays, or from flat data and a shape. Throws `ShapeError` where sizes disagree at any level,
+ * `DTypeError` for an unknown dtype and for elements that it cannot hold (as bool, everything but 0 is true).
+ */
 export function tensor(
   data: Nested | ArrayLike<number>,
   options: { shape?: Shape; dtype?: DType } = {},
@@ -32,15 +69,15 @@ export function tensor(
   }
   let flat: ArrayLike<number>;
   let shape: Shape;
-  if (typeof data === "number" || typeof data === "boolean") {
-    flat = [Number(data)];
-    shape = options.shape ?? [];
-  } else if (Array.isArray(data)) {
-    shape = options.shape ?? shapeOf(data);
-    flat = (data.flat(Number.POSITIVE_INFINITY) as (number | boolean)[]).map(Number);
-  } else {
+  if (typeof data === "object" && data !== null && "length" in data && !Array.isArray(data)) {
     flat = data as ArrayLike<number>;
     shape = options.shape ?? [flat.length];
+  } else {
+    const nest = Array.isArray(data) ? shapeOf(data) : [];
+    const numbers: number[] = [];
+    flatten(data as Nested, nest, [], numbers);
+    flat = numbers;
+    shape = options.shape ?? nest;
   }
   checkShape("tensor", shape);
   if (flat.length !== numel(shape)) {
@@ -48,9 +85,10 @@ export function tensor(
       `tensor: ${numel(shape)} elements for shape ${show(shape)} were expected, got ${flat.length}. Check the nesting.`,
     );
   }
+  requireAllHeld("tensor", flat, dtype);
   const b = backend();
   const t = Tensor.concrete([...shape], dtype, b.allocate(dtype, flat.length));
-  if (flat.length > 0) t.write(flat);
+  if (flat.length > 0) b.write(t.storage, dtype, flat);
   return t;
 }
 

@@ -24,13 +24,30 @@ const RANGES: Readonly<Record<Exclude<DType, "f32">, readonly [number, number]>>
   bool: [0, 1],
 };
 
+function holds(dtype: Exclude<DType, "f32">, x: number): boolean {
+  const [low, high] = RANGES[dtype];
+  return Number.isInteger(x) && x >= low && x <= high;
+}
+
 /** Throws a `DTypeError` where `dtype` cannot hold `x`: a fraction, or beyond the range, for all but f32. */
 export function requireHeld(op: string, x: number, dtype: DType): void {
-  if (dtype === "f32") return;
-  const [low, high] = RANGES[dtype];
-  if (!Number.isInteger(x) || x < low || x > high) {
+  if (dtype !== "f32" && !holds(dtype, x)) {
+    const [low, high] = RANGES[dtype];
     throw new DTypeError(
       `${op}: an integer in [${low}, ${high}] was expected for ${dtype}, got ${x}. Use ops.cast on the tensor first, or another number.`,
+    );
+  }
+}
+
+/** The same for the elements of a tensor; as bool, everything but 0 is true. */
+export function requireAllHeld(op: string, data: ArrayLike<number>, dtype: DType): void {
+  if (dtype === "f32" || dtype === "bool") return;
+  if (data instanceof (dtype === "i32" ? Int32Array : Uint32Array)) return;
+  for (let i = 0; i < data.length; i++) {
+    if (holds(dtype, data[i])) continue;
+    const [low, high] = RANGES[dtype];
+    throw new DTypeError(
+      `${op}: integers in [${low}, ${high}] were expected for ${dtype}, got ${data[i]} at element ${i}. Round them, or use dtype "f32".`,
     );
   }
 }

@@ -3,7 +3,7 @@
  * `scope()` or `dispose()`; traced ones name a value of an open trace and live as long as it does.
  */
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { DType, HostArray } from "./dtype.ts";
+import { type DType, type HostArray, requireAllHeld } from "./dtype.ts";
 import { TensorError } from "./errors.ts";
 import type { Value } from "./ir.ts";
 import { numel, type Shape, show } from "./shape.ts";
@@ -128,7 +128,7 @@ export class Tensor {
     return (await this.data())[0];
   }
 
-  /** Overwrites the elements from the host. Throws where the length differs or the tensor is released. */
+  /** Overwrites the elements from the host. Throws where the length differs, the tensor is released, or its dtype cannot hold one. */
   write(data: ArrayLike<number>): void {
     this.requireLive("write");
     if (data.length !== this.size) {
@@ -136,6 +136,7 @@ export class Tensor {
         `write: ${this.size} elements of shape ${show(this.shape)} were expected, got ${data.length}. Check the length.`,
       );
     }
+    requireAllHeld("write", data, this.dtype);
     this.storage.backend.write(this.storage, this.dtype, data);
   }
 

@@ -2,7 +2,7 @@
  * Tracing: while a trace is open, every op call appends a node; when none is, an op call on concrete tensors is
  * a program of one op, run at once. This file holds the open trace and the single entry `apply` that ops call.
  */
-import type { DType } from "./dtype.ts";
+import { type DType, requireHeld } from "./dtype.ts";
 import { NaysayError, TensorError } from "./errors.ts";
 import { type Attrs, type Graph, Node, type StateUpdate, type Value, type ValueType } from "./ir.ts";
 import type { OpDef } from "./opdef.ts";
@@ -140,13 +140,12 @@ export function requireTensor(op: string, ...operands: unknown[]): void {
   }
 }
 
-/** Turns numbers into constants of the dtype that the tensors beside them have. */
-export function lift(
-  args: readonly TensorLike[],
-  scalarType?: DType,
-  op = "op",
-): (Tensor | { scalar: number; dtype: DType })[] {
-  const partner = args.find(isTensor) as Tensor | undefined;
+/**
+ * Turns numbers into constants of the dtype that the tensors beside them have. Throws `DTypeError` where that dtype
+ * cannot hold one: 0.5 beside integers would be 0 on one backend and 0.5 on another.
+ */
+export function lift(args: readonly TensorLike[], op = "op"): (Tensor | { scalar: number; dtype: DType })[] {
+  const partner = args.find((a) => isTensor(a) && a.dtype !== "bool") as Tensor | undefined;
   return args.map((a) => {
     if (isTensor(a)) return a;
     if (typeof a === "boolean") return { scalar: a ? 1 : 0, dtype: "bool" as const };
@@ -155,13 +154,15 @@ export function lift(
         `${op}: a tensor or number was expected, got ${kindOf(a)}. Make a tensor with tensor().`,
       );
     }
-    return { scalar: a, dtype: scalarType ?? (partner && partner.dtype !== "bool" ? partner.dtype : "f32") };
+    const dtype = partner?.dtype ?? "f32";
+    requireHeld(op, a, dtype);
+    return { scalar: a, dtype };
   });
 }
 
 /** The one way in: checks the types, then records (open trace) or runs (none). */
 export function apply(op: OpDef, args: readonly TensorLike[], attrs: Attrs = {}, meta?: unknown): Tensor[] {
-  const lifted = lift(args, undefined, op.name);
+  const lifted = lift(args, op.name);
   for (const [name, value] of Object.entries(attrs)) {
     if (isTensor(value)) {
       throw new TensorError(
@@ -211,6 +212,6 @@ export function composite<A extends readonly TensorLike[]>(
 ): (...args: A) => Tensor {
   return (...args: A) => {
     if (current) return f(...args);
-    return runEagerly((xs) => [f(...(xs as unknown as A))], lift(args, undefined, name))[0];
+    return runEagerly((xs) => [f(...(xs as unknown as A))], lift(args, name))[0];
   };
 }

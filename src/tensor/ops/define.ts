@@ -1,6 +1,5 @@
 /** Makers of elementwise primitives: the object and the function users call are one and the same thing. */
-import type { DType } from "../dtype.ts";
-import { requireDType } from "../dtype.ts";
+import { type DType, requireDType, requireHeld } from "../dtype.ts";
 import { DTypeError, ShapeError, TensorError } from "../errors.ts";
 import type { Attrs, ValueType } from "../ir.ts";
 import { ndarray } from "../ndarray.ts";
@@ -179,7 +178,7 @@ export function binary(
 export function broadcastAll(op: string, args: readonly TensorLike[]): TensorLike[] {
   let shape: readonly number[] = [];
   for (const a of args) if (isTensor(a)) shape = broadcastShapes(op, shape, a.shape);
-  return lift(args, undefined, op).map((a) => {
+  return lift(args, op).map((a) => {
     if (isTensor(a)) return sameShape(a.shape, shape) ? a : broadcastTo(a, shape);
     return broadcastTo(full([], a.scalar, a.dtype), shape);
   });
@@ -202,7 +201,7 @@ const constOp: OpDef = {
   ],
 };
 
-/** A tensor of `shape` filled with one number. */
+/** A tensor of `shape` filled with one number. Throws `DTypeError` where `dtype` cannot hold it. */
 export const full: ((shape: readonly number[], value: number, dtype?: DType) => Tensor) & OpFunction =
   Object.assign(
     (shape: readonly number[], value: number, dtype: DType = "f32"): Tensor => {
@@ -211,6 +210,7 @@ export const full: ((shape: readonly number[], value: number, dtype?: DType) => 
           `full: a JavaScript number was expected, got the tensor ${value}. Use ops.broadcastTo.`,
         );
       }
+      requireHeld("full", value, dtype);
       const spread = (c: TensorLike): Tensor => broadcastTo(c as Tensor, shape);
       const trace = currentTrace();
       if (trace) return spread(constant(trace, value, dtype));

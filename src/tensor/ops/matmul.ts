@@ -142,7 +142,7 @@ export const matmul: ((a: Tensor, b: Tensor, options?: MatmulOptions) => Tensor)
         ta,
         tb,
       );
-    });
+    }, "matmul");
     return run(a, b);
   },
   { op: matmulOp },

@@ -28,7 +28,7 @@ const philoxOp = defineMap({
 export const randomBits: ((counter: readonly TensorLike[], key: readonly TensorLike[]) => Tensor) &
   OpFunction = Object.assign(
   (counter: readonly TensorLike[], key: readonly TensorLike[]): Tensor =>
-    composite((...args: TensorLike[]) => apply(philoxOp, broadcastAll("philox", args))[0])(
+    composite((...args: TensorLike[]) => apply(philoxOp, broadcastAll("philox", args))[0], "philox")(
       ...counter,
       ...key,
     ),
@@ -36,6 +36,7 @@ export const randomBits: ((counter: readonly TensorLike[], key: readonly TensorL
 );
 
 /** Uniform f32 in [0, 1) from the top 24 bits of `bits`. */
-export const uniformFromBits = composite((bits: TensorLike) =>
-  mul(cast(shiftRight(bits, 8), "f32"), 5.9604644775390625e-8),
+export const uniformFromBits = composite(
+  (bits: TensorLike) => mul(cast(shiftRight(bits, 8), "f32"), 5.9604644775390625e-8),
+  "uniformFromBits",
 );

@@ -140,7 +140,7 @@ function reduction(op: OpDef): ReduceFunction {
     const run = composite((t: TensorLike) => {
       const y = apply(op, [t], { axes: sorted })[0];
       return keepDims ? reshape(y, keptShape(x.shape, sorted)) : y;
-    });
+    }, op.name);
     return run(x);
   };
   return Object.assign(call, { op });
@@ -200,13 +200,14 @@ export const min: ReduceFunction = reduction(
   }),
 );
 
-/** Mean over axes (default all). Throws `ShapeError` over nothing. */
+/** Mean over axes (default all) of f32. Throws `ShapeError` over nothing, `DTypeError` for integers. */
 export function mean(x: Tensor, axes?: readonly number[] | number, keepDims = false): Tensor {
   requireTensor("mean", x);
+  requireDType("mean", "the operand", x.dtype, ["f32"]);
   const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : axes;
   const n = list.reduce((p, a) => p * x.shape[normalizeAxis("mean", a, x.shape.length)], 1);
   if (n === 0)
     throw new ShapeError(`mean: at least one element was expected, got ${show(x.shape)}. Check the shape.`);
-  const run = composite((t: TensorLike) => mul(sum(t as Tensor, axes, keepDims), 1 / n));
+  const run = composite((t: TensorLike) => mul(sum(t as Tensor, axes, keepDims), 1 / n), "mean");
   return run(x);
 }

@@ -15,7 +15,7 @@ export function softmax(x: Tensor, axis = -1): Tensor {
     const z = t as Tensor;
     const e = exp(sub(z, stopGradient(max(z, a, true))));
     return div(e, sum(e, a, true));
-  })(x);
+  }, "softmax")(x);
 }
 
 /** x - max - log(sum(exp(x - max))): `[..., V] -> [..., V]`, nats. */
@@ -26,7 +26,7 @@ export function logSoftmax(x: Tensor, axis = -1): Tensor {
     const z = t as Tensor;
     const shifted = sub(z, stopGradient(max(z, a, true)));
     return sub(shifted, log(sum(exp(shifted), a, true)));
-  })(x);
+  }, "logSoftmax")(x);
 }
 
 /** Entropy of softmax(x) along the last axis, nats: `[..., V] -> [...]`. */
@@ -35,7 +35,7 @@ export function entropy(x: Tensor): Tensor {
   return composite((t: TensorLike) => {
     const logp = logSoftmax(t as Tensor);
     return neg(sum(mul(exp(logp), logp), -1));
-  })(x);
+  }, "entropy")(x);
 }
 
 function checkWeight(op: string, x: Tensor, w: Tensor): void {
@@ -53,7 +53,7 @@ export function rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
   return composite((t: TensorLike, w: TensorLike, e: TensorLike) => {
     const z = t as Tensor;
     return mul(mul(z, rsqrt(add(mean(square(z), -1, true), e))), w);
-  })(x, weight, eps);
+  }, "rmsNorm")(x, weight, eps);
 }
 
 /** (x - mean) / sqrt(var + eps) * weight + bias along the last axis. Source: arXiv 1607.06450. */
@@ -64,5 +64,5 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, eps: number):
     const z = t as Tensor;
     const centred = sub(z, mean(z, -1, true));
     return add(mul(mul(centred, rsqrt(add(mean(square(centred), -1, true), e))), w), b);
-  })(x, weight, bias, eps);
+  }, "layerNorm")(x, weight, bias, eps);
 }
