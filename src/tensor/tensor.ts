@@ -98,6 +98,13 @@ export class Tensor {
     }
   }
 
+  /** A second handle on the same memory: disposing of either leaves the other alive. */
+  share(): Tensor {
+    const { storage } = this;
+    storage.retain();
+    return Tensor.concrete(this.shape, this.dtype, storage);
+  }
+
   private wrongKind(expected: string): TensorError {
     const got =
       this.inner === null ? "a disposed one" : "trace" in this.inner ? "a traced one" : "a concrete one";

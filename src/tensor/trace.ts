@@ -141,6 +141,16 @@ export function requireTensor(op: string, ...operands: unknown[]): void {
 }
 
 /**
+ * What an op gives where it changes nothing: in a trace the value itself, else a second handle on the memory, so that
+ * the result is the caller's to dispose of like any other.
+ */
+export function unchanged(op: string, x: Tensor): Tensor {
+  if (current) return x.isTraced ? x : Tensor.traced(current, current.valueOf(x));
+  x.requireLive(op);
+  return x.share();
+}
+
+/**
  * Turns numbers into constants of the dtype that the tensors beside them have. Throws `DTypeError` where that dtype
  * cannot hold one: 0.5 beside integers would be 0 on one backend and 0.5 on another.
  */

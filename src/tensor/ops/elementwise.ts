@@ -3,7 +3,7 @@ import type { DType } from "../dtype.ts";
 import { DTypeError } from "../errors.ts";
 import type { OpFunction } from "../opdef.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, composite, requireTensor, type TensorLike } from "../trace.ts";
+import { apply, composite, requireTensor, type TensorLike, unchanged } from "../trace.ts";
 import { binary, broadcastAll, cotangent, defineMap, unary } from "./define.ts";
 
 const FLOAT = ["f32"] as const;
@@ -368,7 +368,7 @@ const castOp = defineMap({
   vjp: (c) => [c.inputs[0].dtype === "f32" && c.attrs.to === "f32" ? cotangent(c) : null],
 });
 
-/** Converts to another dtype. */
+/** Converts to another dtype; to its own, outside `compile`, it is a second handle on the same memory. */
 export const cast: ((x: Tensor, to: DType) => Tensor) & OpFunction = Object.assign(
   (x: Tensor, to: DType): Tensor => {
     if (!["f32", "i32", "u32", "bool"].includes(to)) {
@@ -377,7 +377,7 @@ export const cast: ((x: Tensor, to: DType) => Tensor) & OpFunction = Object.assi
       );
     }
     requireTensor("cast", x);
-    return x.dtype === to ? x : apply(castOp, [x], { to })[0];
+    return x.dtype === to ? unchanged("cast", x) : apply(castOp, [x], { to })[0];
   },
   { op: castOp },
 );

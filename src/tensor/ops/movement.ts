@@ -1,11 +1,15 @@
-/** Ops that only move elements: each is a change of index that fuses into whoever reads it. */
+/**
+ * Ops that only move elements: each is a change of index that fuses into whoever reads it. Where an op called alone
+ * changes nothing (a reshape to the same shape), its result is a handle of its own on the same memory.
+ */
 import { constantIndex, plus, reindex, ZERO } from "../affine.ts";
+import { requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { fillByIndex, flatIndex, ndarray } from "../ndarray.ts";
 import type { OpDef, OpFunction } from "../opdef.ts";
 import { checkShape, normalizeAxis, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, composite, requireTensor, type TensorLike } from "../trace.ts";
+import { apply, composite, requireTensor, type TensorLike, unchanged } from "../trace.ts";
 import { sum } from "./reduce.ts";
 
 const reshapeOp: OpDef = {
@@ -48,7 +52,7 @@ export const reshape: ((x: Tensor, shape: readonly number[]) => Tensor) & OpFunc
     requireTensor("reshape", x);
     const known = shape.reduce((p, d) => (d === -1 ? p : p * d), 1);
     const full = shape.map((d) => (d === -1 && known > 0 ? x.size / known : d));
-    return sameShape(full, x.shape) ? x : apply(reshapeOp, [x], { shape: full })[0];
+    return sameShape(full, x.shape) ? unchanged("reshape", x) : apply(reshapeOp, [x], { shape: full })[0];
   },
   { op: reshapeOp },
 );
@@ -111,10 +115,11 @@ const permuteOp: OpDef = {
 
 /** Reorders the axes: result axis i is input axis `order[i]`. */
 export const permute: ((x: Tensor, order: readonly number[]) => Tensor) & OpFunction = Object.assign(
-  (x: Tensor, order: readonly number[]): Tensor =>
-    order.length === x.shape.length && order.every((a, i) => a === i)
-      ? x
-      : apply(permuteOp, [x], { order: [...order] })[0],
+  (x: Tensor, order: readonly number[]): Tensor => {
+    requireTensor("permute", x);
+    const same = order.length === x.shape.length && order.every((a, i) => a === i);
+    return same ? unchanged("permute", x) : apply(permuteOp, [x], { order: [...order] })[0];
+  },
   { op: permuteOp },
 );
 
@@ -193,7 +198,9 @@ const broadcastOp: OpDef = {
 export const broadcastTo: ((x: Tensor, shape: readonly number[]) => Tensor) & OpFunction = Object.assign(
   (x: Tensor, shape: readonly number[]): Tensor => {
     requireTensor("broadcastTo", x);
-    return sameShape(x.shape, shape) ? x : apply(broadcastOp, [x], { shape: [...shape] })[0];
+    return sameShape(x.shape, shape)
+      ? unchanged("broadcastTo", x)
+      : apply(broadcastOp, [x], { shape: [...shape] })[0];
   },
   { op: broadcastOp },
 );
@@ -268,7 +275,7 @@ export const slice: ((x: Tensor, start: readonly number[], end: readonly number[
     (x: Tensor, start: readonly number[], end: readonly number[]): Tensor => {
       requireTensor("slice", x);
       const whole = sameShape(end, x.shape) && start.length === end.length && start.every((s) => s === 0);
-      return whole ? x : apply(sliceOp, [x], { start: [...start], end: [...end] })[0];
+      return whole ? unchanged("slice", x) : apply(sliceOp, [x], { start: [...start], end: [...end] })[0];
     },
     { op: sliceOp },
   );
@@ -316,16 +323,20 @@ const padOp: OpDef = {
     { inputs: [{ shape: [0, 3] }], attrs: { before: [1, 0], after: [1, 0] } },
     { inputs: [{ shape: [1] }], attrs: { before: [0], after: [1] } },
   ],
-  bad: [{ inputs: [{ shape: [3] }], attrs: { before: [-1], after: [0] }, error: "ShapeError" }],
+  bad: [
+    { inputs: [{ shape: [3] }], attrs: { before: [-1], after: [0] }, error: "ShapeError" },
+    { inputs: [{ shape: [3] }], attrs: { before: [0], after: [] }, error: "ShapeError" },
+  ],
 };
 
 /** Surrounds `x` with `before[i]` and `after[i]` zeros on each axis. */
 export const pad: ((x: Tensor, before: readonly number[], after: readonly number[]) => Tensor) & OpFunction =
   Object.assign(
-    (x: Tensor, before: readonly number[], after: readonly number[]): Tensor =>
-      [...before, ...after].every((w) => w === 0) && before.length === x.shape.length
-        ? x
-        : apply(padOp, [x], { before: [...before], after: [...after] })[0],
+    (x: Tensor, before: readonly number[], after: readonly number[]): Tensor => {
+      requireTensor("pad", x);
+      const none = [before, after].every((w) => w.length === x.shape.length && w.every((n) => n === 0));
+      return none ? unchanged("pad", x) : apply(padOp, [x], { before: [...before], after: [...after] })[0];
+    },
     { op: padOp },
   );
 
@@ -338,14 +349,14 @@ const concatOp: OpDef = {
     const axis = attrs.axis as number;
     const fits =
       inputs.length === 2 &&
-      a.dtype === b.dtype &&
       a.shape.length === b.shape.length &&
       a.shape.every((d, i) => i === axis || d === b.shape[i]);
     if (!fits) {
       throw new ShapeError(
-        `concat: two tensors equal but for axis ${axis} were expected, got ${inputs.map((t) => t.dtype + show(t.shape)).join(" and ")}. Reshape or cast first.`,
+        `concat: two tensors equal but for axis ${axis} were expected, got ${inputs.map((t) => show(t.shape)).join(" and ")}. Reshape first.`,
       );
     }
+    requireDType("concat", "all parts", b.dtype, [a.dtype]);
     return [{ shape: a.shape.map((d, i) => (i === axis ? d + b.shape[i] : d)), dtype: a.dtype }];
   },
   vjp: ({ g, inputs, attrs }) => {
@@ -385,12 +396,16 @@ const concatOp: OpDef = {
     { inputs: [{ shape: [0, 3] }, { shape: [2, 3] }], attrs: { axis: 0 } },
     { inputs: [{ shape: [1] }, { shape: [1] }], attrs: { axis: 0 } },
   ],
-  bad: [{ inputs: [{ shape: [3, 4] }, { shape: [2, 4] }], attrs: { axis: 1 }, error: "ShapeError" }],
+  bad: [
+    { inputs: [{ shape: [3, 4] }, { shape: [2, 4] }], attrs: { axis: 1 }, error: "ShapeError" },
+    { inputs: [{ shape: [3] }, { shape: [3], dtype: "i32" }], attrs: { axis: 0 }, error: "DTypeError" },
+  ],
 };
 
 /** Joins tensors along `axis`. */
 export const concat: ((parts: readonly Tensor[], axis: number) => Tensor) & OpFunction = Object.assign(
   (parts: readonly Tensor[], axis: number): Tensor => {
+    requireTensor("concat", ...parts);
     if (parts.length === 0)
       throw new ShapeError("concat: at least one tensor was expected, got none. Pass a part.");
     const a = normalizeAxis("concat", axis, parts[0].shape.length);

@@ -8,7 +8,7 @@ import { fillByIndex, flatIndex, type NDArray, ndarray } from "../ndarray.ts";
 import { bytesOf, type OpCase, type OpDef, type OpFunction, type Tolerance } from "../opdef.ts";
 import { normalizeAxis, numel, type Shape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, composite, requireTensor, type TensorLike } from "../trace.ts";
+import { apply, composite, requireTensor, type TensorLike, unchanged } from "../trace.ts";
 import { cast, div, eq, mul, where } from "./elementwise.ts";
 import { broadcastTo, reshape } from "./movement.ts";
 
@@ -136,7 +136,10 @@ function reduction(op: OpDef): ReduceFunction {
     const list =
       axes === undefined ? x.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : [...axes];
     const sorted = list.map((a) => normalizeAxis(op.name, a, x.shape.length)).sort((a, b) => a - b);
-    if (sorted.length === 0) return x;
+    if (sorted.length === 0) {
+      op.infer([x], { axes: sorted });
+      return unchanged(op.name, x);
+    }
     const run = composite((t: TensorLike) => {
       const y = apply(op, [t], { axes: sorted })[0];
       return keepDims ? reshape(y, keptShape(x.shape, sorted)) : y;

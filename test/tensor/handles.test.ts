@@ -1,0 +1,124 @@
+/** Ops that change nothing give a handle of their own: disposing of it, or of the argument, leaves the other alive. */
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Backend } from "../../src/tensor/backend.ts";
+import { assign, compile } from "../../src/tensor/compile.ts";
+import { FlatTensors, flatLayout, tensor } from "../../src/tensor/create.ts";
+import { init } from "../../src/tensor/init.ts";
+import { ops } from "../../src/tensor/ops/index.ts";
+import { scope, type Tensor } from "../../src/tensor/tensor.ts";
+
+const values = async (t: Tensor): Promise<number[]> => Array.from(await t.data());
+
+const unchanged: [string, (x: Tensor) => Tensor][] = [
+  ["reshape", (x) => ops.reshape(x, [-1, 2])],
+  ["broadcastTo", (x) => ops.broadcastTo(x, [1, 2])],
+  ["slice", (x) => ops.slice(x, [0, 0], [1, 2])],
+  ["pad", (x) => ops.pad(x, [0, 0], [0, 0])],
+  ["permute", (x) => ops.permute(x, [0, 1])],
+  ["cast", (x) => ops.cast(x, "f32")],
+  ["sum over no axes", (x) => ops.sum(x, [])],
+  ["max over no axes", (x) => ops.max(x, [])],
+];
+
+describe.each(["webgpu", "reference"] as const)("on %s", (device) => {
+  let b: Backend;
+  beforeAll(async () => {
+    b = device === "reference" ? await init({ device }) : await init();
+  });
+  afterAll(() => b.destroy());
+
+  test.each(unchanged)("%s: either goes first, and the bytes are counted once", async (_name, f) => {
+    const before = b.memory().liveBytes;
+    for (const first of [0, 1]) {
+      const x = tensor([[1, 2]]);
+      const { liveBytes } = b.memory();
+      const pair = [x, f(x)];
+      expect(pair[1]).not.toBe(x);
+      expect(pair[1].shape).toEqual([1, 2]);
+      expect(b.memory().liveBytes).toBe(liveBytes);
+      pair[first].dispose();
+      pair[first].dispose(); // a second time takes nothing from the other
+      expect(pair[1 - first].disposed).toBe(false);
+      expect(b.memory().liveBytes).toBe(liveBytes);
+      // What is made now must not get the memory that is still held.
+      using other = tensor([[8, 9]]);
+      expect(await values(pair[1 - first])).toEqual([1, 2]);
+      expect(await values(other)).toEqual([8, 9]);
+      pair[1 - first].dispose();
+      other.dispose();
+      expect(b.memory().liveBytes).toBe(before);
+    }
+  });
+
+  test("a reduction of a scalar", async () => {
+    const x = tensor(5);
+    {
+      using y = ops.sum(x);
+      expect(await values(y)).toEqual([5]);
+    }
+    expect(await values(x)).toEqual([5]);
+    x.dispose();
+    expect(() => ops.sum(tensor(true, { dtype: "bool" }))).toThrow(
+      expect.objectContaining({ name: "DTypeError" }),
+    );
+  });
+
+  test("a part of a flat segment keeps the segment alive", async () => {
+    const before = b.memory().liveBytes;
+    const flat = new FlatTensors(flatLayout([{ name: "w", shape: [2] }]), "p");
+    flat.get("w").write([3, 4]);
+    const w = ops.reshape(flat.get("w"), [2]);
+    flat.dispose();
+    expect(await values(w)).toEqual([3, 4]);
+    w.dispose();
+    expect(b.memory().liveBytes).toBe(before);
+  });
+
+  test("a scope releases it like any other result", () => {
+    const x = tensor([[1, 2]]);
+    const before = b.memory().liveBytes;
+    const kept = scope(() => {
+      ops.cast(x, "f32");
+      return ops.reshape(x, [1, 2]);
+    });
+    expect([x.disposed, kept.disposed]).toEqual([false, false]);
+    x.dispose();
+    expect(b.memory().liveBytes).toBe(before);
+    kept.dispose();
+    expect(b.memory().liveBytes).toBeLessThan(before);
+  });
+
+  test("of a released tensor it is refused by name", () => {
+    const x = tensor([[1, 2]]);
+    x.dispose();
+    for (const [, f] of unchanged) {
+      expect(() => f(x)).toThrow(/^(\w+): a live tensor was expected, got a disposed one/);
+    }
+  });
+
+  test("one memory under two handles is still no two states", () => {
+    const s = tensor([1, 2]);
+    const t = ops.reshape(s, [2]);
+    const f = compile((a: Tensor, c: Tensor) => assign(a, ops.add(a, c)), { state: [0], label: "twice" });
+    expect(() => f(s, t)).toThrow(/^twice: a state was expected once among the arguments/);
+    for (const x of [s, t]) x.dispose();
+  });
+
+  test("in a trace it is the value itself, and a captured tensor outlives what is done to the result", async () => {
+    const weight = tensor([[3, 4]]);
+    const f = compile(
+      (s: Tensor) => {
+        expect(ops.reshape(s, [1, 2])).toBe(s);
+        assign(ops.reshape(s, [1, 2]), ops.add(s, 1));
+        using w = ops.cast(weight, "f32");
+        return ops.mul(w, s);
+      },
+      { state: [0] },
+    );
+    const s = tensor([[1, 2]]);
+    expect(await values(f(s))).toEqual([6, 12]);
+    expect(await values(f(s))).toEqual([9, 16]);
+    expect(await values(weight)).toEqual([3, 4]);
+  });
+});
