@@ -3,8 +3,9 @@
  * and keeps the program. Numbers among the arguments are data: another value never builds anything.
  */
 import { type Backend, backend, type Executable } from "./backend.ts";
-import { NaysayError, TensorError } from "./errors.ts";
+import { DTypeError, NaysayError, ShapeError, TensorError } from "./errors.ts";
 import { type Graph, graphKey, type Value } from "./ir.ts";
+import { sameShape, show } from "./shape.ts";
 import { type HostScalar, isHostScalar, type Leaves, readArguments, requireHere } from "./signature.ts";
 import { span } from "./spans.ts";
 import { isTensor, type Storage, Tensor } from "./tensor.ts";
@@ -285,14 +286,8 @@ export function assign(state: Tensor, value: Tensor): void {
       "assign: an open trace was expected, got a call outside compile. Use tensor.write() there.",
     );
   const v = trace.valueOf(value);
-  if (
-    v.dtype !== state.dtype ||
-    v.shape.length !== state.shape.length ||
-    v.shape.some((d, i) => d !== state.shape[i])
-  ) {
-    throw new TensorError(
-      `assign: ${state.dtype}[${state.shape}] was expected, got ${v.dtype}[${v.shape}]. Cast or reshape the value.`,
-    );
-  }
+  const message = `assign: ${state} was expected, got ${v.dtype}${show(v.shape)}.`;
+  if (!sameShape(v.shape, state.shape)) throw new ShapeError(`${message} Reshape the value.`);
+  if (v.dtype !== state.dtype) throw new DTypeError(`${message} Use ops.cast first.`);
   trace.assign(state, v);
 }

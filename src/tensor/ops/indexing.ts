@@ -6,7 +6,7 @@ import { fillByIndex, flatIndex, ndarray } from "../ndarray.ts";
 import { bytesOf, type OpDef, type OpFunction } from "../opdef.ts";
 import { checkShape, normalizeAxis, numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply, composite } from "../trace.ts";
+import { apply, composite, requireTensor } from "../trace.ts";
 import { full } from "./define.ts";
 import { eq, minimum, where } from "./elementwise.ts";
 import { reshape } from "./movement.ts";
@@ -98,7 +98,10 @@ const takeOp: OpDef = {
 
 /** Rows of `table` [V, ...C] at `indices` [...N]: `[...N, ...C]`. Its gradient is a deterministic scatter-add. */
 export const take: ((table: Tensor, indices: Tensor) => Tensor) & OpFunction = Object.assign(
-  (table: Tensor, indices: Tensor): Tensor => apply(takeOp, [table, indices])[0],
+  (table: Tensor, indices: Tensor): Tensor => {
+    requireTensor("take", table, indices);
+    return apply(takeOp, [table, indices])[0];
+  },
   { op: takeOp },
 );
 
@@ -144,7 +147,10 @@ const takeAlongOp: OpDef = {
 
 /** `x[..., indices[...]]`: the log-probability of the chosen token, for one. */
 export const takeAlong: ((x: Tensor, indices: Tensor) => Tensor) & OpFunction = Object.assign(
-  (x: Tensor, indices: Tensor): Tensor => apply(takeAlongOp, [x, indices])[0],
+  (x: Tensor, indices: Tensor): Tensor => {
+    requireTensor("takeAlong", x, indices);
+    return apply(takeAlongOp, [x, indices])[0];
+  },
   { op: takeAlongOp },
 );
 
@@ -153,6 +159,7 @@ function checkPatch(op: string, x: ValueType, start: ValueType, axis: number, si
   if (
     start.shape.length !== 0 ||
     !(axis >= 0 && axis < x.shape.length) ||
+    !Number.isInteger(size) ||
     !(size >= 0 && size <= x.shape[axis])
   ) {
     throw new ShapeError(
@@ -215,14 +222,21 @@ const sliceAtOp: OpDef = {
       attrs: { axis: 0, size: 3 },
       error: "DTypeError",
     },
+    {
+      inputs: [{ shape: [9] }, { shape: [], dtype: "u32" }],
+      attrs: { axis: 0, size: 1.5 },
+      error: "ShapeError",
+    },
   ],
 };
 
 /** The window `x[start : start + size]` along `axis`, `start` a u32 scalar tensor. */
 export const sliceAt: ((x: Tensor, start: Tensor, axis: number, size: number) => Tensor) & OpFunction =
   Object.assign(
-    (x: Tensor, start: Tensor, axis: number, size: number): Tensor =>
-      apply(sliceAtOp, [x, start], { axis: normalizeAxis("sliceAt", axis, x.shape.length), size })[0],
+    (x: Tensor, start: Tensor, axis: number, size: number): Tensor => {
+      requireTensor("sliceAt", x, start);
+      return apply(sliceAtOp, [x, start], { axis: normalizeAxis("sliceAt", axis, x.shape.length), size })[0];
+    },
     { op: sliceAtOp },
   );
 
@@ -235,11 +249,12 @@ const updateAtOp: OpDef = {
     checkPatch("updateAt", x, start, axis, patch.shape[axis] ?? -1);
     const fits =
       patch.shape.length === x.shape.length && patch.shape.every((d, i) => i === axis || d === x.shape[i]);
-    if (!fits || patch.dtype !== x.dtype) {
+    if (!fits) {
       throw new ShapeError(
-        `updateAt: a patch equal to x but for axis ${axis} was expected, got x ${x.dtype}${show(x.shape)}, patch ${patch.dtype}${show(patch.shape)}. Reshape or cast it.`,
+        `updateAt: a patch equal to x but for axis ${axis} was expected, got x${show(x.shape)}, patch${show(patch.shape)}. Reshape it.`,
       );
     }
+    requireDType("updateAt", "the patch", patch.dtype, [x.dtype]);
     return [{ shape: x.shape, dtype: x.dtype }];
   },
   vjp: ({ g, inputs: [, patch, start], attrs }) => {
@@ -308,6 +323,11 @@ const updateAtOp: OpDef = {
       attrs: { axis: 1, zero: false },
       error: "ShapeError",
     },
+    {
+      inputs: [{ shape: [9] }, { shape: [3], dtype: "i32" }, { shape: [], dtype: "u32" }],
+      attrs: { axis: 0, zero: false },
+      error: "DTypeError",
+    },
   ],
 };
 
@@ -317,8 +337,11 @@ const updateAtOp: OpDef = {
  */
 export const updateAt: ((x: Tensor, patch: Tensor, start: Tensor, axis: number, zero?: boolean) => Tensor) &
   OpFunction = Object.assign(
-  (x: Tensor, patch: Tensor, start: Tensor, axis: number, zero = false): Tensor =>
-    apply(updateAtOp, [x, patch, start], { axis: normalizeAxis("updateAt", axis, x.shape.length), zero })[0],
+  (x: Tensor, patch: Tensor, start: Tensor, axis: number, zero = false): Tensor => {
+    requireTensor("updateAt", x, patch, start);
+    const at = normalizeAxis("updateAt", axis, x.shape.length);
+    return apply(updateAtOp, [x, patch, start], { axis: at, zero })[0];
+  },
   { op: updateAtOp },
 );
 
@@ -333,6 +356,7 @@ const chainOp: OpDef = {
         `indexChain: indices[N] was expected, got ${show(indices.shape)}. Reshape to one axis.`,
       );
     }
+    checkShape("indexChain", [attrs.rows as number]);
     return [
       { shape: [attrs.rows as number], dtype: "u32" },
       { shape: indices.shape, dtype: "u32" },
@@ -365,6 +389,8 @@ const chainOp: OpDef = {
   bad: [
     { inputs: [{ shape: [3, 2], dtype: "u32" }], attrs: { rows: 5 }, error: "ShapeError" },
     { inputs: [{ shape: [3] }], attrs: { rows: 5 }, error: "DTypeError" },
+    { inputs: [{ shape: [3], dtype: "u32" }], attrs: { rows: -1 }, error: "ShapeError" },
+    { inputs: [{ shape: [3], dtype: "u32" }], attrs: { rows: 1.5 }, error: "ShapeError" },
   ],
 };
 
@@ -433,12 +459,14 @@ const scatterAddOp: OpDef = {
   bad: [
     { inputs: [{ shape: [13, 5] }, { shape: [12], dtype: "u32" }], attrs: { rows: 5 }, error: "ShapeError" },
     { inputs: [{ shape: [13, 5] }, { shape: [13] }], attrs: { rows: 5 }, error: "DTypeError" },
+    { inputs: [{ shape: [3, 5] }, { shape: [3], dtype: "u32" }], attrs: { rows: 2.5 }, error: "ShapeError" },
   ],
 };
 
 export const indexChain: ((indices: Tensor, rows: number) => { head: Tensor; next: Tensor }) & OpFunction =
   Object.assign(
     (indices: Tensor, rows: number) => {
+      requireTensor("indexChain", indices);
       const [head, next] = apply(chainOp, [indices], { rows });
       return { head, next };
     },
@@ -457,7 +485,9 @@ export const chainSum: OpFunction = { op: chainSumOp };
  */
 export const scatterAdd: ((updates: Tensor, indices: Tensor, rows: number) => Tensor) & OpFunction =
   Object.assign(
-    (updates: Tensor, indices: Tensor, rows: number): Tensor =>
-      apply(scatterAddOp, [updates, indices], { rows })[0],
+    (updates: Tensor, indices: Tensor, rows: number): Tensor => {
+      requireTensor("scatterAdd", updates, indices);
+      return apply(scatterAddOp, [updates, indices], { rows })[0];
+    },
     { op: scatterAddOp },
   );

@@ -8,7 +8,7 @@ import { ndarray } from "../ndarray.ts";
 import { bytesOf, type OpDef, type OpFunction } from "../opdef.ts";
 import { numel, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply } from "../trace.ts";
+import { apply, requireTensor } from "../trace.ts";
 
 /** Kept probabilities of a row (0 where cut), in float64: the distribution that is sampled. */
 function filteredProbabilities(
@@ -179,6 +179,7 @@ export const sample: ((
 ) => Sampled) &
   OpFunction = Object.assign(
   (logits: Tensor, uniform: Tensor, temperature: Tensor, topK: Tensor, topP: Tensor): Sampled => {
+    requireTensor("sample", logits, uniform, temperature, topK, topP);
     const [token, logProb] = apply(sampleOp, [logits, uniform, temperature, topK, topP]);
     return { token, logProb };
   },
