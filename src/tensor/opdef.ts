@@ -77,6 +77,12 @@ export interface MapContext {
   attrs: Attrs;
 }
 
+/** Units of work of a hand-built kernel, and its sizes: `p.<name>` in its text. */
+export interface TemplateSizes {
+  units: number;
+  fields: Readonly<Record<string, number>>;
+}
+
 /** The kinds of lowering. */
 export type Lowering =
   /** Elementwise: inputs and result share one shape. */
@@ -99,8 +105,12 @@ export type Lowering =
   | { kind: "indexed" }
   /** Produces values from no buffer: constants, index numbers. */
   | { kind: "source" }
-  /** A hand-built kernel of its own. */
-  | { kind: "template"; template: string }
+  /** A hand-built kernel of its own, by its name in `src/shaders/templates.ts`, and the sizes that its text reads. */
+  | {
+      kind: "template";
+      template: string;
+      sizes(inputs: readonly ValueType[], results: readonly ValueType[]): TemplateSizes;
+    }
   /** Rewritten in terms of other ops before fusion. */
   | { kind: "expand"; expand(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[] }
   /** Removed before lowering. */

@@ -1,37 +1,17 @@
 /** Lowers nodes with hand-built kernels: binds operands in order and supplies the sizes their text names. */
 import { TEMPLATE_HELPERS, TEMPLATES } from "../../shaders/templates.ts";
 import { ShaderError } from "../errors.ts";
-import type { Node } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
-import { numel } from "../shape.ts";
 import type { Field } from "./builder.ts";
 import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, WORKGROUP } from "./kernel.ts";
-
-interface Sizes {
-  units: number;
-  fields: Record<string, number>;
-}
-
-const SIZES: Record<string, (node: Node) => Sizes> = {
-  indexChain: (n) => {
-    const length = numel(n.inputs[0].shape);
-    const rows = numel(n.results[0].shape);
-    return { units: Math.max(length, rows), fields: { length, rows } };
-  },
-  chainSum: (n) => ({
-    units: numel(n.results[0].shape),
-    fields: { length: n.inputs[0].shape[0], width: n.inputs[0].shape[1] },
-  }),
-  sample: (n) => ({ units: n.inputs[0].shape[0], fields: { vocab: n.inputs[0].shape[1] } }),
-};
 
 export function templateKernel(group: Group, ctx: LowerContext): Kernel {
   const [node] = group.nodes;
   const { lowering } = opByName(node.op);
   if (lowering.kind !== "template")
     throw new ShaderError(`${node.op}: a template was expected. Check its lowering.`);
-  const sizes = SIZES[lowering.template](node);
+  const sizes = lowering.sizes(node.inputs, node.results);
   const grid = gridOf(Math.ceil(sizes.units / WORKGROUP), ctx.maxGroups);
   const fields: Field[] = [
     { name: "grid", type: "u32", value: grid[0] },

@@ -378,7 +378,15 @@ const chainOp: OpDef = {
     }
     return [head, next];
   },
-  lowering: { kind: "template", template: "indexChain" },
+  lowering: {
+    kind: "template",
+    template: "indexChain",
+    sizes: ([indices], [head]) => {
+      const length = numel(indices.shape);
+      const rows = numel(head.shape);
+      return { units: Math.max(length, rows), fields: { length, rows } };
+    },
+  },
   cost: (ins, outs) => ({ flops: 0, bytes: bytesOf(ins) + bytesOf(outs) }),
   cases: [
     { inputs: [{ shape: [13], dtype: "u32", range: [0, 4] }], attrs: { rows: 5 } },
@@ -411,7 +419,14 @@ const chainSumOp: OpDef = {
     }
     return [out];
   },
-  lowering: { kind: "template", template: "chainSum" },
+  lowering: {
+    kind: "template",
+    template: "chainSum",
+    sizes: ([updates], [out]) => ({
+      units: numel(out.shape),
+      fields: { length: updates.shape[0], width: updates.shape[1] },
+    }),
+  },
   cost: (ins, outs) => ({ flops: numel(ins[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
   cases: [],
 };

@@ -117,7 +117,11 @@ const sampleOp: OpDef = {
     });
     return (_result, at) => rows[at];
   },
-  lowering: { kind: "template", template: "sample" },
+  lowering: {
+    kind: "template",
+    template: "sample",
+    sizes: ([logits]) => ({ units: logits.shape[0], fields: { vocab: logits.shape[1] } }),
+  },
   cases: [
     ...[
       [1, 0, 1],
