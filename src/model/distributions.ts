@@ -18,7 +18,7 @@ export class Distributions {
   constructor(model: Transformer) {
     this.program = compile(
       (params: Parameters, tokens: Tensor, start: Tensor, from: number, temperature: TensorLike) => {
-        const hidden = model.hidden(params, tokens, { start }); // [B, T, C]
+        const hidden = model.hidden(params, tokens, { start, rowsFit: true }); // [B, T, C]
         const [b, t, c] = hidden.shape;
         const before = ops.slice(hidden, [0, from - 1, 0], [b, t - 1, c]); // [B, N, C]
         return ops.softmax(ops.div(model.logits(params, before), temperature)); // [B, N, V]

@@ -93,7 +93,12 @@ export class Scorer {
     this.maxPositions = model.config.maxPositions;
     this.program = compile(
       (params: Parameters, tokens: Tensor, start: Tensor, from: number, temperature: TensorLike) => {
-        const { logProbs, entropy } = tokenLogProbs(model, params, tokens, { start, from, temperature });
+        const { logProbs, entropy } = tokenLogProbs(model, params, tokens, {
+          start,
+          rowsFit: true,
+          from,
+          temperature,
+        });
         return { logProbs, entropy };
       },
       { static: [3], label: "score" },

@@ -32,7 +32,7 @@ const HIDDEN_SCORE = -1e30;
 
 /** One run through the layers. */
 export interface Pass {
-  /** [T] or [B, T] u32: position of each query. */
+  /** [T] or [B, T] u32: position of each query; one beyond maxPositions - 1 counts as that. */
   positions: Tensor;
   /** bool, broadcasts to [B, KV, G, T, S]: which keys a query sees. */
   visible: Tensor;
@@ -45,6 +45,11 @@ export interface Pass {
 export interface HiddenOptions {
   /** [B] u32: where each row begins; what stands before is padding that nobody sees. Default: all at 0. */
   start?: Tensor;
+  /**
+   * The caller has seen to it that T - start[b] <= maxPositions, or that what goes beyond is padding, for every row: T may
+   * then be more. `start` is data, so nobody can see to it here; positions beyond the last read the last.
+   */
+  rowsFit?: boolean;
   recompute?: boolean;
 }
 
@@ -70,8 +75,13 @@ export class Transformer {
     }
   }
 
-  /** `tokens` [B, T] u32 -> hidden states after the last norm [B, T, C]. */
+  /**
+   * `tokens` [B, T] u32 -> hidden states after the last norm [B, T, C]. Throws `ShapeError` where T, padding included, is
+   * more than maxPositions and the caller has not said `rowsFit`.
+   */
   hidden(params: Parameters, tokens: Tensor, options: HiddenOptions = {}): Tensor {
+    checkTokens(tokens);
+    if (!(options.start && options.rowsFit)) this.checkLength(tokens);
     return this.run(params, tokens, { ...causalPass(tokens, options.start), recompute: options.recompute });
   }
 
@@ -83,15 +93,7 @@ export class Transformer {
   /** Embeds and runs every layer and the last norm under the positions, mask and cache of `pass`. */
   run(params: Parameters, tokens: Tensor, pass: Pass): Tensor {
     checkTokens(tokens);
-    if (
-      tokens.shape[1] > this.config.maxPositions &&
-      pass.remember === undefined &&
-      pass.positions.shape.length === 1
-    ) {
-      throw new ShapeError(
-        `transformer: at most maxPositions=${this.config.maxPositions} tokens a row were expected, got ${tokens.shape[1]}. Shorten the rows.`,
-      );
-    }
+    if (pass.remember === undefined && pass.positions.shape.length === 1) this.checkLength(tokens);
     let x = ops.take(this.parameter(params, this.parts.tokenEmbedding), tokens); // [B, T, C]
     if (this.parts.positionEmbedding !== null) {
       x = ops.add(x, ops.take(this.parameter(params, this.parts.positionEmbedding), pass.positions));
@@ -106,6 +108,14 @@ export class Transformer {
 
   dispose(): void {
     this.rotary?.dispose();
+  }
+
+  private checkLength(tokens: Tensor): void {
+    const { maxPositions } = this.config;
+    if (tokens.shape[1] <= maxPositions) return;
+    throw new ShapeError(
+      `transformer: at most maxPositions=${maxPositions} tokens a row were expected, got ${tokens.shape[1]}. Shorten the rows; where only padding makes them long, check that and say rowsFit.`,
+    );
   }
 
   private parameter(params: Parameters, name: string): Tensor {

@@ -199,6 +199,7 @@ export class Learner {
   ): readonly [Tensor, Omit<AddResult, "loss">] {
     const scored = tokenLogProbs(this.model, p, micro.tokens, {
       start: micro.start,
+      rowsFit: true,
       from,
       temperature: numbers.temperature,
     });

@@ -50,7 +50,7 @@ export class ValueHead {
     this.rows = rows;
     this.program = compile(
       (params: Parameters, head: Parameters, tokens: Tensor, start: Tensor, from: number) =>
-        valuesOf(tokenLogProbs(model, params, tokens, { start, from }).hidden, head),
+        valuesOf(tokenLogProbs(model, params, tokens, { start, rowsFit: true, from }).hidden, head),
       { static: [4], label: "value" },
     );
   }

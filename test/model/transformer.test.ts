@@ -157,6 +157,12 @@ test("wrong tokens and lengths are named", () => {
   expect(() => model.hidden(params, tensor([[1, 2]]))).toThrow(/tokens of dtype u32/);
   expect(() => model.hidden(params, tensor([1, 2], { dtype: "u32" }))).toThrow(/tokens\[B, T\]/);
   expect(() => model.hidden(params, ids([new Array(13).fill(1)]))).toThrow(/maxPositions=12/);
+  // Rows that begin later are no shorter for it, unless the caller says so.
+  const [long, start] = [ids([new Array(13).fill(1)]), tensor([4], { dtype: "u32" })];
+  for (const options of [{ start }, { rowsFit: true }]) {
+    expect(() => model.hidden(params, long, options)).toThrow(/maxPositions=12 tokens .* got 13\. .*rowsFit/);
+  }
+  expect(model.hidden(params, long, { start, rowsFit: true }).shape).toEqual([1, 13, 16]);
   expect(() => model.hidden({}, ids([[1]]))).toThrow(/model.embed_tokens.weight/);
   expect(() => model.hidden(params, ids([[1, 2]]), { start: tensor([0, 0], { dtype: "u32" }) })).toThrow(
     /start u32\[B=1\]/,
