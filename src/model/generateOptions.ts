@@ -42,8 +42,9 @@ export interface GenerateOptions {
   /** Number of the first sample of each prompt, to draw more later. Default 0. */
   firstSample?: number;
   /**
-   * Columns of the prompts. Default: the bucket of the longest. Give it where bits must not depend on which prompts
-   * come together and prompt plus completion exceed 64 columns (longer sums have another order for another length).
+   * Columns of the prompts. Default: the bucket of the longest, and where prompt and completion take more than 128
+   * columns, that of each: sums over so many have another order for another column, so prompts of other buckets are
+   * decoded apart, and no sample's bits depend on which prompts come together. Give it to decode all of them at once.
    */
   promptLength?: number;
   /** Called with tokens as they come, in order; reading them back costs a wait for the device. Changes no token. */

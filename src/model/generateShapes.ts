@@ -1,0 +1,181 @@
+/**
+ * The shapes of generation, and what is kept of them. Lengths come in buckets, so that few programs exist, and a cache
+ * of keys longer than its rows changes no bit: columns that nobody sees have the weight 0 exactly.
+ *
+ * That holds on either side of `SINGLE_THREAD_LENGTH` columns, which is itself a bucket: up to there a softmax is summed
+ * in order of the columns, so only what is seen counts; beyond, 64 lanes share it, and the column where a prompt ends
+ * decides which lane adds what. There, prompts that would end at different columns alone do not decode together.
+ */
+import { SINGLE_THREAD_LENGTH } from "../tensor/codegen/row.ts";
+import { type Compiled, compile, type HostScalar } from "../tensor/compile.ts";
+import { zeros } from "../tensor/create.ts";
+import { forEachTensor, scope, type Tensor } from "../tensor/tensor.ts";
+import {
+  begin,
+  type Draw,
+  decode,
+  type Prefilled,
+  prefill,
+  type RowIds,
+  type RowState,
+} from "./generateGraph.ts";
+import { bucketLength } from "./sequences.ts";
+import type { Parameters, Transformer } from "./transformer.ts";
+
+/** Columns of the cache; the last token is never run. */
+export function cacheColumns(promptLength: number, maxCompletionLength: number): number {
+  return bucketLength(promptLength + maxCompletionLength - 1);
+}
+
+/** Counts come in few sizes too: the least of 1, 2, 3, 4, 6, 8, 12, 16 ... that fits. */
+export function bucketCount(count: number): number {
+  for (let size = 1; ; size *= 2) {
+    if (count <= size) return size;
+    if (size >= 2 && count <= size * 1.5) return size * 1.5;
+  }
+}
+
+/** Prompts that may decode together. */
+export interface PromptGroup {
+  /** Columns of the prompts. */
+  promptLength: number;
+  /** Their indices, in order. */
+  members: number[];
+}
+
+/**
+ * Groups prompts so that the columns of each depend on its own length and on the request alone, as far as bits do: all
+ * whose rows stay within `SINGLE_THREAD_LENGTH`, and beyond it those of one bucket.
+ */
+export function promptGroups(
+  prompts: readonly ArrayLike<number>[],
+  request: { promptLength?: number; maxCompletionLength: number },
+): PromptGroup[] {
+  const { promptLength, maxCompletionLength } = request;
+  const groups = new Map<number, PromptGroup>();
+  prompts.forEach(({ length }, index) => {
+    const columns = promptLength ?? bucketLength(length);
+    const ordered = columns + maxCompletionLength - 1 <= SINGLE_THREAD_LENGTH;
+    const key = ordered ? 0 : columns;
+    const group = groups.get(key);
+    if (!group) groups.set(key, { promptLength: columns, members: [index] });
+    else {
+      group.promptLength = Math.max(group.promptLength, columns);
+      group.members.push(index);
+    }
+  });
+  return [...groups.values()];
+}
+
+interface Kept {
+  readonly bytes: number;
+  /** Programs built so far. */
+  readonly programs: number;
+  dispose(): void;
+}
+
+/** Keeps what was used last by its key; what goes beyond the bounds is released, the longest unused first. */
+export class Recent<T extends Kept> {
+  private readonly entries = new Map<string, T>();
+  private readonly count: number;
+  private readonly bytes: number;
+
+  constructor(bounds: { count: number; bytes: number }) {
+    this.count = bounds.count;
+    this.bytes = bounds.bytes;
+  }
+
+  get programs(): number {
+    return [...this.entries.values()].reduce((sum, { programs }) => sum + programs, 0);
+  }
+
+  /** What is kept under `key`, else what `make` gives, of so many bytes, once there is room for it. */
+  get(key: string, bytes: number, make: () => T): T {
+    let entry = this.entries.get(key);
+    if (entry) this.entries.delete(key);
+    else {
+      this.makeRoom(bytes);
+      entry = make();
+    }
+    this.entries.set(key, entry); // a Map keeps the order of insertion: the last is the one used last
+    return entry;
+  }
+
+  dispose(): void {
+    for (const entry of this.entries.values()) entry.dispose();
+    this.entries.clear();
+  }
+
+  private makeRoom(wanted: number): void {
+    let sum = [...this.entries.values()].reduce((total, { bytes }) => total + bytes, wanted);
+    for (const [key, entry] of this.entries) {
+      if (this.entries.size < this.count && sum <= this.bytes) return;
+      sum -= entry.bytes;
+      entry.dispose();
+      this.entries.delete(key);
+    }
+  }
+}
+
+/** What lives on the device for so many rows with a cache of so many columns, and the programs that run them. */
+export class Decoder implements Kept {
+  readonly state: RowState;
+  readonly begin: Compiled<[RowState, Prefilled, RowIds, Draw], undefined>;
+  readonly decode: Compiled<[RowState, Parameters, RowIds, Draw, HostScalar], undefined>;
+  readonly bytes: number;
+
+  constructor(model: Transformer, rows: number, columns: number, completionLength: number) {
+    const { numLayers, numKeyValueHeads, headDim } = model.config;
+    const shape = [rows, numKeyValueHeads, columns, headDim];
+    this.bytes = Decoder.bytes(model, rows, columns, completionLength);
+    // In a scope: where memory does not suffice for all, none is kept.
+    this.state = scope(() => ({
+      cache: Array.from({ length: numLayers }, () => ({ keys: zeros(shape), values: zeros(shape) })),
+      tokens: zeros([rows, completionLength], "u32"),
+      logProbs: zeros([rows, completionLength]),
+      finished: zeros([rows], "u32"),
+    }));
+    this.begin = compile(begin, { state: [0], label: "begin" });
+    this.decode = compile(
+      (state: RowState, p: Parameters, ids: RowIds, draw: Draw, step: HostScalar) =>
+        decode(model, state, p, ids, draw, step as unknown as Tensor),
+      { state: [0], label: "decode" },
+    );
+  }
+
+  /** Bytes of the state. */
+  static bytes({ config }: Transformer, rows: number, columns: number, completionLength: number): number {
+    const perColumn = 2 * config.numLayers * config.numKeyValueHeads * config.headDim;
+    return 4 * rows * (perColumn * columns + 2 * completionLength + 1);
+  }
+
+  get programs(): number {
+    return this.begin.programs + this.decode.programs;
+  }
+
+  dispose(): void {
+    forEachTensor(this.state, (t) => t.dispose());
+    this.begin.dispose();
+    this.decode.dispose();
+  }
+}
+
+/** The program of a prefill; it keeps no tensors. */
+export class Prefill implements Kept {
+  readonly bytes = 0;
+  readonly run: Compiled<[Parameters, Tensor, Tensor], Prefilled>;
+
+  constructor(model: Transformer) {
+    this.run = compile((p: Parameters, tokens: Tensor, start: Tensor) => prefill(model, p, tokens, start), {
+      label: "prefill",
+    });
+  }
+
+  get programs(): number {
+    return this.run.programs;
+  }
+
+  dispose(): void {
+    this.run.dispose();
+  }
+}
