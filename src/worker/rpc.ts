@@ -4,14 +4,18 @@
  *
  *     caller -> { id, call, args }   { id, tell }   { end }
  *     callee -> { id, event }        { id, result } | { id, error: { name, message, stack } }
+ *
+ * A message that arrives but cannot be read (`messageerror`) has no id: all calls under way are rejected, none hangs.
  */
 import * as errors from "../tensor/errors.ts";
+
+type PortEvent = "message" | "messageerror";
 
 /** A worker, the global scope inside one, or a port. */
 export interface Port {
   postMessage(message: unknown, transfer: Transferable[]): void;
-  addEventListener(kind: "message", listener: (event: MessageEvent) => void): void;
-  removeEventListener(kind: "message", listener: (event: MessageEvent) => void): void;
+  addEventListener(kind: PortEvent, listener: (event: MessageEvent) => void): void;
+  removeEventListener(kind: PortEvent, listener: (event: MessageEvent) => void): void;
   /** Message ports wait for it. */
   start?(): void;
   /** Ends a message port. */
@@ -50,16 +54,23 @@ interface ToCaller {
   done?: boolean;
 }
 
+/** Instead of an id: the other side got a message that it could not read. */
+const UNREAD = "unread";
+
 /** Whether a message is one of these and not the application's own: both may share a port. */
 function isOurs<T>(data: unknown): data is T {
   return data !== null && typeof data === "object" && (data as { naysay?: unknown }).naysay === 1;
 }
 
-/** Buffers of the typed arrays in a message, to be moved instead of copied. */
+/**
+ * Buffers of the typed arrays in a message, to be moved instead of copied: a handler gives away what it returns or emits.
+ * One of no bytes may have been moved before, and Node drops a message that moves it again without a word; copied, it is refused.
+ */
 function buffersIn(data: unknown, found = new Set<ArrayBuffer>()): Set<ArrayBuffer> {
   if (ArrayBuffer.isView(data)) {
-    if (data.buffer instanceof ArrayBuffer && data.byteLength === data.buffer.byteLength)
-      found.add(data.buffer);
+    const { buffer, byteLength } = data;
+    if (buffer instanceof ArrayBuffer && byteLength > 0 && byteLength === buffer.byteLength)
+      found.add(buffer);
   } else if (Array.isArray(data)) for (const x of data) buffersIn(x, found);
   else if (data !== null && typeof data === "object")
     for (const x of Object.values(data)) buffersIn(x, found);
@@ -71,12 +82,13 @@ function buffersIn(data: unknown, found = new Set<ArrayBuffer>()): Set<ArrayBuff
 export interface CallContext {
   /** Aborted when the caller aborts. */
   readonly signal: AbortSignal;
-  /** Sends an event; typed arrays in it are moved. */
+  /** Sends an event; typed arrays in it are moved, so hand out copies of what is kept. */
   emit(event: unknown): void;
   /** Called with each word that the caller tells. */
   onTell: ((word: string) => void) | null;
 }
 
+/** What it resolves to is sent as an event is. */
 export type Handler = (args: never, context: CallContext) => Promise<unknown>;
 
 /** How deep causes are followed: enough to see what lies beneath, whatever a cause's cause is. */
@@ -133,11 +145,14 @@ export function serveCalls(port: Port, handlers: Readonly<Record<string, Handler
         ?.abort.abort(new errors.NaysayError("worker: the call was aborted by its caller."));
     } else if (data.tell !== undefined) running.get(data.id)?.context.onTell?.(data.tell);
   };
+  const unread = (): void => send({ id: UNREAD, done: true });
   const stop = (): void => {
     port.removeEventListener("message", listen);
+    port.removeEventListener("messageerror", unread);
     for (const { abort } of running.values()) abort.abort();
   };
   port.addEventListener("message", listen);
+  port.addEventListener("messageerror", unread);
   port.start?.();
   return stop;
 }
@@ -186,11 +201,21 @@ export class Caller {
   constructor(port: Port) {
     this.port = port;
     port.addEventListener("message", this.listen);
+    port.addEventListener("messageerror", this.unread);
     port.start?.();
   }
 
+  private readonly unread = (): void => {
+    this.rejectAll(
+      new errors.NaysayError(
+        "worker: messages that can be read were expected, got one that cannot. Use the same version of naysay on both sides, and check the memory that is left.",
+      ),
+    );
+  };
+
   private readonly listen = ({ data }: MessageEvent): void => {
     if (!isOurs<ToCaller>(data)) return;
+    if (data.id === UNREAD) this.unread();
     const call = this.pending.get(data.id);
     if (!call) return;
     if (!data.done) call.event(data.event);
@@ -286,16 +311,21 @@ export class Caller {
   /** Rejects every call under way, and all later ones. */
   fail(error: Error): void {
     this.failure = error;
-    for (const call of this.pending.values()) call.fail(error);
-    this.pending.clear();
+    this.rejectAll(error);
   }
 
   /** Aborts what is under way on the other side, and rejects it here. */
   close(): void {
     this.port.removeEventListener("message", this.listen);
+    this.port.removeEventListener("messageerror", this.unread);
     for (const call of this.pending.values()) call.abort();
     this.fail(
       new errors.NaysayError("worker: an open worker was expected, got a closed one. Connect again."),
     );
+  }
+
+  private rejectAll(error: Error): void {
+    for (const call of this.pending.values()) call.fail(error);
+    this.pending.clear();
   }
 }

@@ -78,7 +78,8 @@ export function serve(port: Port = globalThis as unknown as Port, options: Serve
       const report = await runCheck({ ...request, signal, onProgress: emit });
       return { report, text: formatCheck(report) };
     },
-    readFile: ({ path }) => files.readFile(path),
+    // A copy: files that are handed in may keep the bytes they give, and what is answered is moved away.
+    readFile: async ({ path }) => (await files.readFile(path)).slice(),
     async writeFile({ path, bytes }) {
       await files.writeFileAtomic(path, bytes);
       return null;

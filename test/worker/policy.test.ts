@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { encodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { modelConfig } from "../../src/model/config.ts";
+import type { Files } from "../../src/model/files.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
 import { Tokenizer } from "../../src/model/tokenizer.ts";
 import { Addition } from "../../src/rl/tasks/addition.ts";
@@ -41,6 +42,13 @@ beforeAll(async () => {
   own.destroy();
 });
 
+const memory = memoryFiles();
+/** Files of an application: `readFile` gives the very bytes that it keeps. */
+const lendingFiles: Files = {
+  ...memory,
+  readFile: async (path) => memory.content.get(path) as Uint8Array<ArrayBuffer>,
+};
+
 let side: { worker: NaysayWorker; close(): void } | null = null;
 afterAll(() => side?.close());
 
@@ -48,7 +56,7 @@ afterAll(() => side?.close());
 async function open(): Promise<NaysayWorker> {
   if (side) return side.worker;
   const { port1, port2 } = new MessageChannel();
-  const stop = serve(port2, { files: memoryFiles() });
+  const stop = serve(port2, { files: lendingFiles });
   const worker = await connect(port1);
   side = {
     worker,
@@ -362,4 +370,11 @@ test("the adapter is checked in the worker, with progress, while a policy waits"
   expect(seen).toEqual(["add", "exp"]);
   expect(text).toMatch(/^## naysay check\n/);
   expect(await policy.generate(ASK).result).toHaveLength(6);
+});
+
+test("a file is read again and again, whatever files the worker was handed", async () => {
+  const worker = await open();
+  await worker.writeFile("kept.bin", Uint8Array.of(1, 2, 3));
+  for (const _ of [1, 2]) expect(await worker.readFile("kept.bin")).toEqual(Uint8Array.of(1, 2, 3));
+  expect(memory.content.get("kept.bin")).toEqual(Uint8Array.of(1, 2, 3));
 });

@@ -6,7 +6,12 @@ import { type CallContext, Caller, serveCalls } from "../../src/worker/rpc.ts";
 let close: (() => void) | null = null;
 afterEach(() => close?.());
 
-function pair(handlers: Parameters<typeof serveCalls>[1]): { caller: Caller; port: MessagePort } {
+function pair(handlers: Parameters<typeof serveCalls>[1]): {
+  caller: Caller;
+  port: MessagePort;
+  /** The side that is called. */
+  far: MessagePort;
+} {
   const { port1, port2 } = new MessageChannel();
   const stop = serveCalls(port2, handlers);
   close = () => {
@@ -14,7 +19,7 @@ function pair(handlers: Parameters<typeof serveCalls>[1]): { caller: Caller; por
     port1.close();
     port2.close();
   };
-  return { caller: new Caller(port1), port: port1 };
+  return { caller: new Caller(port1), port: port1, far: port2 };
 }
 
 test("results come back to the call that asked, whatever the order in which they are ready", async () => {
@@ -173,4 +178,26 @@ test("a closed caller rejects what is under way and what comes later", async () 
   caller.close();
   await expect(call.result).rejects.toBeInstanceOf(NaysayError);
   await expect(caller.call("forever", null).result).rejects.toThrow(/closed one/);
+});
+
+test("bytes that were moved away before are refused, not lost", async () => {
+  const kept = Uint8Array.of(1, 2, 3);
+  const { caller } = pair({ read: async () => kept, empty: async () => new Uint8Array() });
+  expect(await caller.call("read", null).result).toEqual(Uint8Array.of(1, 2, 3));
+  await expect(caller.call("read", null).result).rejects.toThrow(/clone|detached/i);
+  expect(await caller.call("empty", null).result).toEqual(new Uint8Array());
+  expect(await caller.call("empty", null).result).toEqual(new Uint8Array());
+});
+
+test("a message that cannot be read rejects what is under way, on whichever side it arrives", async () => {
+  const { caller, port, far } = pair({
+    forever: () => new Promise(() => {}),
+    echo: async (x: never) => x,
+  });
+  for (const side of [port, far]) {
+    const calls = [caller.call("forever", null), caller.call("forever", null)];
+    side.dispatchEvent(new Event("messageerror"));
+    for (const call of calls) await expect(call.result).rejects.toThrow(/^worker: messages that can be read/);
+  }
+  expect(await caller.call("echo", 1).result).toBe(1);
 });
