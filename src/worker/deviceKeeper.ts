@@ -11,27 +11,34 @@ export class DeviceKeeper {
 
   /** Opens the device; a later call with other options opens another. */
   async open(options: WorkerOptions): Promise<WebGpuBackend> {
-    if (this.opening && options.tier !== this.options.tier) {
-      const old = await this.opening;
-      this.opening = null;
-      old.destroy();
-    }
+    const old = options.tier === this.options.tier ? null : this.opening;
+    if (old) this.opening = null;
     this.options = options;
+    // One that could not be opened was refused to whoever asked for it.
+    await old?.then((backend) => backend.destroy()).catch(() => {});
     return this.current();
   }
 
   /** The device to use: another one where the last has failed, by a loss or by an error of its own. */
   async current(): Promise<WebGpuBackend> {
-    const known = this.opening ? await this.opening : null;
-    if (known && known.device.failure !== null) {
+    for (;;) {
+      this.opening ??= this.start();
+      const opening = this.opening;
+      const known = await opening;
+      // Others may have waited with this call: the first to come back gives up the old device, all wait for one new.
+      if (this.opening !== opening) continue;
+      if (known.device.failure === null) return known;
       this.opening = null;
       known.destroy();
     }
-    this.opening ??= init({ tier: this.options.tier, timestamps: false }).catch((error) => {
-      this.opening = null;
-      throw error;
+  }
+
+  private start(): Promise<WebGpuBackend> {
+    const opening = init({ tier: this.options.tier, timestamps: false });
+    opening.catch(() => {
+      if (this.opening === opening) this.opening = null;
     });
-    return this.opening;
+    return opening;
   }
 }
 
