@@ -179,3 +179,23 @@ test("a kept run and an uploaded one are laid over the one on show, by keys, wit
     .toEqual([]);
   expect(errors).toEqual([]);
 });
+
+test("a pause while a base is pretrained rests after the step under way, says so, and goes on from there", async () => {
+  const other = await web.open("?preset=tiny&task=addition&arms=base&tier=T0&pretrainSteps=2000");
+  await ready(other);
+  const said = (): Promise<string | null> => other.textContent("#status");
+  await other.click("#start");
+  await status(other, "Pretraining the base: step \\d");
+  await other.click("#start");
+  await status(other, "Paused\\. Pretraining the base: step \\d[\\d,]* of 2,000", 3000);
+  const rested = await said();
+  await other.waitForTimeout(600);
+  expect(await said()).toBe(rested);
+  await other.click("#start");
+  await status(other, "Pretraining the base: step \\d");
+  const step = (text: string | null): number => Number(text?.match(/step ([\d,]+) of/)?.[1].replace(",", ""));
+  await expect.poll(async () => step(await said()), { timeout: 5000 }).toBeGreaterThan(step(rested));
+  await other.click("#stop");
+  await status(other, "Stopped");
+  await other.close();
+});
