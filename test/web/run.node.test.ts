@@ -23,8 +23,8 @@ let finished: Page;
 /** `weightsSha256` by arm, of Node. */
 let wanted: Record<string, string>;
 const errors: string[] = [];
-/** Longest task of each run from its last start to its end, 0 where none was over 50 ms. */
-const longest: number[] = [];
+/** Of each run from its last start to its end: the longest task and the longest script, 0 where none was long. */
+const longest: { task: number; script: number }[] = [];
 
 async function open(query: string): Promise<Page> {
   const page = await web.open(query, {}, watchTasks);
@@ -33,25 +33,42 @@ async function open(query: string): Promise<Page> {
   return page;
 }
 
-/** Keeps the lengths of tasks over 50 ms in `longTasks`; runs in the page, before its own code. */
+/**
+ * Keeps the lengths of tasks over 50 ms, and of the scripts in frames over 50 ms, which are the page's own part of them;
+ * runs in the page, before its own code.
+ */
 function watchTasks(): void {
   window.longTasks = [];
+  window.longScripts = [];
   const keep = (list: PerformanceObserverEntryList): void => {
-    for (const { duration } of list.getEntries()) window.longTasks.push(duration);
+    for (const entry of list.getEntries()) {
+      const { scripts } = entry as PerformanceEntry & { scripts?: { duration: number }[] };
+      if (scripts) window.longScripts.push(...scripts.map(({ duration }) => duration));
+      else window.longTasks.push(entry.duration);
+    }
   };
-  new PerformanceObserver(keep).observe({ entryTypes: ["longtask"] });
+  new PerformanceObserver(keep).observe({ entryTypes: ["longtask", "long-animation-frame"] });
 }
 
 declare global {
   interface Window {
     longTasks: number[];
+    longScripts: number[];
   }
+}
+
+function longestIn(page: Page): Promise<{ task: number; script: number }> {
+  return page.evaluate(() => ({
+    task: Math.max(0, ...window.longTasks),
+    script: Math.max(0, ...window.longScripts),
+  }));
 }
 
 /** What was long before, as loading may be, does not count. */
 async function forgetTasks(page: Page): Promise<void> {
   await page.evaluate(() => {
     window.longTasks = [];
+    window.longScripts = [];
   });
 }
 
@@ -66,7 +83,7 @@ async function train(page: Page, count: number): Promise<void> {
 async function done(page: Page): Promise<void> {
   await status(page, "Done");
   await expect.poll(() => hashes(page)).toEqual(wanted);
-  longest.push(await page.evaluate(() => Math.max(0, ...window.longTasks)));
+  longest.push(await longestIn(page));
 }
 
 beforeAll(async () => {
@@ -197,11 +214,17 @@ test("a device lost in the middle of a step is said, and the run ends with the s
   await page.close();
 });
 
-test(`no task of the main thread took ${LONGEST_TASK} ms while it trained`, async () => {
-  // Of the runs above the one that other processes disturbed least: what the page does, it does in all.
-  expect(longest).not.toHaveLength(0);
-  expect(Math.min(...longest), `longest tasks: ${longest.join(", ")} ms`).toBeLessThan(LONGEST_TASK);
-  // The watch works: a task that is too long is seen.
+test(`the page never held its main thread for ${LONGEST_TASK} ms while it trained`, async () => {
+  expect(longest).toHaveLength(3);
+  const said = JSON.stringify(longest);
+  // What the page itself does: in every run.
+  for (const { script } of longest) expect(script, said).toBeLessThan(LONGEST_TASK);
+  // A task is also what the browser does in it, and, by the clock, the time in which its thread waited for a core: here
+  // the training computes on all of them. One run of three may be disturbed so, none so that it is felt as a standstill.
+  const over = longest.filter(({ task }) => task >= LONGEST_TASK);
+  expect(over.length, said).toBeLessThanOrEqual(1);
+  for (const { task } of longest) expect(task, said).toBeLessThan(3 * LONGEST_TASK);
+  // The watch works: what is too long is seen, as a task and as a script.
   const page = await web.open("", {}, watchTasks);
   await page.evaluate((least) => {
     setTimeout(() => {
@@ -209,9 +232,8 @@ test(`no task of the main thread took ${LONGEST_TASK} ms while it trained`, asyn
       while (performance.now() < end);
     });
   }, 2 * LONGEST_TASK);
-  await expect
-    .poll(() => page.evaluate(() => Math.max(0, ...window.longTasks)))
-    .toBeGreaterThan(LONGEST_TASK);
+  await expect.poll(async () => (await longestIn(page)).task).toBeGreaterThan(LONGEST_TASK);
+  await expect.poll(async () => (await longestIn(page)).script).toBeGreaterThan(LONGEST_TASK);
   await page.close();
 });
 
