@@ -1,10 +1,13 @@
 /** GPU memory of tensors: pooled buffers, counted references, bytes alive and allocated. */
 import type { Device } from "./device.ts";
-import { TensorError } from "./errors.ts";
+import type { DType } from "./dtype.ts";
+import { MemoryBudgetError, TensorError } from "./errors.ts";
 import { BufferUsage } from "./gpuConstants.ts";
+import { ALIGN, storageBytes } from "./passes/memory.ts";
+import { type Shape, show } from "./shape.ts";
 import type { BackendLike, Storage } from "./tensor.ts";
 
-/** Ranges of a buffer whose contents are not what was asked for, shared by all storages in it. */
+/** Ranges of a buffer whose contents are not what was asked for, shared by all storages in it. They do not overlap. */
 export class Faults {
   private ranges: { from: number; to: number; error: Error }[] = [];
 
@@ -14,12 +17,20 @@ export class Faults {
   }
 
   add(from: number, to: number, error: Error): void {
+    this.clear(from, to);
     this.ranges.push({ from, to, error });
   }
 
-  /** Forgets what lies within a range that was written anew. */
+  /** Forgets what lies within a range that was written anew, and keeps what sticks out of it. */
   clear(from: number, to: number): void {
-    this.ranges = this.ranges.filter((r) => r.from < from || r.to > to);
+    if (this.ranges.length === 0) return;
+    this.ranges = this.ranges.flatMap((r) => {
+      if (r.to <= from || to <= r.from) return [r];
+      return [
+        { ...r, to: from },
+        { ...r, from: to },
+      ].filter((rest) => rest.from < rest.to);
+    });
   }
 }
 
@@ -59,8 +70,10 @@ export class GpuStorage implements Storage {
     return this.faults.in(this.offset, this.offset + this.bytes);
   }
 
+  /** Null where all of it was written anew; a whole is as good as its parts, whoever writes them. */
   set fault(error: Error | null) {
-    const to = this.offset + this.bytes;
+    // Parts of a buffer begin at multiples of ALIGN: up to the next one there is padding, which nobody writes or reads.
+    const to = Math.ceil((this.offset + this.bytes) / ALIGN) * ALIGN;
     if (error) this.faults.add(this.offset, to, error);
     else this.faults.clear(this.offset, to);
   }
@@ -85,48 +98,131 @@ export class GpuStorage implements Storage {
 const SMALLEST = 256;
 
 /** Size that a request is rounded up to, so that freed buffers fit later requests: eighths of powers of two. */
-function sizeClass(bytes: number): number {
+function sizeClass(bytes: number, limit: number): number {
   if (bytes <= SMALLEST) return SMALLEST;
-  const step = Math.max(SMALLEST, 2 ** (31 - Math.clz32(bytes - 1)) / 8);
-  return Math.ceil(bytes / step) * step;
+  const octave = SMALLEST * 2 ** (31 - Math.clz32((bytes - 1) / SMALLEST));
+  const step = Math.max(SMALLEST, octave / 8);
+  return Math.min(Math.ceil(bytes / step) * step, Math.max(limit, bytes));
 }
+
+/** Free bytes beyond the peak of live bytes that the pool keeps at any rate, and as a part of that peak. */
+const SPARE_BYTES = 64 << 20;
+const SPARE_PART = 0.25;
+/** Takes after which a peak begins to be forgotten: "lately" is this many to twice as many. */
+const PERIOD = 2048;
 
 /** Words before and after each storage that tests check for stray writes. */
 const GUARD_BYTES = 256;
 export const GUARD_WORD = 0xdeadbeef;
 
+interface Free {
+  readonly buffer: GPUBuffer;
+  readonly id: number;
+  readonly size: number;
+}
+
+/**
+ * Buffers of rounded sizes, handed out again when they come back. What it holds, live and free, is at most the peak of
+ * the live bytes lately plus the larger of 64 MiB and a quarter of that peak; beyond that the buffers that came back
+ * first are destroyed. Steps that repeat find all of theirs again as long as sizes that take turns fit in that quarter.
+ */
 export class BufferPool {
   liveBytes = 0;
   allocatedBytes = 0;
-  private readonly free = new Map<number, { buffer: GPUBuffer; id: number }[]>();
+  private readonly free = new Map<number, Free[]>();
+  /** The same, in the order in which they came back. */
+  private readonly order = new Set<Free>();
+  private freeBytes = 0;
+  /** Bytes of the buffers that are handed out: rounded sizes. */
+  private heldBytes = 0;
+  private takes = 0;
+  private peak = 0;
+  private peakBefore = 0;
   private readonly device: Device;
   private readonly guards: boolean;
+  private readonly spare: number;
   private nextId = 1;
   /** Storages alive, kept only where guard words are asked for. */
   readonly guarded = new Set<GpuStorage>();
 
-  constructor(device: Device, guards: boolean) {
+  /** `spare` is a seam for tests: see `SPARE_BYTES`. */
+  constructor(device: Device, guards: boolean, spare = SPARE_BYTES) {
     this.device = device;
     this.guards = guards;
+    this.spare = spare;
+  }
+
+  /** Largest tensor in bytes: what the device can bind at once. */
+  get largest(): number {
+    const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
+    return Math.min(maxStorageBufferBindingSize, maxBufferSize - (this.guards ? 2 * GUARD_BYTES : 0));
+  }
+
+  /** Throws `MemoryBudgetError` for a tensor that no buffer of this device can hold. */
+  requireFits(what: string, count: number, dtype: DType, shape: Shape = [count]): void {
+    const bytes = storageBytes(count);
+    const { largest } = this;
+    if (bytes <= largest) return;
+    throw new MemoryBudgetError(
+      `${what}: at most ${largest} bytes for one tensor were expected (the device's limit for a binding at tier ${this.device.tier}), got ${bytes} for ${dtype}${show(shape)}. Make the batch, the length or the width smaller, or split it by rows into several tensors.`,
+    );
   }
 
   /** A buffer of its own for `bytes`, from the pool where one fits. */
   take(backend: BackendLike, bytes: number, label: string): GpuStorage {
     const pad = this.guards ? GUARD_BYTES : 0;
-    const size = sizeClass(bytes + 2 * pad);
-    const list = this.free.get(size);
-    const hit = list?.pop();
-    const { buffer, id } = hit ?? { buffer: this.create(size, label), id: this.nextId++ };
+    const size = sizeClass(bytes + 2 * pad, this.device.limits.maxBufferSize);
+    const hit = this.free.get(size)?.pop();
+    if (hit) {
+      this.order.delete(hit);
+      this.freeBytes -= size;
+    }
+    this.heldBytes += size;
+    this.notePeak();
+    // Before another is made: the two would be there at once.
+    if (!hit) this.shrink();
+    const kept: Free = hit ?? { buffer: this.create(size, label), id: this.nextId++, size };
     this.liveBytes += bytes;
-    const storage: GpuStorage = new GpuStorage(backend, buffer, id, pad, bytes, () => {
+    const storage: GpuStorage = new GpuStorage(backend, kept.buffer, kept.id, pad, bytes, () => {
       this.liveBytes -= bytes;
       this.guarded.delete(storage);
-      const back = this.free.get(size);
-      if (back) back.push({ buffer, id });
-      else this.free.set(size, [{ buffer, id }]);
+      this.giveBack(kept);
     });
     if (this.guards) this.poison(storage, size);
     return storage;
+  }
+
+  private notePeak(): void {
+    if (++this.takes % PERIOD === 0) {
+      this.peakBefore = this.peak;
+      this.peak = 0;
+    }
+    this.peak = Math.max(this.peak, this.heldBytes);
+  }
+
+  private giveBack(kept: Free): void {
+    this.heldBytes -= kept.size;
+    this.freeBytes += kept.size;
+    this.order.add(kept);
+    const list = this.free.get(kept.size);
+    if (list) list.push(kept);
+    else this.free.set(kept.size, [kept]);
+    this.shrink();
+  }
+
+  /** Work that was submitted keeps what it uses: a buffer that came back can be destroyed at once. */
+  private shrink(): void {
+    const peak = Math.max(this.peak, this.peakBefore);
+    const limit = peak + Math.max(this.spare, SPARE_PART * peak);
+    if (this.heldBytes + this.freeBytes <= limit) return;
+    for (const oldest of this.order) {
+      if (this.heldBytes + this.freeBytes <= limit) return;
+      // Lists are in that order too.
+      this.free.get(oldest.size)?.shift();
+      this.order.delete(oldest);
+      this.freeBytes -= oldest.size;
+      this.destroy(oldest.buffer);
+    }
   }
 
   private poison(storage: GpuStorage, size: number): void {

@@ -33,7 +33,7 @@ export class ShaderError extends NaysayError {
   override name = "ShaderError";
 }
 
-/** A program whose planned memory exceeds the budget. */
+/** A program whose planned memory exceeds the budget, or a tensor larger than the device can bind. */
 export class MemoryBudgetError extends NaysayError {
   override name = "MemoryBudgetError";
 }

@@ -99,7 +99,7 @@ export type Lowering =
   /** A pure change of index: result[index] = input[sources(index)]. */
   | { kind: "view"; source(index: readonly Affine[], input: ValueType, attrs: Attrs): Affine[] }
   /** A reduction over `attrs.axes`. */
-  | { kind: "reduce"; identity(dtype: DType): string; combine(a: string, b: string): string }
+  | { kind: "reduce"; identity(dtype: DType): number; combine(a: string, b: string): string }
   | { kind: "matmul" }
   /** An index computed from data or chosen between inputs; emitted by name in the code generator. */
   | { kind: "indexed" }

@@ -4,6 +4,7 @@
  */
 import type { Executable } from "./backend.ts";
 import type { GpuStorage } from "./buffers.ts";
+import { type FieldType, wordOf } from "./codegen/builder.ts";
 import { TensorError } from "./errors.ts";
 import { flags } from "./flags.ts";
 import { BufferUsage } from "./gpuConstants.ts";
@@ -21,19 +22,21 @@ import type { Task, WebGpuBackend } from "./webgpu.ts";
 /** Estimated operations after which a submission ends, so that no driver's watchdog fires: 0.2 s at 100 GFLOP/s. */
 const SUBMIT_FLOPS = 2e10;
 
+/** After which of the kernels, given by their estimated operations, a submission ends; after the last it ends anyway. */
+export function submissionEnds(flops: readonly number[], limit = SUBMIT_FLOPS): boolean[] {
+  let sum = 0;
+  return flops.map((f, i) => {
+    sum += f;
+    const end = sum > limit && i < flops.length - 1;
+    if (end) sum = 0;
+    return end;
+  });
+}
+
 interface ScalarSlot {
   readonly input: number;
   readonly word: number;
-  readonly type: "f32" | "u32" | "i32";
-}
-
-const bits = new DataView(new ArrayBuffer(4));
-
-function wordOf(value: number, type: "f32" | "u32" | "i32"): number {
-  if (type === "f32") bits.setFloat32(0, value, true);
-  else if (type === "u32") bits.setUint32(0, value, true);
-  else bits.setInt32(0, value, true);
-  return bits.getUint32(0, true);
+  readonly type: FieldType;
 }
 
 export class Program implements Executable {
@@ -43,9 +46,9 @@ export class Program implements Executable {
   private readonly backend: WebGpuBackend;
   private readonly steps: readonly Step[];
   private readonly tapes: Tapes;
-  /** Which inputs are host numbers. */
   /** Positions of the arguments that a run gives new values. */
   readonly states: readonly number[];
+  /** Which inputs are host numbers. */
   private readonly takesNumber: readonly boolean[];
   private readonly outputs: readonly { bytes: number; label: string }[];
   private readonly arenas: GPUBuffer[];
@@ -69,16 +72,16 @@ export class Program implements Executable {
     const position = new Map(traced.inputs.map((v, i) => [v, i]));
     this.states = traced.updates.map((u) => position.get(u.input) as number);
     this.outputs = traced.outputs.map((v, i) => ({ bytes: bytesFor(v), label: `${label}.out${i}` }));
+    const ends = submissionEnds(
+      lowered.kernels.map((k) => k.flops),
+      backend.submitFlops,
+    );
     let offset = 0;
-    let flops = 0;
     this.steps = lowered.kernels.map((kernel, i): Step => {
       const paramOffset = offset;
       const paramBytes = Math.ceil((kernel.fields.length * 4) / 16) * 16;
       offset += Math.ceil(paramBytes / ALIGN) * ALIGN;
-      flops += kernel.flops;
-      const cut = flops > SUBMIT_FLOPS && i < lowered.kernels.length - 1;
-      if (cut) flops = 0;
-      return { kernel, paramOffset, paramBytes, cut, pipeline: null };
+      return { kernel, paramOffset, paramBytes, cut: ends[i], pipeline: null };
     });
     this.words = new Uint32Array(offset / 4);
     this.packParams();

@@ -3,6 +3,7 @@
  * a small random input against its T0 text, and must give the same bits. (A peer that took every subgroup for 32
  * lanes trained silently wrong on an adapter of 8.)
  */
+import { wordOf } from "./codegen/builder.ts";
 import type { JoinLanes } from "./codegen/joinLanes.ts";
 import type { Kernel } from "./codegen/kernel.ts";
 import type { Device } from "./device.ts";
@@ -101,7 +102,7 @@ export class TierCheck {
     queue.writeBuffer(
       params,
       0,
-      Uint32Array.from(kernel.fields, (f) => f.value as number),
+      Uint32Array.from(kernel.fields, (f) => wordOf(f.value as number, f.type)),
     );
     const entries = [x, y, params].map((buffer, binding) => ({ binding, resource: { buffer } }));
     const encoder = gpu.createCommandEncoder({ label: "naysay.check" });

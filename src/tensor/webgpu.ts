@@ -11,10 +11,12 @@ import { DeviceError } from "./errors.ts";
 import { flags } from "./flags.ts";
 import { BufferUsage, MapMode } from "./gpuConstants.ts";
 import type { Graph } from "./ir.ts";
+import { storageBytes } from "./passes/memory.ts";
 import { lowerGraph } from "./passes/pipeline.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
 import { Program } from "./program.ts";
+import { numel } from "./shape.ts";
 import { span, spanUntil } from "./spans.ts";
 import type { Storage } from "./tensor.ts";
 
@@ -35,8 +37,12 @@ export interface WebGpuOptions {
   memoryBudget?: number;
   /** Most workgroups along one axis; tests lower it. */
   maxGroups?: number;
+  /** Estimated operations after which a submission ends; tests lower it. */
+  submitFlops?: number;
   /** Puts words around every tensor that `checkGuards` inspects; for tests. */
   guardWords?: boolean;
+  /** Free bytes that the pool keeps at any rate; tests lower it. */
+  spareBytes?: number;
   passesOff?: readonly string[];
   /** How lanes are joined above T0: a seam for tests, which put a broken one here. */
   join?: JoinLanes;
@@ -65,7 +71,7 @@ export class WebGpuBackend implements Backend {
   constructor(device: Device, options: WebGpuOptions = {}) {
     this.device = device;
     this.options = options;
-    this.pool = new BufferPool(device, options.guardWords ?? false);
+    this.pool = new BufferPool(device, options.guardWords ?? false, options.spareBytes);
     this.pipelines = new PipelineCache(device, options.join);
   }
 
@@ -127,16 +133,16 @@ export class WebGpuBackend implements Backend {
 
   // ------------------------------------------------------------ memory
 
-  allocate(_dtype: DType, count: number): Storage {
-    return this.pool.take(this, Math.max(16, Math.ceil((count * 4) / 16) * 16), "tensor");
+  allocate(dtype: DType, count: number): Storage {
+    this.pool.requireFits("tensor", count, dtype);
+    return this.pool.take(this, storageBytes(count), "tensor");
   }
 
   view(storage: Storage, offset: number, count: number): Storage {
     const s = storage as GpuStorage;
     s.retain();
-    const bytes = Math.max(16, Math.ceil((count * 4) / 16) * 16);
     const from = s.offset + offset * 4;
-    return new GpuStorage(this, s.buffer, s.bufferId, from, bytes, () => s.release(), s.faults);
+    return new GpuStorage(this, s.buffer, s.bufferId, from, storageBytes(count), () => s.release(), s.faults);
   }
 
   write(storage: Storage, dtype: DType, data: ArrayLike<number>): void {
@@ -212,7 +218,15 @@ export class WebGpuBackend implements Backend {
 
   // ------------------------------------------------------------ programs
 
+  /** Estimated operations after which a submission ends; undefined: the program's own. */
+  get submitFlops(): number | undefined {
+    return this.options.submitFlops;
+  }
+
   build(graph: Graph, options: BuildOptions): Executable {
+    for (const v of graph.outputs) {
+      this.pool.requireFits(`${options.label}: a result of ${v.node.op}`, numel(v.shape), v.dtype, v.shape);
+    }
     this.programs++;
     const begun = performance.now();
     const lowered = span("compile", options.label, () =>

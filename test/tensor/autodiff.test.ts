@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from "vitest";
 import { checkpoint, customVjp, grad, valueAndGrad } from "../../src/tensor/autodiff.ts";
+import { backend } from "../../src/tensor/backend.ts";
 import { assign, compile } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { init } from "../../src/tensor/init.ts";
@@ -58,6 +59,19 @@ test("checkpoint gives the same gradients, through its closure too", async () =>
   expect(await list(g1.x)).toEqual(await list(g0.x));
   expect(await list(g1.w)).toEqual(await list(g0.w));
   expect(await list(grad(f)(tensor([1, 2])))).toEqual(await list(g0.x));
+});
+
+test("equal gradients through checkpoint, asked for again, build one program", async () => {
+  const b = backend();
+  const [x, w] = [tensor([1, 2]), tensor([2, 3])];
+  const g = grad((v: Tensor) => {
+    const inner = checkpoint((t: Tensor) => ops.exp(ops.mul(t, x)));
+    return ops.sum(checkpoint((t: Tensor) => ops.mul(inner(t), inner(t)))(v));
+  });
+  const first = await list(g(w));
+  const { programs } = b.counters();
+  for (let i = 0; i < 5; i++) expect(await list(g(w))).toEqual(first);
+  expect(b.counters().programs).toBe(programs);
 });
 
 test("customVjp replaces the gradient", async () => {

@@ -159,6 +159,26 @@ describe("refused before any GPU call", () => {
     expect(() => f(x)).toThrow(/^scaled: a live tensor was expected, got a disposed one f32\[3\]/);
   });
 
+  test("a tensor that the device cannot bind, as a result, as an argument's memory; the device works on", async () => {
+    const made = vi.spyOn(b.device.gpu, "createBuffer");
+    const before = b.counters();
+    const big = 40_000_000;
+    const refused = (what: RegExp) =>
+      expect.objectContaining({ name: "MemoryBudgetError", message: expect.stringMatching(what) });
+    expect(() => ops.full([big], 1)).toThrow(
+      refused(/^copy: a result of copy: at most 134217728 bytes .* got 160000000 for f32\[40000000\]/),
+    );
+    const wide = compile((x: Tensor) => [ops.add(x, 1), ops.broadcastTo(x, [big, 2])], { label: "wide" });
+    const x = shape(2);
+    made.mockClear();
+    expect(() => wide(x)).toThrow(refused(/^wide: a result of \w+: .* f32\[40000000, 2\]\. Make the batch/));
+    expect(() => b.allocate("u32", big)).toThrow(refused(/^tensor: .* u32\[40000000\]/));
+    expect(made).not.toHaveBeenCalled();
+    expect(b.counters()).toEqual(before);
+    expect(Array.from(await ops.add(x, 1).data())).toEqual([1, 2]);
+    await expect(b.sync()).resolves.toBeUndefined();
+  });
+
   test("numbers that are none", () => {
     const f = compile((t: Tensor, o: { lr: number }) => ops.mul(t, o.lr), { label: "step" });
     expect(() => f(shape(2), { lr: Number.NaN })).toThrow(
@@ -431,6 +451,39 @@ describe("failures of the GPU", () => {
     }
     expect(bytes).toEqual(Array(4).fill(bytes[0]));
     x.dispose();
+  });
+
+  test("a failure on a segment ends part by part, as each is written anew", async () => {
+    const flat = new FlatTensors(
+      flatLayout([
+        { name: "w", shape: [3] },
+        { name: "v", shape: [65] },
+      ]),
+      "p",
+    );
+    breakKernels(/^broken/);
+    const broken = compile((s: readonly Tensor[]) => assign(s[0], ops.cos(s[0])), {
+      state: [0],
+      label: "broken",
+    });
+    const failed = { name: "ShaderError" };
+    // Twice: what failed twice is well again after one write too.
+    for (let i = 0; i < 2; i++) {
+      broken(flat.flat);
+      await expect(b.sync()).rejects.toMatchObject(failed);
+    }
+    vi.restoreAllMocks();
+    await expect(flat.get("w").data()).rejects.toMatchObject(failed);
+    flat.get("w").write([7, 8, 9]);
+    expect(Array.from(await flat.get("w").data())).toEqual([7, 8, 9]);
+    await expect(flat.get("v").data()).rejects.toMatchObject(failed);
+    await expect(flat.flat[0].data()).rejects.toMatchObject(failed);
+    flat.get("v").write(new Float32Array(65).fill(2));
+    expect((await flat.get("v").data())[64]).toBe(2);
+    expect(Array.from(await flat.flat[0].data()).slice(0, 4)).toEqual([7, 8, 9, 0]);
+    expect(await ops.sum(flat.flat[0]).item()).toBe(24 + 130);
+    broken.dispose();
+    flat.dispose();
   });
 
   test("a program disposed with runs under way finishes them", async () => {

@@ -84,3 +84,37 @@ test("groups that reach into each other's past do not form a ring", async () => 
   // Sums of eight products of numbers below 6.
   expect(Math.max(...worst)).toBeLessThan(1e-4);
 });
+
+test("eighteen reductions over rows of 64 lanes are one kernel that T0's workgroup memory holds", async () => {
+  const values = Float32Array.from({ length: 2 * 256 }, (_, i) => ((i * 7) % 11) - 5);
+  const run = async (): Promise<{ got: number[]; plan: string }> => {
+    const f = compile((x: Tensor) => {
+      let y = x;
+      for (let i = 0; i < 18; i++) y = ops.sub(i, ops.sub(y, ops.max(y, 1, true)));
+      return y;
+    });
+    const got = Array.from(await f(tensor(values, { shape: [2, 256] })).data());
+    return { got, plan: f.describe() };
+  };
+  await init({ device: "reference" });
+  const want = (await run()).got;
+  await init({ tier: "T0" });
+  const { got, plan } = await run();
+  expect(plan).toMatch(/: 1 kernels, /);
+  expect(got).toEqual(want);
+});
+
+test("the largest of infinities is one, over lanes and over nothing too", async () => {
+  const run = async (): Promise<number[][]> => {
+    const low = (...shape: number[]) =>
+      tensor(new Float32Array(shape.reduce((p, q) => p * q, 1)).fill(-Infinity), { shape });
+    const out = [ops.max(low(3, 5), 1), ops.max(low(2, 200), 1), ops.max(low(0, 3), 0)];
+    out.push(ops.min(ops.neg(low(2, 200)), 1), ops.min(ops.neg(low(4)), 0), ops.min(low(0, 2), 0));
+    return Promise.all(out.map(async (t) => Array.from(await t.data())));
+  };
+  await init({ device: "reference" });
+  const want = await run();
+  expect(want.flat().every((x, i) => x === (i < 8 ? -Infinity : Infinity))).toBe(true);
+  await init();
+  expect(await run()).toEqual(want);
+});

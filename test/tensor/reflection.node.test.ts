@@ -3,30 +3,33 @@
  * and the parameter block are what the code generator declares and the host packs, and no two lanes race.
  */
 
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { detectRaces, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
 import { forwardGraph, gradGraph, gradInputs } from "../../src/check/cases.ts";
+import { withBackend } from "../../src/tensor/backend.ts";
 import type { Kernel } from "../../src/tensor/codegen/kernel.ts";
 import { WORKGROUP } from "../../src/tensor/codegen/kernel.ts";
+import { traceCall } from "../../src/tensor/compile.ts";
+import { tensor } from "../../src/tensor/create.ts";
 import type { Graph } from "../../src/tensor/ir.ts";
+import { ops } from "../../src/tensor/ops/index.ts";
 import { lowerGraph } from "../../src/tensor/passes/pipeline.ts";
+import { ReferenceBackend } from "../../src/tensor/reference.ts";
 import { numel } from "../../src/tensor/shape.ts";
-import type { Tier } from "../../src/tensor/tiers.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+import { TIERS, type Tier } from "../../src/tensor/tiers.ts";
 import { casesOfRun } from "../helpers/casesOfRun.ts";
+
+function kernelsOf(graph: Graph, label: string, tier: Tier): readonly Kernel[] {
+  const limits = { bindingLimit: 128 << 20, budget: 2 ** 31, maxGroups: 65535 };
+  return lowerGraph(graph, { label, passesOff: [], ...limits, tier }).kernels;
+}
 
 /** Kernels by text: one of each, from graphs that the derived tests run. */
 function kernels(tier: Tier): Map<string, Kernel> {
   const found = new Map<string, Kernel>();
   const lower = (graph: Graph, label: string): void => {
-    const options = {
-      label,
-      passesOff: [],
-      bindingLimit: 128 << 20,
-      budget: 2 ** 31,
-      maxGroups: 65535,
-      tier,
-    };
-    for (const k of lowerGraph(graph, options).kernels) if (!found.has(k.wgsl)) found.set(k.wgsl, k);
+    for (const k of kernelsOf(graph, label, tier)) if (!found.has(k.wgsl)) found.set(k.wgsl, k);
   };
   for (const c of casesOfRun()) {
     lower(forwardGraph(c), c.name);
@@ -121,4 +124,65 @@ test("dropping any barrier makes them race", () => {
       expect(races(k, without).length, `${k.label} without barrier ${cut}`).toBeGreaterThan(0);
     }
   }
+});
+
+describe("a row program of many reductions", () => {
+  /** Kernels of `f` on rows of 64 lanes, without a device. */
+  const rowKernels = (f: (x: Tensor) => unknown, length: number, tier: Tier): readonly Kernel[] =>
+    withBackend(new ReferenceBackend(), () => {
+      const x = tensor(new Float32Array(2 * length), { shape: [2, length] });
+      return kernelsOf(traceCall(f, [x], {}).graph, "rows", tier);
+    });
+  const softmaxes = (x: Tensor, n: number): Tensor => {
+    let y = x;
+    for (let i = 0; i < n; i++) y = ops.softmax(ops.mul(y, 3));
+    return y;
+  };
+  const workgroupBytes = (k: Kernel): number =>
+    [...k.wgsl.matchAll(/var<workgroup> \w+: array<(vec4<)?\w+>?, (\d+)>/g)].reduce(
+      (sum, [, vector, n]) => sum + Number(n) * (vector ? 16 : 4),
+      0,
+    );
+
+  test("takes no more workgroup memory than one of two, whatever the tier", () => {
+    for (const tier of TIERS) {
+      for (const length of [256, 257]) {
+        for (const n of [1, 9, 20]) {
+          const [k, ...more] = rowKernels((x) => softmaxes(x, n), length, tier);
+          expect(more, `${n} softmaxes are one kernel`).toEqual([]);
+          expect(workgroupBytes(k), `${n} of ${length} at ${tier}`).toBe(
+            2 * WORKGROUP * (length === 256 ? 16 : 4),
+          );
+        }
+      }
+    }
+  });
+
+  test("of every dtype stays within the 16 KiB of T0", () => {
+    const mixed = (x: Tensor): unknown => {
+      let y = x;
+      for (let i = 0; i < 6; i++) {
+        const whole = ops.sub(ops.cast(y, "i32"), ops.max(ops.cast(y, "i32"), 1, true));
+        const words = ops.sub(ops.cast(y, "u32"), ops.min(ops.cast(y, "u32"), 1, true));
+        y = ops.softmax(ops.add(ops.cast(whole, "f32"), ops.cast(words, "f32")));
+      }
+      return y;
+    };
+    const bytes = rowKernels(mixed, 256, "T0").map(workgroupBytes);
+    expect(Math.max(...bytes)).toBe(6 * WORKGROUP * 16);
+  });
+
+  test("lets its reductions take turns with two arrays, and one array for all would race", () => {
+    const [k] = rowKernels((x) => softmaxes(x, 2), 132, "T0");
+    const names = [...k.wgsl.matchAll(/var<workgroup> (\w+)/g)].map((m) => m[1]);
+    expect(names.length).toBe(2);
+    expect(races(k, k.wgsl)).toEqual([]);
+    const [line, second] = [`var<workgroup> ${names[1]}:`, new RegExp(`\\b${names[1]}\\b`, "g")];
+    const single = k.wgsl
+      .split("\n")
+      .filter((l) => !l.startsWith(line))
+      .join("\n")
+      .replaceAll(second, names[0]);
+    expect(races(k, single).length).toBeGreaterThan(0);
+  });
 });

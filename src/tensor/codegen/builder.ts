@@ -9,6 +9,16 @@ import type { Value } from "../ir.ts";
 
 export type FieldType = "u32" | "f32" | "i32";
 
+const bits = new DataView(new ArrayBuffer(4));
+
+/** The word of a parameter block that holds a number. */
+export function wordOf(value: number, type: FieldType): number {
+  if (type === "f32") bits.setFloat32(0, value, true);
+  else if (type === "u32") bits.setUint32(0, value, true);
+  else bits.setInt32(0, value, true);
+  return bits.getUint32(0, true);
+}
+
 /** One 4-byte member of the kernel's parameter block: a number, or a host scalar of the program. */
 export interface Field {
   readonly name: string;
@@ -58,6 +68,8 @@ export class KernelBuilder {
   /** Parts of the text above T0. */
   readonly variants = new Set<string>();
   private usesSubgroups = false;
+  /** Workgroup arrays by element type, and how often one was asked for. */
+  private readonly shared = new Map<string, { names: string[]; uses: number }>();
 
   constructor(vectorBindings: ReadonlySet<Value>, inPlace: ReadonlyMap<Value, Value>) {
     this.vectorBindings = vectorBindings;
@@ -181,6 +193,25 @@ export class KernelBuilder {
   /** Makes `subgroupSize` and `subgroupLane` known, and the functions of subgroups. */
   subgroups(): void {
     this.usesSubgroups = true;
+  }
+
+  /**
+   * An array of `length` in workgroup memory: two of a type take turns, so that a kernel of any number of reductions stays
+   * within 16 KiB. Between two uses of one lies a use of the other, with a barrier that every lane passes after it last
+   * read the first: no other barrier is needed. (One array for all would need one more a reduction.)
+   */
+  sharedArray(type: string, length: number): string {
+    let entry = this.shared.get(type);
+    if (!entry) {
+      entry = { names: [], uses: 0 };
+      this.shared.set(type, entry);
+    }
+    const turn = entry.uses++ % 2;
+    if (!entry.names[turn]) {
+      entry.names[turn] = this.fresh("sh");
+      this.declare(`var<workgroup> ${entry.names[turn]}: array<${type}, ${length}>;`);
+    }
+    return entry.names[turn];
   }
 
   declare(line: string): void {

@@ -57,8 +57,7 @@ function treeStep(shared: string, s: number, a: Accumulator, k: KernelBuilder): 
 }
 
 function share(a: Accumulator, k: KernelBuilder): string {
-  const shared = k.fresh("sh");
-  k.declare(`var<workgroup> ${shared}: array<${a.type}, 64>;`);
+  const shared = k.sharedArray(a.type, 64);
   k.line(`${shared}[lane] = ${a.name};`);
   k.line("workgroupBarrier();");
   return shared;

@@ -131,7 +131,9 @@ function reduceLevel(
     if (lowering.kind !== "reduce") throw new Error("unreachable: only reductions have levels");
     const name = k.fresh("acc");
     const type = e.type(n.results[0].dtype, loopWidth);
-    k.line(`var ${name} = ${type}(${lowering.identity(n.results[0].dtype)});`);
+    const { dtype } = n.results[0];
+    // An infinity is a parameter: as a constant expression it would not compile.
+    k.line(`var ${name} = ${type}(${k.constant(lowering.identity(dtype), dtype)});`);
     return { n, name, type, combine: lowering.combine };
   });
   loop(shape, k, (c, width) => {

@@ -5,7 +5,7 @@ import { ndarray } from "../ndarray.ts";
 import type { OpDef, OpFunction, VjpContext } from "../opdef.ts";
 import { sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { apply } from "../trace.ts";
+import { apply, currentTrace, type Trace } from "../trace.ts";
 
 const same: Pick<OpDef, "infer" | "reference" | "lowering" | "noCase"> = {
   noCase: { bad: "any tensor will do" },
@@ -61,10 +61,18 @@ const barrierOp: OpDef = {
   ],
 };
 
-let barriers = 0;
+const barriers = new WeakMap<Trace, number>();
+
+/** Tells the barriers of a trace apart; equal traces number theirs alike, or no program of theirs would be found again. */
+function nextBarrier(): number {
+  const trace = currentTrace();
+  const id = trace ? (barriers.get(trace) ?? 0) + 1 : 0;
+  if (trace) barriers.set(trace, id);
+  return id;
+}
 
 export const barrier: ((x: Tensor, after: Tensor) => Tensor) & OpFunction = Object.assign(
-  (x: Tensor, after: Tensor): Tensor => apply(barrierOp, [x, after], { id: ++barriers })[0],
+  (x: Tensor, after: Tensor): Tensor => apply(barrierOp, [x, after], { id: nextBarrier() })[0],
   { op: barrierOp },
 );
 

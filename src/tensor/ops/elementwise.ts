@@ -74,9 +74,10 @@ export const rem = binary({
   weight: 4,
 });
 
+/** The larger of a and b. Where one is NaN the result may be the other: shaders may assume that there are none. */
 export const maximum = binary({
   name: "maximum",
-  doc: "The larger of a and b.",
+  doc: "The larger of a and b; a NaN may give way to the other.",
   dtypes: NUMBER,
   domain: [{ distinct: true }, { distinct: true, range: [-2.1, 2.3] }],
   wgsl: ([a, b]) => `max(${a}, ${b})`,
@@ -87,9 +88,10 @@ export const maximum = binary({
   },
 });
 
+/** The smaller of a and b. Where one is NaN the result may be the other: shaders may assume that there are none. */
 export const minimum = binary({
   name: "minimum",
-  doc: "The smaller of a and b.",
+  doc: "The smaller of a and b; a NaN may give way to the other.",
   dtypes: NUMBER,
   domain: [{ distinct: true }, { distinct: true, range: [-2.1, 2.3] }],
   wgsl: ([a, b]) => `min(${a}, ${b})`,
@@ -185,9 +187,10 @@ export const rsqrt = unary({
   vjp: (c) => [mul(mul(cotangent(c), -0.5), div(c.outputs[0], c.inputs[0]))],
 });
 
+/** Hyperbolic tangent. Of NaN it may be a number (0): shaders may assume that there are none. */
 export const tanh = unary({
   name: "tanh",
-  doc: "Hyperbolic tangent, accurate near 0 too.",
+  doc: "Hyperbolic tangent, accurate near 0 too; of NaN it may be a number.",
   dtypes: FLOAT,
   helpers: ["tanh"],
   wgsl: ([x], ctx) => `tanh_${ctx.type("f32") === "f32" ? 1 : 4}(${x})`,
@@ -197,9 +200,10 @@ export const tanh = unary({
   tolerance: { forward: 4e-6, reason: "built on exp" },
 });
 
+/** 1 / (1 + e^-x). Of NaN it may be a number (near 0): shaders may assume that there are none. */
 export const sigmoid = unary({
   name: "sigmoid",
-  doc: "1 / (1 + e^-x), without overflow.",
+  doc: "1 / (1 + e^-x), without overflow; of NaN it may be a number.",
   dtypes: FLOAT,
   helpers: ["sigmoid"],
   wgsl: ([x], ctx) => `sigmoid_${ctx.type("f32") === "f32" ? 1 : 4}(${x})`,

@@ -387,7 +387,11 @@ const chainOp: OpDef = {
       return { units: Math.max(length, rows), fields: { length, rows } };
     },
   },
-  cost: (ins, outs) => ({ flops: 0, bytes: bytesOf(ins) + bytesOf(outs) }),
+  // Each list looks through all indices for its head, each index through those after it: at most, where few are equal.
+  cost: (ins, outs) => {
+    const [n, rows] = [numel(ins[0].shape), numel(outs[0].shape)];
+    return { flops: 2 * n * (rows + n / 2), bytes: bytesOf(ins) + bytesOf(outs) };
+  },
   cases: [
     { inputs: [{ shape: [13], dtype: "u32", range: [0, 4] }], attrs: { rows: 5 } },
     { inputs: [{ shape: [200], dtype: "u32", range: [0, 60] }], attrs: { rows: 50 } },

@@ -94,7 +94,7 @@ function defineReduce(spec: ReduceSpec): OpDef {
     },
     lowering: {
       kind: "reduce",
-      identity: (dtype) => reduceLiteral(spec.identity(dtype), dtype),
+      identity: spec.identity,
       combine: spec.combine,
     },
     cases,
@@ -115,17 +115,9 @@ function defineReduce(spec: ReduceSpec): OpDef {
   };
 }
 
-function reduceLiteral(v: number, dtype: DType): string {
-  if (dtype === "f32")
-    return v === 0 ? "0.0" : v > 0 ? "bitcast<f32>(0x7f7fffffu)" : "bitcast<f32>(0xff7fffffu)";
-  if (dtype === "u32") return `${v}u`;
-  return v === -2147483648 ? "i32(-2147483647 - 1)" : `${v}i`;
-}
-
-/** Lowest and highest finite numbers: what a maximum or minimum over nothing gives (WGSL has no infinities). */
-const MAX_F32 = 3.4028234663852886e38;
-const lowest = (d: DType): number => (d === "f32" ? -MAX_F32 : d === "u32" ? 0 : -2147483648);
-const highest = (d: DType): number => (d === "f32" ? MAX_F32 : d === "u32" ? 4294967295 : 2147483647);
+/** What a maximum or minimum over nothing gives. */
+const lowest = (d: DType): number => (d === "f32" ? -Infinity : d === "u32" ? 0 : -2147483648);
+const highest = (d: DType): number => (d === "f32" ? Infinity : d === "u32" ? 4294967295 : 2147483647);
 
 export type ReduceFunction = ((x: Tensor, axes?: readonly number[] | number, keepDims?: boolean) => Tensor) &
   OpFunction;
@@ -175,11 +167,11 @@ export const sum: ReduceFunction = reduction(
   }),
 );
 
-/** Largest over axes (default all); over nothing the lowest finite number. */
+/** Largest over axes (default all); over nothing -Infinity, or the lowest integer. A NaN among the elements may be lost. */
 export const max: ReduceFunction = reduction(
   defineReduce({
     name: "max",
-    doc: "Largest element over axes; over nothing, the lowest finite number of the dtype.",
+    doc: "Largest element over axes; over nothing, -Infinity or the lowest integer. A NaN may be lost.",
     dtypes: ["f32", "i32", "u32"],
     identity: lowest,
     combine: (a, b) => `max(${a}, ${b})`,
@@ -189,11 +181,11 @@ export const max: ReduceFunction = reduction(
   }),
 );
 
-/** Smallest over axes (default all); over nothing the highest finite number. */
+/** Smallest over axes (default all); over nothing Infinity, or the highest integer. A NaN among the elements may be lost. */
 export const min: ReduceFunction = reduction(
   defineReduce({
     name: "min",
-    doc: "Smallest element over axes; over nothing, the highest finite number of the dtype.",
+    doc: "Smallest element over axes; over nothing, Infinity or the highest integer. A NaN may be lost.",
     dtypes: ["f32", "i32", "u32"],
     identity: highest,
     combine: (a, b) => `min(${a}, ${b})`,

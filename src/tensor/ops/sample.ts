@@ -157,8 +157,12 @@ const sampleOp: OpDef = {
       error: "DTypeError",
     },
   ],
-  // The distribution's sum and the walk to the drawn token; thresholds by bisection take more.
-  cost: (ins, outs) => ({ flops: 20 * numel(ins[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
+  // The distribution's sum and the walk to the drawn token, and at most 32 steps of bisection for each threshold: whether
+  // there are any is data, and a submission has to end in time with them.
+  cost: (ins, outs) => ({
+    flops: (20 + 32 * 4 + 32 * 12) * numel(ins[0].shape),
+    bytes: bytesOf(ins) + bytesOf(outs),
+  }),
   tolerance: {
     forward: 1e-5,
     absolute: 1e-6,

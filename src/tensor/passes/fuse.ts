@@ -45,6 +45,8 @@ export interface FuseOptions {
   patches?: ReadonlyMap<Node, ReadonlySet<Value>>;
   /** New values of states that will take over the memory of the old: one binding for both where a kernel has both. */
   inPlace?: ReadonlyMap<Value, Value>;
+  /** Store what an op that hides NaN reads (NAN=1). */
+  nan?: boolean;
 }
 
 function isScalarInput(v: Value): boolean {
@@ -73,7 +75,7 @@ class Fuser {
   readonly order: Node[];
 
   constructor(graph: Graph, options: FuseOptions) {
-    this.required = mustStore(graph);
+    this.required = mustStore(graph, options.nan);
     this.inPlace = options.inPlace ?? new Map();
     this.patches = options.patches ?? new Map();
     this.order = topoOrder(graph).filter((n) => {
@@ -413,7 +415,7 @@ export function fuse(graph: Graph, options: FuseOptions = {}): Fused {
   const reads = fuser.dissolve(options.off ?? false);
   const { groupOf } = fuser;
   const live = [...new Set(fuser.order.map((n) => groupOf.get(n) as Group))].filter((g) => !g.inline);
-  const required = mustStore(graph);
+  const required = mustStore(graph, options.nan);
   const wanted = new Set<Value>();
   for (const g of live) for (const v of reads.get(g) as Set<Value>) wanted.add(v);
   const outputs = new Map<Group, Value[]>();

@@ -32,8 +32,13 @@ export interface MemoryPlan {
 /** Offsets of storage bindings must be multiples of this on every adapter. */
 export const ALIGN = 256;
 
+/** Bytes that `count` words take: whole vectors of four, and one at least, so that there is something to bind. */
+export function storageBytes(count: number): number {
+  return Math.max(16, Math.ceil((count * 4) / 16) * 16);
+}
+
 export function bytesFor(v: Value): number {
-  return Math.max(16, Math.ceil((numel(v.shape) * 4) / 16) * 16);
+  return storageBytes(numel(v.shape));
 }
 
 function aligned(bytes: number): number {

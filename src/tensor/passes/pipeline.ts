@@ -178,7 +178,8 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
     for (const n of chain) patchNodes.set(n, patchedValues(u, chain));
   }
   const attempt = (expected: ReadonlyMap<Value, Value>) => {
-    const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected });
+    const { nan } = flags();
+    const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected, nan });
     const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
     const { maxGroups, label, tier } = options;
     const ctx: LowerContext = { fused, inPlace, maxGroups, label, tier, join: options.join ?? joinFor(tier) };
