@@ -166,9 +166,13 @@ describe("refused before any GPU call", () => {
     const refused = (what: RegExp) =>
       expect.objectContaining({ name: "MemoryBudgetError", message: expect.stringMatching(what) });
     expect(() => ops.full([big], 1)).toThrow(
-      refused(/^copy: a result of copy: at most 134217728 bytes .* got 160000000 for f32\[40000000\]/),
+      refused(
+        /^broadcastTo: a result of broadcastTo: at most 134217728 bytes .* got 160000000 for f32\[40000000\]/,
+      ),
     );
-    const wide = compile((x: Tensor) => [ops.add(x, 1), ops.broadcastTo(x, [big, 2])], { label: "wide" });
+    const wide = compile((x: Tensor) => [ops.add(x, 1), ops.broadcastTo(ops.exp(x), [big, 2])], {
+      label: "wide",
+    });
     const x = shape(2);
     made.mockClear();
     expect(() => wide(x)).toThrow(refused(/^wide: a result of \w+: .* f32\[40000000, 2\]\. Make the batch/));
