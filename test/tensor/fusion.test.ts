@@ -85,12 +85,12 @@ test("groups that reach into each other's past do not form a ring", async () => 
   expect(Math.max(...worst)).toBeLessThan(1e-4);
 });
 
-test("eighteen reductions over rows of 64 lanes are one kernel that T0's workgroup memory holds", async () => {
+test("a chain of reductions over rows of 64 lanes is cut where one kernel would take minutes to compile", async () => {
   const values = Float32Array.from({ length: 2 * 256 }, (_, i) => ((i * 7) % 11) - 5);
   const run = async (): Promise<{ got: number[]; plan: string }> => {
     const f = compile((x: Tensor) => {
       let y = x;
-      for (let i = 0; i < 18; i++) y = ops.sub(i, ops.sub(y, ops.max(y, 1, true)));
+      for (let i = 0; i < 6; i++) y = ops.sub(i, ops.sub(y, ops.max(y, 1, true)));
       return y;
     });
     const got = Array.from(await f(tensor(values, { shape: [2, 256] })).data());
@@ -100,7 +100,7 @@ test("eighteen reductions over rows of 64 lanes are one kernel that T0's workgro
   const want = (await run()).got;
   await init({ tier: "T0" });
   const { got, plan } = await run();
-  expect(plan).toMatch(/: 1 kernels, /);
+  expect(plan).toMatch(/: 2 kernels, /);
   expect(got).toEqual(want);
 });
 

@@ -38,6 +38,13 @@ export interface Fused {
 /** Storage buffers a kernel may bind on every adapter (T0). */
 export const MAX_BINDINGS = 8;
 
+/**
+ * Reductions of one row program. One that depends on another computes what lies between once more, so a kernel's text
+ * grows with the square of a chain's length, and a driver's compilation faster still: lavapipe took 1, 4, 11 and 27 s
+ * for one to four softmaxes of a softmax. A training step has three at most (softmax with loss and entropy).
+ */
+const MAX_REDUCTIONS = 4;
+
 export interface FuseOptions {
   /** Leave every computed node on its own. */
   off?: boolean;
@@ -61,6 +68,10 @@ function weightOf(node: Node): number {
 function isScalarOnly(node: Node): boolean {
   const { lowering } = opByName(node.op);
   return lowering.kind === "map" && lowering.scalarOnly === true;
+}
+
+function isReduction(node: Node): boolean {
+  return opByName(node.op).lowering.kind === "reduce";
 }
 
 class Fuser {
@@ -168,6 +179,7 @@ class Fuser {
         return null;
       if (!space.trailing && a.kind === b.kind) return null;
       if (nodes.some(isScalarOnly)) return null;
+      if (nodes.filter(isReduction).length > MAX_REDUCTIONS) return null;
       merged.kind = "row";
       merged.space = space;
       merged.elements = space.rows * space.length;
