@@ -148,9 +148,8 @@ describe("a row program of many reductions", () => {
     for (const tier of TIERS) {
       for (const length of [256, 257]) {
         for (const n of [1, 9, 20]) {
-          const [k, ...more] = rowKernels((x) => softmaxes(x, n), length, tier);
-          expect(more, `${n} softmaxes are one kernel`).toEqual([]);
-          expect(workgroupBytes(k), `${n} of ${length} at ${tier}`).toBe(
+          const bytes = rowKernels((x) => softmaxes(x, n), length, tier).map(workgroupBytes);
+          expect(Math.max(...bytes), `${n} of ${length} at ${tier}`).toBe(
             2 * WORKGROUP * (length === 256 ? 16 : 4),
           );
         }
@@ -169,7 +168,8 @@ describe("a row program of many reductions", () => {
       return y;
     };
     const bytes = rowKernels(mixed, 256, "T0").map(workgroupBytes);
-    expect(Math.max(...bytes)).toBe(6 * WORKGROUP * 16);
+    // Four reductions of three dtypes.
+    expect(Math.max(...bytes)).toBe(4 * WORKGROUP * 16);
   });
 
   test("lets its reductions take turns with two arrays, and one array for all would race", () => {
