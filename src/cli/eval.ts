@@ -161,6 +161,11 @@ interface NamedTask {
 /** The task that the flags name, or the one in the checkpoint's metadata. */
 function taskOf(base: DecodedCheckpoint, name: string | undefined, path: string | undefined): NamedTask {
   const known = taskInside(base);
+  if (known && name === undefined && !taskNames.includes(known.name)) {
+    throw new ConfigError(
+      `eval: a checkpoint of one of the tasks ${taskNames.join(", ")} expected, got one of "${known.name}". A task of your own is code: measure it with measurePolicy (docs/tasks.md).`,
+    );
+  }
   const config = path === undefined ? undefined : readTaskConfig(path);
   if (name !== undefined && (config !== undefined || name !== known?.name)) return { name, config };
   if (known) return config === undefined ? known : { ...known, config };

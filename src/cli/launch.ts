@@ -15,7 +15,7 @@ import { machineFacts, mayHaveGpu, remedyFor } from "../tensor/remedy.node.ts";
 import { didYouMean } from "../tensor/suggest.ts";
 import { lavapipeEnv, type ProcessEnv, SOFTWARE_PACKAGE, swiftshaderEnv } from "./software.ts";
 
-/** What NAYSAY_ADAPTER takes: `auto` a GPU, else SwiftShader; `default` whatever the system gives. */
+/** What NAYSAY_ADAPTER takes: `auto` a GPU, else SwiftShader, else what the system has; `default` whatever the system gives. */
 export const ADAPTER_CHOICES = ["auto", "default", "swiftshader", "lavapipe"] as const;
 
 /** How to start: variables to add (none: go on in this process) and a line to print on stderr. */

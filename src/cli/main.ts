@@ -107,7 +107,7 @@ function help(): string {
       ...FLAG_TABLE.map(({ name, takes, does }) => [`${name}=${takes}`, does] as const),
       [
         `NAYSAY_ADAPTER=${ADAPTER_CHOICES.join("|")}`,
-        "which adapter to use; auto is a GPU, else SwiftShader",
+        "which adapter to use; auto is a GPU, else SwiftShader, else what the system has",
       ],
     ]),
   ].join("\n");

@@ -84,10 +84,25 @@ function modesOf({ modeCoverage }: Comparison): string {
   return ` Modes: ${told} (${withInterval(modeCoverage)} points of coverage).`;
 }
 
+/** The few ks, and the widest difference of each side that is told from 0, where it is at none of them. */
+function toldKs({ passAtK }: Comparison, ks: readonly number[]): number[] {
+  const few = fewKs(ks);
+  const more = [1, -1].flatMap((sign) => {
+    const told = ks.filter((k) => side(passAtK[k]) === sign);
+    if (told.length === 0 || told.some((k) => few.includes(k))) return [];
+    const sizes = told.map((k) => Math.abs(passAtK[k].mean));
+    return [largest(sizes, told)[1]];
+  });
+  return [...few, ...more].sort((a, b) => a - b);
+}
+
+/** Intervals of fewer seeds say little. */
+const FEW_SEEDS = 4;
+
 /** `a` is above, below or not told from `b`, by k. */
-function verdict(comparison: Comparison, ks: readonly number[]): string {
+function verdict(comparison: Comparison, ks: readonly number[], seeds: number): string {
   const { a, b, passAtK } = comparison;
-  const numbers = fewKs(ks)
+  const numbers = toldKs(comparison, ks)
     .map((k) => `${withInterval(passAtK[k])} at k = ${k}`)
     .join(", ");
   const found = where(comparison, ks);
@@ -97,6 +112,7 @@ function verdict(comparison: Comparison, ks: readonly number[]): string {
   const [bound, at] = largest(bounds, ks);
   // Nothing varied, so there is nothing to infer from: all wrong, or the same policy.
   if (bound === 0) return `${a} and ${b} are equal on every problem of every seed.`;
+  if (seeds < FEW_SEEDS) return `${a} is not told from ${b} at any k (${numbers}).${modes}`;
   return `${a} is not told from ${b} at any k (${numbers}); a difference above ${atMost(bound)} points is ruled out at every k, the widest interval being that of k = ${at}.${modes}`;
 }
 
@@ -167,7 +183,7 @@ function floor({ base, controls, ks, seeds }: StudySummary): string[] {
       ? `At k = ${ranges(ks, empty)} no policy has a Pass@k above ${((1 - CEILING) * 100).toFixed(1)} %: what is equal there says nothing of the arms.`
       : "",
     still.length > 0 ? `No update was made by ${listed(still)}: nothing was there to learn from.` : "",
-    seeds.length < 4
+    seeds.length < FEW_SEEDS
       ? `With ${seeds.length} seed${seeds.length === 1 ? "" : "s"} an interval may be far too narrow or far too wide: take none of this for settled.`
       : "",
   ];
@@ -235,7 +251,7 @@ export function findings(summary: StudySummary): Finding[] {
       const others = comparisons.filter(({ a, b }) => a === focus && b !== "base");
       // With the focus alone there is nothing but the base.
       const told = i > 0 && others.length > 0 ? others : comparisons;
-      return { about: `Under ${name}`, sentences: told.map((one) => verdict(one, ks)) };
+      return { about: `Under ${name}`, sentences: told.map((one) => verdict(one, ks, summary.seeds.length)) };
     }),
     { about: "What the controls change", sentences: changed(summary) },
     { about: "At matched Pass@1", sentences: matched(summary) },

@@ -189,10 +189,12 @@ function shares(
 ): number[][] {
   const { from, weight } = crossing(curve, target) as Crossing;
   const here = run[from].values;
-  if (weight === 0) return here.map(([, ...others], prompt) => [atTarget[prompt], ...others]);
-  const next = run[from + 1].values;
-  const [low, high] = [curve[from].means, curve[from + 1].means];
-  const slopes = low.map((mean, column) => (high[column] - mean) / (high[0] - low[0]));
+  // At a checkpoint itself the curve comes from the one before; the first has only what follows.
+  const start = weight === 0 ? Math.max(0, from - 1) : from;
+  const [low, high] = [curve[start].means, (curve[start + 1] ?? curve[start]).means];
+  const rise = high[0] - low[0];
+  const slopes = low.map((mean, column) => (rise === 0 ? 0 : (high[column] - mean) / rise));
+  const next = weight === 0 ? here : run[from + 1].values;
   return here.map((row, prompt) => {
     const between = row.map((value, column) => value + weight * (next[prompt][column] - value));
     return between.map((value, column) =>

@@ -17,13 +17,19 @@ import {
 } from "../model/checkpoint.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
-import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
+import { type Seed, seedWords } from "../tensor/random.ts";
 import { Progress, type ProgressEvent } from "./experimentProgress.ts";
 import { makeBase, taskModel } from "./makeBase.ts";
 import { checkMeasurable, ksOf, measurePolicy } from "./measure.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, decodeOwn, RunFolder } from "./runFolder.ts";
-import { checkWholeConfig, type RunDefaults, taskOf, withRunDefaults } from "./runOptions.ts";
+import {
+  checkWholeConfig,
+  heldOutProblems,
+  type RunDefaults,
+  taskOf,
+  withRunDefaults,
+} from "./runOptions.ts";
 import type { AnyTask, Problem } from "./task.ts";
 import { clock, type SharedPrograms, type StepDetails, sharedPrograms, Trainer } from "./trainer.ts";
 
@@ -102,11 +108,7 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   const task = taskOf("experiment", options.task, config.task);
   checkMeasurable(task, config.evaluation);
   // Before anything is computed or written: the base may take hours.
-  const heldOut = task.distinct(
-    new Rng(config.evaluation.promptsSeed ?? options.seed, Stream.data),
-    "heldOut",
-    config.evaluation.prompts,
-  );
+  const heldOut = heldOutProblems("experiment", task, config.evaluation, options.seed);
   const known = task.count?.("train");
   if (known !== undefined && known < config.train.promptsPerStep) {
     throw new ConfigError(

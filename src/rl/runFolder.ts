@@ -151,6 +151,9 @@ export class RunFolder {
   }
 }
 
+/** Name that `writeFileAtomic` writes under before it renames; nobody else's files look like it. */
+const TEMPORARY = /^\.(.+)\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
+
 /**
  * Removes what a process that was killed within `writeFileAtomic` left in a folder: up to a checkpoint's bytes each time.
  * `of`: only what was to become that file. Nobody else may be writing there.
@@ -158,7 +161,8 @@ export class RunFolder {
 export async function removeTemporaries(files: Files, folder: string, of = ""): Promise<void> {
   if (!(await files.exists(folder))) return;
   for (const name of await files.list(folder)) {
-    if (name.startsWith(`.${of}`) && name.endsWith(".tmp")) await files.remove(`${folder}/${name}`);
+    const target = TEMPORARY.exec(name)?.[1];
+    if (target !== undefined && (of === "" || target === of)) await files.remove(`${folder}/${name}`);
   }
 }
 

@@ -5,11 +5,13 @@ import type { Files } from "../model/files.ts";
 import { backend } from "../tensor/backend.ts";
 import type { Device } from "../tensor/device.ts";
 import { ConfigError } from "../tensor/errors.ts";
+import { Rng, Stream } from "../tensor/random.ts";
 import { show } from "../tensor/validate.ts";
+import type { EvaluationConfig } from "./evaluationConfig.ts";
 import { type ExperimentConfig, experimentConfig } from "./presets.ts";
 import { canonical, difference } from "./runFolder.ts";
-import type { StudyConfig } from "./studyConfig.ts";
-import type { AnyTask } from "./task.ts";
+import { checkParts, STUDY_PARTS, type StudyConfig } from "./studyConfig.ts";
+import type { AnyTask, Problem } from "./task.ts";
 import { makeTask } from "./taskTable.ts";
 
 /** Options that have a default. */
@@ -50,6 +52,21 @@ export function taskOf(op: string, given: AnyTask | undefined, named: Experiment
   );
 }
 
+/** The problems that every arm is measured on. Throws `ConfigError` where the task has fewer. */
+export function heldOutProblems(
+  op: string,
+  task: AnyTask,
+  { prompts, promptsSeed }: EvaluationConfig,
+  seed: number,
+): Problem[] {
+  try {
+    return task.distinct(new Rng(promptsSeed ?? seed, Stream.data), "heldOut", prompts);
+  } catch (cause) {
+    if (!(cause instanceof ConfigError)) throw cause;
+    throw new ConfigError(`${op}: evaluation.prompts: ${cause.message}`, { cause });
+  }
+}
+
 /**
  * Throws `ConfigError` where a configuration is not what `experimentConfig` makes: nothing would fill in what is missing.
  */
@@ -77,11 +94,16 @@ export function checkWholeConfig(op: string, config: ExperimentConfig): void {
 
 /** Throws `ConfigError` where a configuration is not what `studyConfig` makes. */
 export function checkStudyConfig(config: StudyConfig): void {
-  const { experiment, seeds, controls } = (config ?? {}) as Partial<StudyConfig>;
-  if (!experiment || !Array.isArray(seeds) || !controls) {
+  const remedy = 'Make it with studyConfig("quick", { seeds: [1, 2, 3] }).';
+  if (config === null || typeof config !== "object" || Array.isArray(config)) {
+    throw new ConfigError(`study: config: a whole configuration expected, got ${show(config)}. ${remedy}`);
+  }
+  const missing = STUDY_PARTS.find((key) => config[key] === undefined);
+  if (missing !== undefined) {
     throw new ConfigError(
-      `study: config: a whole configuration expected, got ${show(config)}. Make it with studyConfig("quick", { seeds: [1, 2, 3] }).`,
+      `study: config: a whole configuration expected, got one without ${missing}. ${remedy}`,
     );
   }
-  checkWholeConfig("study", experiment);
+  checkWholeConfig("study", config.experiment);
+  checkParts(config);
 }

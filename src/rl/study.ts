@@ -20,14 +20,19 @@ import {
 } from "../eval/studySummary.ts";
 import { type DecodedCheckpoint, decodeCheckpoint } from "../model/checkpoint.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
-import { Rng, Stream } from "../tensor/random.ts";
 import { type ExperimentOptions, runExperiment } from "./experiment.ts";
 import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
 import { checkMeasurable, ksOf } from "./measure.ts";
 import { armName, type ExperimentConfig } from "./presets.ts";
 import { canonical, decodeOwn, difference, readFinished, removeTemporaries } from "./runFolder.ts";
-import { checkStudyConfig, type RunDefaults, taskOf, withRunDefaults } from "./runOptions.ts";
+import {
+  checkStudyConfig,
+  heldOutProblems,
+  type RunDefaults,
+  taskOf,
+  withRunDefaults,
+} from "./runOptions.ts";
 import { cellConfig, type StudyConfig, studySetting } from "./studyConfig.ts";
 import type { AnyTask } from "./task.ts";
 import { clock, type SharedPrograms, sharedPrograms } from "./trainer.ts";
@@ -169,11 +174,7 @@ class Study {
     const { experiment, bases, seeds } = config;
     const { evaluation } = experiment;
     checkMeasurable(this.task, evaluation);
-    this.task.distinct(
-      new Rng(evaluation.promptsSeed ?? seeds[0], Stream.data),
-      "heldOut",
-      evaluation.prompts,
-    );
+    heldOutProblems("study", this.task, evaluation, seeds[0]);
     // What all cells share. Each cell knows its own control and seed, so a study may be given more of both.
     const { preset, adapter } = this.options;
     const identity = JSON.parse(canonical({ preset, adapter, bases, experiment }));

@@ -14,6 +14,7 @@ import {
   oneOf,
   optional,
   type Rule,
+  show,
   string,
   validate,
   withDefault,
@@ -275,6 +276,23 @@ export function studyConfig(preset: string, given: StudyChanges = {}): StudyConf
     checkPilot(config, config.pilot);
   }
   return config;
+}
+
+/** The parts of a whole study. */
+export const STUDY_PARTS = ["experiment", "seeds", "bases", "controls", "focus", "pilot"] as const;
+
+/** Throws `ConfigError` where a part of a whole study, but its experiment, is not as `studyConfig` makes it. */
+export function checkParts(config: StudyConfig): void {
+  const { experiment, focus, pilot, ...others } = config;
+  validate("study", object(rules), { ...others, ...(pilot ? { pilot } : {}) });
+  checkStudy(config);
+  const names = experiment.arms.map((arm) => armName(arm, experiment));
+  if (!names.includes(focus)) {
+    throw new ConfigError(
+      `study: focus: one of the arms' names ${names.join(", ")} expected, got ${show(focus)}. ${didYouMean(String(focus), names)}`,
+    );
+  }
+  if (pilot) checkPilot(config, pilot);
 }
 
 function checkStudy(config: StudyConfig): void {

@@ -141,11 +141,11 @@ export function requireTensor(op: string, ...operands: unknown[]): void {
 }
 
 /**
- * What an op gives where it changes nothing: in a trace the value itself, else a second handle on the memory, so that
- * the result is the caller's to dispose of like any other.
+ * What an op gives where it changes nothing: a second handle, on the value as it is now (`assign` gives the first
+ * another) or on the memory, so that the result is the caller's to dispose of like any other.
  */
 export function unchanged(op: string, x: Tensor): Tensor {
-  if (current) return x.isTraced ? x : Tensor.traced(current, current.valueOf(x));
+  if (current) return Tensor.traced(current, current.valueOf(x));
   x.requireLive(op);
   return x.share();
 }

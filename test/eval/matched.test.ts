@@ -199,6 +199,24 @@ describe("prompts' shares in the difference at the highest common Pass@1", () =>
     }
   });
 
+  test("where both runs end at one Pass@1 by different problems, each has the share that a hair's breadth beside it has", () => {
+    const run = (tops: number[]): ArmCurves[number] =>
+      [0.25, 1].map((share, step) => ({
+        step,
+        values: tops.map((p) => [p * share, 1 - (1 - p * share) ** 4]),
+      }));
+    const sharesOf = (moved: number) =>
+      matchedHighest([run([0.9 + moved, 0.1, 0.6, 0.4])], [run([0.1, 0.9, 0.6, 0.4])]).differences[0].map(
+        ([, share]) => share,
+      );
+    const [below, tie, above] = [-1e-6, 0, 1e-6].map(sharesOf);
+    tie.forEach((share, i) => {
+      expect(share).toBeCloseTo(below[i], 4);
+      expect(share).toBeCloseTo(above[i], 4);
+    });
+    expect(Math.abs(tie[0])).toBeGreaterThan(0.01);
+  });
+
   test("t intervals of five seeds hold the truth in about 95 of 100 cases", () => {
     const rng = new Rng(66, Stream.test);
     let held = 0;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { type ExperimentOptions, runExperiment } from "../../src/rl/experiment.ts";
 import { type ExperimentConfig, experimentConfig, PRESETS } from "../../src/rl/presets.ts";
-import { checkWholeConfig } from "../../src/rl/runOptions.ts";
+import { checkStudyConfig, checkWholeConfig } from "../../src/rl/runOptions.ts";
 import { runStudy, type StudyOptions } from "../../src/rl/study.ts";
 import { cellConfig, STUDIES, studyConfig } from "../../src/rl/studyConfig.ts";
 import { ConfigError } from "../../src/tensor/errors.ts";
@@ -62,7 +62,16 @@ describe("a study", () => {
       undefined,
       /^study: config: a whole configuration expected, got undefined.*studyConfig\("quick"/,
     ],
-    ["an experiment", whole, /got an object.*studyConfig\("quick"/],
+    ["an experiment", whole, /got one without experiment\..*studyConfig\("quick"/],
+    ["all but the bases", { ...study, bases: undefined }, /got one without bases/],
+    ["no focus", { ...study, focus: undefined }, /got one without focus/],
+    ["a focus that is no arm", { ...study, focus: "zzz" }, /^study: focus: one of the arms' names NSR/],
+    ["a seed twice", { ...study, seeds: [1, 1] }, /^study: seeds: different ones expected, got 1 twice/],
+    ["seeds as text", { ...study, seeds: ["1", "2"] }, /^study: seeds/],
+    ["no controls", { ...study, controls: {} }, /^study: controls: at least one control expected/],
+    ["a typo in a control", { ...study, controls: { native: { trian: {} } } }, /trian.*train/],
+    ["an unknown key", { ...study, zzz: 1 }, /zzz: a known key expected/],
+    ["other bases", { ...study, bases: "each" }, /^study: bases/],
     ["a part of an experiment", { ...study, experiment: { train: {} } }, /got one without algorithm/],
   ];
   test.each(wrong)("of %s", async (_name, config, message) => {
@@ -76,6 +85,13 @@ describe("a study", () => {
     expect(error).toBeInstanceOf(ConfigError);
     expect((error as Error).message).toMatch(message);
     expect(files.content.size).toBe(0);
+  });
+
+  test.each(Object.keys(STUDIES))("what is whole is taken: %s", (name) => {
+    const config = studyConfig(name);
+    checkStudyConfig(config);
+    checkStudyConfig(JSON.parse(JSON.stringify(config)));
+    checkStudyConfig({ ...config, pilot: null });
   });
 
   test("with a task of one's own under another name than the configuration's", async () => {

@@ -211,14 +211,17 @@ describe("a study of a task of one's own", () => {
     );
     return { heard, summary };
   }
-  const temporary = (file: string) => file.replace(/([^/]+)$/, ".$1.5f2a.tmp");
+  const temporary = (file: string) =>
+    file.replace(/([^/]+)$/, ".$1.5f2a0000-0000-4000-8000-000000000000.tmp");
   const leave = (file: string) => files.content.set(temporary(file), new Uint8Array(3));
-  const temporaries = () => [...files.content.keys()].filter((name) => name.endsWith(".tmp"));
+  const temporaries = () => [...files.content.keys()].filter((name) => /-.*\.tmp$/.test(name));
   const trained = ["native/seed-1", "native/seed-2", "slow/seed-1", "slow/seed-2"];
   let first: Awaited<ReturnType<typeof run>>;
   beforeAll(async () => {
     // Killed in its very first write.
     leave("study/study.json");
+    // Somebody else's.
+    files.content.set("study/.notes.tmp", new Uint8Array(3));
     first = await run();
   }, 120_000);
 

@@ -37,8 +37,14 @@ test("what a tab that was closed left half written goes with the next try, anoth
   await cache.keep();
   const [kept] = await files.list("bases");
   await files.remove(`bases/${kept}`);
-  await files.writeFileAtomic(`bases/.${kept}.5f2a.tmp`, new Uint8Array());
-  await files.writeFileAtomic("bases/.other.safetensors.77b0.tmp", new Uint8Array());
+  await files.writeFileAtomic(`bases/.${kept}.5f2a0000-0000-4000-8000-000000000000.tmp`, new Uint8Array());
+  await files.writeFileAtomic(
+    "bases/.other.safetensors.77b00000-0000-4000-8000-000000000000.tmp",
+    new Uint8Array(),
+  );
   await cache.keep();
-  expect(await files.list("bases")).toEqual([".other.safetensors.77b0.tmp", kept]);
+  expect(await files.list("bases")).toEqual([
+    ".other.safetensors.77b00000-0000-4000-8000-000000000000.tmp",
+    kept,
+  ]);
 });
