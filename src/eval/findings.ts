@@ -9,7 +9,7 @@ export function points(value: number, digits = 1): string {
 }
 
 /** Digits after the point with which an interval that leaves out 0 looks like one: more where a tenth would round to 0. */
-export function digitsOf(interval: Interval): number {
+function digitsOf(interval: Interval): number {
   if (side(interval) === 0) return 1;
   const nearest = Math.min(Math.abs(interval.low), Math.abs(interval.high)) * 100;
   let digits = 1;
@@ -17,10 +17,15 @@ export function digitsOf(interval: Interval): number {
   return digits;
 }
 
+/** Mean and ends of a difference in points, to as many digits as it takes. */
+export function intervalPoints(interval: Interval): string[] {
+  const digits = digitsOf(interval);
+  return [interval.mean, interval.low, interval.high].map((one) => points(one, digits));
+}
+
 /** A difference with its interval. */
 export function withInterval(interval: Interval): string {
-  const digits = digitsOf(interval);
-  const [mean, low, high] = [interval.mean, interval.low, interval.high].map((one) => points(one, digits));
+  const [mean, low, high] = intervalPoints(interval);
   return `${mean} [${low}, ${high}]`;
 }
 

@@ -1,7 +1,7 @@
 /** A study as one HTML file: findings, Pass@k by control, Pass@1 against the largest k, the way there, tables. */
 
 import type { Interval } from "./bootstrap.ts";
-import { digitsOf, findings, points, side } from "./findings.ts";
+import { findings, intervalPoints, side } from "./findings.ts";
 import { COLOURS } from "./palette.ts";
 import { factList, reportPage } from "./reportPage.ts";
 import type { Comparison, StudyArm, StudyControl, StudySummary } from "./studySummary.ts";
@@ -30,8 +30,7 @@ const valueCell = ({ mean, low, high }: Interval): string =>
   `<td>${percent(mean)}<small>${percent(low)} – ${percent(high)}</small></td>`;
 
 function differenceCell(interval: Interval): string {
-  const digits = digitsOf(interval);
-  const [mean, low, high] = [interval.mean, interval.low, interval.high].map((one) => points(one, digits));
+  const [mean, low, high] = intervalPoints(interval);
   return `<td${side(interval) === 0 ? "" : ' class="clear"'}>${mean}<small>${low} – ${high}</small></td>`;
 }
 

@@ -55,6 +55,8 @@ export interface Tolerance {
 export interface Cost {
   flops: number;
   bytes: number;
+  /** Most operations, where data decides how many there are: what a submission has to leave time for. */
+  mostFlops?: number;
 }
 
 export interface VjpContext {
@@ -137,6 +139,8 @@ export interface OpDef {
   /** Why a kind of case is missing: required where it is. */
   readonly noCase?: Readonly<Partial<Record<CaseKind, string>>>;
   readonly tolerance?: Tolerance;
+  /** Whether the result may be a number where an operand is NaN: shaders may assume that there are none. */
+  readonly hidesNan?: boolean;
   /** Whether rounding may decide an element of the results: tests leave it out. */
   unstable?(inputs: readonly NDArray[], attrs: Attrs): (result: number, at: number) => boolean;
   cost?(inputs: readonly ValueType[], outputs: readonly ValueType[], attrs: Attrs): Cost;

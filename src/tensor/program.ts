@@ -73,7 +73,7 @@ export class Program implements Executable {
     this.states = traced.updates.map((u) => position.get(u.input) as number);
     this.outputs = traced.outputs.map((v, i) => ({ bytes: bytesFor(v), label: `${label}.out${i}` }));
     const ends = submissionEnds(
-      lowered.kernels.map((k) => k.flops),
+      lowered.kernels.map((k) => k.mostFlops ?? k.flops),
       backend.submitFlops,
     );
     let offset = 0;

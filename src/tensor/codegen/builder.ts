@@ -196,8 +196,7 @@ export class KernelBuilder {
   }
 
   /**
-   * An array of `length` in workgroup memory: two of a type take turns, so that a kernel of any number of reductions stays
-   * within 16 KiB. Between two uses of one lies a use of the other, with a barrier that every lane passes after it last
+   * An array of `length` in workgroup memory: two of a type take turns, however many reductions a kernel has. Between two uses of one lies a use of the other, with a barrier that every lane passes after it last
    * read the first: no other barrier is needed. (One array for all would need one more a reduction.)
    */
   sharedArray(type: string, length: number): string {

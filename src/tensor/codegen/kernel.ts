@@ -15,6 +15,8 @@ export interface Kernel extends KernelText {
   readonly grid: readonly [number, number];
   readonly group: Group;
   readonly flops: number;
+  /** Most operations, where data decides how many there are. */
+  readonly mostFlops?: number;
   /** Loads that pick four elements one by one. */
   readonly gathers: number;
   /** What the text needs above T0, by the names that the check at first use knows. */

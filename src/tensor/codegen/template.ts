@@ -49,6 +49,7 @@ ${TEMPLATES[lowering.template]}
     grid,
     group,
     flops: flopsOf(group),
+    mostFlops: opByName(node.op).cost?.(node.inputs, node.results, node.attrs).mostFlops,
     gathers: 0,
     variants: [],
     portable: null,

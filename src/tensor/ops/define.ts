@@ -40,6 +40,7 @@ interface MapSpec {
   /** How inputs are drawn, one entry per input. */
   domain: readonly Omit<CaseInput, "shape" | "dtype">[];
   tolerance?: Tolerance;
+  hidesNan?: boolean;
   attrCases?: readonly Attrs[];
   /** Checks beyond equal shapes and dtypes. */
   check?: (inputs: readonly ValueType[], attrs: Attrs) => void;
@@ -135,6 +136,7 @@ export function defineMap(spec: MapSpec): OpDef {
     bad,
     noCase: bad.length > 0 ? undefined : { bad: "one operand, of any dtype" },
     tolerance: spec.tolerance,
+    hidesNan: spec.hidesNan,
     cost: (ins, outs) => ({
       flops: numel(outs[0].shape) * (spec.weight ?? 1),
       bytes: bytesOf(ins) + bytesOf(outs),

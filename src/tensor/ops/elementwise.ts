@@ -77,6 +77,7 @@ export const rem = binary({
 /** The larger of a and b. Where one is NaN the result may be the other: shaders may assume that there are none. */
 export const maximum = binary({
   name: "maximum",
+  hidesNan: true,
   doc: "The larger of a and b; a NaN may give way to the other.",
   dtypes: NUMBER,
   domain: [{ distinct: true }, { distinct: true, range: [-2.1, 2.3] }],
@@ -91,6 +92,7 @@ export const maximum = binary({
 /** The smaller of a and b. Where one is NaN the result may be the other: shaders may assume that there are none. */
 export const minimum = binary({
   name: "minimum",
+  hidesNan: true,
   doc: "The smaller of a and b; a NaN may give way to the other.",
   dtypes: NUMBER,
   domain: [{ distinct: true }, { distinct: true, range: [-2.1, 2.3] }],
@@ -190,6 +192,7 @@ export const rsqrt = unary({
 /** Hyperbolic tangent. Of NaN it may be a number (0): shaders may assume that there are none. */
 export const tanh = unary({
   name: "tanh",
+  hidesNan: true,
   doc: "Hyperbolic tangent, accurate near 0 too; of NaN it may be a number.",
   dtypes: FLOAT,
   helpers: ["tanh"],
@@ -203,6 +206,7 @@ export const tanh = unary({
 /** 1 / (1 + e^-x). Of NaN it may be a number (near 0): shaders may assume that there are none. */
 export const sigmoid = unary({
   name: "sigmoid",
+  hidesNan: true,
   doc: "1 / (1 + e^-x), without overflow; of NaN it may be a number.",
   dtypes: FLOAT,
   helpers: ["sigmoid"],

@@ -26,6 +26,7 @@ interface ReduceSpec {
   vjp?: OpDef["vjp"];
   distinct?: boolean;
   tolerance?: Tolerance;
+  hidesNan?: boolean;
 }
 
 function defineReduce(spec: ReduceSpec): OpDef {
@@ -107,6 +108,7 @@ function defineReduce(spec: ReduceSpec): OpDef {
       },
     ],
     tolerance: spec.tolerance,
+    hidesNan: spec.hidesNan,
     cost: (ins, outs) => ({ flops: numel(ins[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
     perf: [
       { inputs: [{ shape: [2048, 512] }], attrs: { axes: [1] } },
@@ -171,6 +173,7 @@ export const sum: ReduceFunction = reduction(
 export const max: ReduceFunction = reduction(
   defineReduce({
     name: "max",
+    hidesNan: true,
     doc: "Largest element over axes; over nothing, -Infinity or the lowest integer. A NaN may be lost.",
     dtypes: ["f32", "i32", "u32"],
     identity: lowest,
@@ -185,6 +188,7 @@ export const max: ReduceFunction = reduction(
 export const min: ReduceFunction = reduction(
   defineReduce({
     name: "min",
+    hidesNan: true,
     doc: "Smallest element over axes; over nothing, Infinity or the highest integer. A NaN may be lost.",
     dtypes: ["f32", "i32", "u32"],
     identity: highest,

@@ -90,9 +90,6 @@ export function materialize(graph: Graph): Graph {
   };
 }
 
-/** Ops whose result may be a number where an operand is NaN: shaders may assume that there are none. */
-const HIDE_NAN: ReadonlySet<string> = new Set(["maximum", "minimum", "max", "min", "tanh", "sigmoid"]);
-
 /**
  * Values that must be stored whatever fusion does. With `nan` also those in which a NaN would be seen for the last time:
  * NAN=1 looks at what is stored.
@@ -101,7 +98,7 @@ export function mustStore(graph: Graph, nan = false): Set<Value> {
   const set = new Set(roots(graph));
   for (const n of topoOrder(graph)) {
     if (n.op === "input") continue;
-    if (nan && HIDE_NAN.has(n.op)) {
+    if (nan && opByName(n.op).hidesNan) {
       for (const v of n.inputs) {
         const { value } = follow(v, null);
         if (value.dtype === "f32" && isComputed(value)) set.add(value);

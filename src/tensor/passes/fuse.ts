@@ -79,7 +79,7 @@ class Fuser {
   /** Groups of several nodes: they reach over what lies between their first and last. */
   private readonly joined = new Set<Group>();
   private readonly users = new Map<Value, Set<Node>>();
-  private readonly required: Set<Value>;
+  readonly required: ReadonlySet<Value>;
   private readonly inPlace: ReadonlyMap<Value, Value>;
   private readonly patches: ReadonlyMap<Node, ReadonlySet<Value>>;
   private readonly readCache = new Map<Node, readonly Value[]>();
@@ -425,9 +425,8 @@ export function orderGroups(
 export function fuse(graph: Graph, options: FuseOptions = {}): Fused {
   const fuser = new Fuser(graph, options);
   const reads = fuser.dissolve(options.off ?? false);
-  const { groupOf } = fuser;
+  const { groupOf, required } = fuser;
   const live = [...new Set(fuser.order.map((n) => groupOf.get(n) as Group))].filter((g) => !g.inline);
-  const required = mustStore(graph, options.nan);
   const wanted = new Set<Value>();
   for (const g of live) for (const v of reads.get(g) as Set<Value>) wanted.add(v);
   const outputs = new Map<Group, Value[]>();
