@@ -1,6 +1,8 @@
 /** Compute pipelines by the text of their kernel: created asynchronously, in parallel, once a device. */
-import type { JoinLanes } from "./codegen/joinLanes.ts";
+
+import type { KernelText } from "./codegen/builder.ts";
 import type { Kernel } from "./codegen/kernel.ts";
+import type { Lanes } from "./codegen/lanes.ts";
 import type { Device } from "./device.ts";
 import { ShaderError } from "./errors.ts";
 import { flags } from "./flags.ts";
@@ -22,10 +24,10 @@ export class PipelineCache {
   readonly fallbacks = new Map<string, string>();
   private readonly tierCheck: TierCheck;
 
-  /** `join` is a seam for tests, see `WebGpuOptions`. */
-  constructor(device: Device, join?: JoinLanes) {
+  /** `lanes` is a seam for tests, see `WebGpuOptions`. */
+  constructor(device: Device, lanes?: Lanes) {
     this.device = device;
-    this.tierCheck = new TierCheck(device, join, (kernel, wgsl) => this.compile(kernel, wgsl));
+    this.tierCheck = new TierCheck(device, lanes, (kernel, wgsl) => this.compile(kernel, wgsl));
   }
 
   private layoutOf(kernel: Kernel): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
@@ -71,7 +73,7 @@ export class PipelineCache {
   }
 
   /** A kernel above T0: its own text where that passed its check on this adapter and compiles, else the T0 text. */
-  private async checked(kernel: Kernel, portable: string): Promise<Pipeline> {
+  private async checked(kernel: Kernel, portable: () => KernelText): Promise<Pipeline> {
     // The driver compiles while the check runs.
     const own = this.compile(kernel, kernel.wgsl);
     own.catch(() => {});
@@ -89,7 +91,7 @@ export class PipelineCache {
       this.fallbacks.set(variant, why);
       console.error(`${this.device.label}: ${variant} of tier ${this.device.tier} falls back to T0. ${why}`);
     }
-    return this.compile(kernel, portable);
+    return this.compile(kernel, portable().wgsl);
   }
 
   private async compile(kernel: Kernel, wgsl: string): Promise<Pipeline> {

@@ -3,33 +3,57 @@
  * a small random input against its T0 text, and must give the same bits. (A peer that took every subgroup for 32
  * lanes trained silently wrong on an adapter of 8.)
  */
-import { wordOf } from "./codegen/builder.ts";
-import type { JoinLanes } from "./codegen/joinLanes.ts";
+import { type Binding, type KernelText, wordOf } from "./codegen/builder.ts";
 import type { Kernel } from "./codegen/kernel.ts";
+import { type Lanes, QUAD_VARIANT } from "./codegen/lanes.ts";
 import type { Device } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { BufferUsage, MapMode } from "./gpuConstants.ts";
-import { Node } from "./ir.ts";
+import { type Graph, Node, type Value, type ValueType } from "./ir.ts";
 import { lowerGraph } from "./passes/pipeline.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { philox } from "./random.ts";
+import { numel } from "./shape.ts";
 
 /** Rows of the small input, and their lengths where the kernel takes four elements at a time or one. */
 const ROWS = 3;
 const LENGTHS = { 4: 516, 1: 517 } as const;
+/** Operands of the small matrix product: two quads of threads, four steps along k twice. */
+const PRODUCT = [
+  [4, 8],
+  [8, 32],
+] as const;
+
+const f32 = (shape: readonly number[]): ValueType => ({ shape, dtype: "f32" });
+
+/** A whole kernel around a variant: a matrix product, or one reduction of rows. */
+function probeGraph(variant: string): Graph {
+  const input = (type: ValueType): Value => new Node("input", [], {}, [type]).results[0];
+  if (variant === QUAD_VARIANT) {
+    const inputs = PRODUCT.map((shape) => input(f32(shape)));
+    const attrs = { transposeA: false, transposeB: false };
+    const type = f32([PRODUCT[0][0], PRODUCT[1][1]]);
+    return { inputs, outputs: new Node("matmul", inputs, attrs, [type]).results, updates: [] };
+  }
+  const [, op, dtype, width] = variant.split("/");
+  const type = { shape: [ROWS, LENGTHS[width === "4" ? 4 : 1]], dtype: dtype as DType };
+  const x = input(type);
+  const outputs = new Node(op, [x], { axes: [1] }, [{ shape: [ROWS], dtype: type.dtype }]).results;
+  return { inputs: [x], outputs, updates: [] };
+}
 
 /** Makes a pipeline of one of a kernel's texts. */
 export type CompileText = (kernel: Kernel, wgsl: string) => Promise<Pipeline>;
 
 export class TierCheck {
   private readonly device: Device;
-  private readonly join: JoinLanes | undefined;
+  private readonly lanes: Lanes | undefined;
   private readonly compile: CompileText;
   private readonly verdicts = new Map<string, Promise<string | null>>();
 
-  constructor(device: Device, join: JoinLanes | undefined, compile: CompileText) {
+  constructor(device: Device, lanes: Lanes | undefined, compile: CompileText) {
     this.device = device;
-    this.join = join;
+    this.lanes = lanes;
     this.compile = compile;
   }
 
@@ -50,7 +74,7 @@ export class TierCheck {
 
   private async check(variant: string): Promise<string | null> {
     const kernel = this.probe(variant);
-    const portable = this.compile(kernel, kernel.portable as string);
+    const portable = this.compile(kernel, (kernel.portable as () => KernelText)().wgsl);
     const own = this.compile(kernel, kernel.wgsl);
     own.catch(() => {});
     const fixed = await this.run(kernel, await portable);
@@ -63,66 +87,60 @@ export class TierCheck {
     }
     const wrong = fixed.findIndex((word, i) => word !== tried[i]);
     if (wrong < 0) return null;
-    return `${variant}: the bits of T0 were expected, got others: 0x${tried[wrong].toString(16)} for 0x${fixed[wrong].toString(16)} in row ${wrong}`;
+    return `${variant}: the bits of T0 were expected, got others: 0x${tried[wrong].toString(16)} for 0x${fixed[wrong].toString(16)} at ${wrong}`;
   }
 
-  /** A whole kernel around the variant: one reduction of rows. */
   private probe(variant: string): Kernel {
-    const [, op, dtype, width] = variant.split("/");
-    const type = { shape: [ROWS, LENGTHS[width === "4" ? 4 : 1]], dtype: dtype as DType };
-    const [x] = new Node("input", [], {}, [type]).results;
-    const result = new Node(op, [x], { axes: [1] }, [{ shape: [ROWS], dtype: type.dtype }]).results;
-    const { kernels } = lowerGraph(
-      { inputs: [x], outputs: result, updates: [] },
-      {
-        label: "check",
-        passesOff: [],
-        bindingLimit: 1 << 20,
-        budget: 1 << 20,
-        maxGroups: 65535,
-        tier: this.device.tier,
-        join: this.join,
-      },
-    );
+    const { kernels } = lowerGraph(probeGraph(variant), {
+      label: "check",
+      passesOff: [],
+      bindingLimit: 1 << 20,
+      budget: 1 << 20,
+      maxGroups: 65535,
+      tier: this.device.tier,
+      lanes: this.lanes,
+    });
     return kernels[0];
   }
 
   private async run(kernel: Kernel, { pipeline, layout }: Pipeline): Promise<Uint32Array> {
     const { gpu, queue } = this.device;
-    const [input, output] = kernel.bindings;
-    const length = ROWS * input.value.shape[1];
     const { STORAGE, COPY_DST, COPY_SRC, UNIFORM, MAP_READ } = BufferUsage;
     const make = (size: number, usage: number): GPUBuffer =>
       gpu.createBuffer({ label: "naysay.check", size: Math.ceil(size / 16) * 16, usage });
-    const x = make(length * 4, STORAGE | COPY_DST);
-    const y = make(ROWS * 4, STORAGE | COPY_SRC);
+    const memory = kernel.bindings.map(({ value, write }, i) => {
+      const size = 4 * numel(value.shape);
+      const buffer = make(size, STORAGE | COPY_DST | COPY_SRC);
+      if (!write) queue.writeBuffer(buffer, 0, smallInput(numel(value.shape), value.dtype, i));
+      return buffer;
+    });
+    const words = numel((kernel.bindings.at(-1) as Binding).value.shape);
     const params = make(kernel.fields.length * 4, UNIFORM | COPY_DST);
-    const staging = make(ROWS * 4, MAP_READ | COPY_DST);
-    queue.writeBuffer(x, 0, smallInput(length, output.value.dtype));
+    const staging = make(words * 4, MAP_READ | COPY_DST);
     queue.writeBuffer(
       params,
       0,
       Uint32Array.from(kernel.fields, (f) => wordOf(f.value as number, f.type)),
     );
-    const entries = [x, y, params].map((buffer, binding) => ({ binding, resource: { buffer } }));
+    const entries = [...memory, params].map((buffer, binding) => ({ binding, resource: { buffer } }));
     const encoder = gpu.createCommandEncoder({ label: "naysay.check" });
     const pass = encoder.beginComputePass({ label: "naysay.check" });
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, gpu.createBindGroup({ label: "naysay.check", layout, entries }));
     pass.dispatchWorkgroups(kernel.grid[0], kernel.grid[1]);
     pass.end();
-    encoder.copyBufferToBuffer(y, 0, staging, 0, staging.size);
+    encoder.copyBufferToBuffer(memory.at(-1) as GPUBuffer, 0, staging, 0, staging.size);
     queue.submit([encoder.finish()]);
     await staging.mapAsync(MapMode.READ);
-    const words = new Uint32Array(staging.getMappedRange().slice(0)).slice(0, ROWS);
-    for (const buffer of [x, y, params, staging]) buffer.destroy();
-    return words;
+    const got = new Uint32Array(staging.getMappedRange().slice(0)).slice(0, words);
+    for (const buffer of [...memory, params, staging]) buffer.destroy();
+    return got;
   }
 }
 
 /** Numbers in [-2, 2), or words, the same on every machine. */
-function smallInput(length: number, dtype: DType): Uint32Array<ArrayBuffer> {
-  const words = Uint32Array.from({ length }, (_, i) => philox([i, 0, 0, 0], [0x6e617973, 0x6179])[0]);
+function smallInput(length: number, dtype: DType, operand: number): Uint32Array<ArrayBuffer> {
+  const words = Uint32Array.from({ length }, (_, i) => philox([i, operand, 0, 0], [0x6e617973, 0x6179])[0]);
   if (dtype !== "f32") return words;
   return new Uint32Array(Float32Array.from(words, (w) => (w >>> 8) / 2 ** 22 - 2).buffer);
 }

@@ -4,7 +4,7 @@
  */
 import type { Backend, BuildOptions, Executable, MemoryUse } from "./backend.ts";
 import { BufferPool, GpuStorage, GUARD_WORD } from "./buffers.ts";
-import type { JoinLanes } from "./codegen/joinLanes.ts";
+import type { Lanes } from "./codegen/lanes.ts";
 import type { Device } from "./device.ts";
 import { type DType, type HostArray, hostArray } from "./dtype.ts";
 import { DeviceError } from "./errors.ts";
@@ -45,7 +45,7 @@ export interface WebGpuOptions {
   spareBytes?: number;
   passesOff?: readonly string[];
   /** How lanes are joined above T0: a seam for tests, which put a broken one here. */
-  join?: JoinLanes;
+  lanes?: Lanes;
 }
 
 /** Largest binding that every adapter allows: plans do not depend on more. */
@@ -72,7 +72,7 @@ export class WebGpuBackend implements Backend {
     this.device = device;
     this.options = options;
     this.pool = new BufferPool(device, options.guardWords ?? false, options.spareBytes);
-    this.pipelines = new PipelineCache(device, options.join);
+    this.pipelines = new PipelineCache(device, options.lanes);
   }
 
   // ------------------------------------------------------------ the queue
@@ -237,7 +237,7 @@ export class WebGpuBackend implements Backend {
         budget: this.options.memoryBudget ?? DEFAULT_BUDGET,
         maxGroups: this.options.maxGroups ?? 65535,
         tier: this.device.tier,
-        join: this.options.join,
+        lanes: this.options.lanes,
       }),
     );
     const program = new Program(this, graph, lowered, options.label);

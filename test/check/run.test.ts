@@ -5,7 +5,7 @@ import { formatCheck } from "../../src/check/format.ts";
 import type { Checked, CheckReport } from "../../src/check/report.ts";
 import { type CheckProgress, runCheck } from "../../src/check/run.ts";
 import { backend as currentBackend } from "../../src/tensor/backend.ts";
-import type { JoinLanes } from "../../src/tensor/codegen/joinLanes.ts";
+import { type JoinLanes, type Lanes, lanesFor } from "../../src/tensor/codegen/lanes.ts";
 import { requestAdapter, requestDevice } from "../../src/tensor/device.ts";
 import { init } from "../../src/tensor/init.ts";
 import { opByName } from "../../src/tensor/ops/table.ts";
@@ -15,7 +15,7 @@ import { WebGpuBackend } from "../../src/tensor/webgpu.ts";
 const best = (await requestAdapter()).info.tier;
 
 /** Backends of a check with something done to each. */
-function broken(change: (backend: WebGpuBackend) => void, options: { join?: JoinLanes } = {}) {
+function broken(change: (backend: WebGpuBackend) => void, options: { lanes?: Lanes } = {}) {
   return async (tier: Tier): Promise<WebGpuBackend> => {
     const backend = new WebGpuBackend(await requestDevice({ tier }), { guardWords: true, ...options });
     change(backend);
@@ -163,7 +163,10 @@ describe("what is wrong is told with op, call and seed, and the rest goes on", (
       const report = await check({
         tier: "T2",
         ops: ["sum"],
-        backend: (tier) => (tier === "T2" ? broken(() => {}, { join: assumes32 })(tier) : sound(tier)),
+        backend: (tier) =>
+          tier === "T2"
+            ? broken(() => {}, { lanes: { ...lanesFor("T2"), join: assumes32 } })(tier)
+            : sound(tier),
       });
       const [first] = report.tiers[2].fallbacks;
       expect(first).toMatchObject({ name: "sum", call: expect.stringMatching(/^(vjp of )?sum\(f32/) });

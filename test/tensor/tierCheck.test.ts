@@ -1,7 +1,7 @@
 /** Kernels above T0: the same bits as T0, checked at first use, and a fallback that says so. */
 
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { type JoinLanes, treeJoin } from "../../src/tensor/codegen/joinLanes.ts";
+import { type JoinLanes, lanesFor, PORTABLE_LANES, type QuadRead } from "../../src/tensor/codegen/lanes.ts";
 import { compile } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { requestAdapter } from "../../src/tensor/device.ts";
@@ -38,7 +38,7 @@ async function reductions(tier: Tier, options: WebGpuOptions = {}): Promise<numb
   );
   out.push(await bits(ops.sum(wide, 1)), await bits(ops.max(odd, 1)), await bits(ops.min(words, 1)));
   out.push(await bits(ops.sum(ops.permute(wide, [1, 0]), 0)));
-  if (!options.join) out.push(await bits(compile((x: Tensor) => ops.softmax(x))(odd)));
+  if (!options.lanes) out.push(await bits(compile((x: Tensor) => ops.softmax(x))(odd)));
   expect(backend.device.tier).toBe(tier);
   backend.destroy();
   return out;
@@ -86,12 +86,63 @@ describe.runIf(hasSubgroups)("subgroups", () => {
   ])("a variant that %s falls back to T0 aloud", async (_, join, why) => {
     const fixed = await reductions("T0");
     const said = vi.spyOn(console, "error").mockImplementation(() => {});
-    expect(await reductions("T2", { join })).toEqual(fixed.slice(0, 4));
+    expect(await reductions("T2", { lanes: { ...lanesFor("T2"), join } })).toEqual(fixed.slice(0, 4));
     const messages = said.mock.calls.map(([text]) => String(text));
     const sums = messages.filter((m) => m.includes("join/sum/f32/4"));
     expect(sums.length).toBe(1);
     expect(sums[0]).toMatch(/of tier T2 falls back to T0/);
     expect(sums[0]).toMatch(why);
+  });
+});
+
+/** Products whose operands lie every way, with sizes that fill tiles and that do not, on the device of a tier: raw words. */
+async function products(tier: Tier, lanes = lanesFor(tier)): Promise<{ bits: number[][]; quads: boolean }> {
+  const backend = await init({ tier, lanes });
+  const spy = vi.spyOn(backend.device.gpu, "createShaderModule");
+  const out: number[][] = [];
+  for (const [m, k, n] of [
+    [8, 12, 16],
+    [4, 7, 32],
+    [24, 20, 48],
+    [12, 8, 5],
+  ]) {
+    for (const transposeA of [false, true]) {
+      for (const transposeB of [false, true]) {
+        const a = tensor(floats(3 * m * k), { shape: transposeA ? [3, k, m] : [3, m, k] });
+        const b = tensor(floats(3 * k * n), { shape: transposeB ? [3, n, k] : [3, k, n] });
+        out.push(await bits(ops.matmul(a, b, { transposeA, transposeB })));
+      }
+    }
+  }
+  const quads = spy.mock.calls.some(([d]) => d.code.includes("quadBroadcast"));
+  backend.destroy();
+  return { bits: out, quads };
+}
+
+describe.runIf(hasSubgroups)("quads", () => {
+  test("give the products the bits of T0", async () => {
+    const error = vi.spyOn(console, "error").mockImplementation(() => {});
+    const fixed = await products("T0");
+    const shared = await products("T2");
+    expect([fixed.quads, shared.quads]).toEqual([false, true]);
+    expect(shared.bits).toEqual(fixed.bits);
+    expect(error.mock.calls).toEqual([]);
+  });
+
+  const neighbour: QuadRead = (name, place) => `quadBroadcast(${name}, ${(place + 1) % 4}u)`;
+  const unknown: QuadRead = (name) => `thereIsNoSuchFunction(${name})`;
+
+  test.each([
+    ["read another thread than they should", neighbour, /the bits of T0 were expected, got others: 0x/],
+    ["do not compile", unknown, /thereIsNoSuchFunction/],
+  ])("where they %s, products fall back to T0 aloud", async (_, quad, why) => {
+    const fixed = await products("T0");
+    const said = vi.spyOn(console, "error").mockImplementation(() => {});
+    expect((await products("T2", { ...lanesFor("T2"), quad })).bits).toEqual(fixed.bits);
+    const messages = said.mock.calls.map(([text]) => String(text));
+    expect(messages).toHaveLength(1);
+    expect(messages[0]).toMatch(/quad\/matmul of tier T2 falls back to T0/);
+    expect(messages[0]).toMatch(why);
   });
 });
 
@@ -101,6 +152,6 @@ test("an adapter below T2 runs the trees of T0", async () => {
   expect(await ops.sum(tensor(new Float32Array(1000).fill(0.5))).item()).toBe(500);
   expect(spy.mock.calls.length).toBe(1);
   expect(spy.mock.calls[0][0].code).not.toContain("subgroup");
-  expect(treeJoin).toBeTypeOf("function");
+  expect(PORTABLE_LANES.join).toBeTypeOf("function");
   backend.destroy();
 });

@@ -190,6 +190,15 @@ export class KernelBuilder {
     this.helpers.add(name);
   }
 
+  /** Name of a place in a quad, 0 to 3: the thread's own, which makes the functions of quads known, or a given one. */
+  quadPlace(given?: number): string {
+    if (given === undefined) this.subgroups();
+    return this.memo(`quadPlace:${given}`, () =>
+      // One prefix for all: index arithmetic orders its terms by name, and parameters are numbered in that order.
+      this.name("ql", given === undefined ? "subgroupLane & 3u" : `${given}u`),
+    );
+  }
+
   /** Makes `subgroupSize` and `subgroupLane` known, and the functions of subgroups. */
   subgroups(): void {
     this.usesSubgroups = true;

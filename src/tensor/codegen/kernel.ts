@@ -4,10 +4,9 @@ import type { Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
 import type { Fused, Group } from "../passes/fuse.ts";
 import type { Tier } from "../tiers.ts";
-import type { KernelText } from "./builder.ts";
-import { KernelBuilder } from "./builder.ts";
+import { KernelBuilder, type KernelText } from "./builder.ts";
 import { Emitter } from "./emit.ts";
-import type { JoinLanes } from "./joinLanes.ts";
+import type { Lanes } from "./lanes.ts";
 
 export interface Kernel extends KernelText {
   readonly label: string;
@@ -21,8 +20,8 @@ export interface Kernel extends KernelText {
   readonly gathers: number;
   /** What the text needs above T0, by the names that the check at first use knows. */
   readonly variants: readonly string[];
-  /** The T0 text with the same bindings and fields, where `variants` names any. */
-  readonly portable: string | null;
+  /** Makes the T0 text with the same bindings and fields, where `variants` names any. */
+  readonly portable: (() => KernelText) | null;
 }
 
 export interface LowerContext {
@@ -33,8 +32,8 @@ export interface LowerContext {
   readonly maxGroups: number;
   readonly label: string;
   readonly tier: Tier;
-  /** How lanes are joined at this tier. */
-  readonly join: JoinLanes;
+  /** How threads share what they have at this tier. */
+  readonly lanes: Lanes;
 }
 
 /** Threads of every generated workgroup. */
@@ -45,7 +44,10 @@ export interface Body {
   units: number;
   /** Units a workgroup does: 64 where a thread does one, 1 where all threads share one. */
   perGroup: number;
-  emit(e: Emitter, k: KernelBuilder): void;
+  /** Threads beyond the last unit run along with it, and `inside` keeps them from storing; else they return at once. */
+  allThreads?: boolean;
+  /** `inside` wraps what stores. */
+  emit(e: Emitter, k: KernelBuilder, outputs: readonly Value[], inside: (store: () => void) => void): void;
 }
 
 /** What every adapter dispatches along one axis. */
@@ -62,20 +64,34 @@ export function gridOf(groups: number, maxGroups: number): [number, number] {
   return [maxGroups, Math.ceil(groups / maxGroups)];
 }
 
-/** Generates twice: once to see how memory is accessed, once with the element types that fit. */
+/**
+ * Generates twice: once to see how memory is accessed, once with the element types that fit. `fields` come first in the
+ * parameter block, whether or not the text reads them.
+ */
 export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
   const reads = ctx.fused.reads.get(group) as ReadonlySet<Value>;
   const stored = (v: Value): boolean => reads.has(v) || (v.node.op === "input" && !v.node.attrs.scalar);
+  const outputs = ctx.fused.outputs.get(group) as readonly Value[];
   const groups = Math.ceil(body.units / body.perGroup);
   const grid = gridOf(groups, ctx.maxGroups);
   const generate = (vector: ReadonlySet<Value>): KernelBuilder => {
     const k = new KernelBuilder(vector, ctx.inPlace);
     const width = k.namedField("grid", grid[0]);
     const count = k.namedField("count", body.units);
-    if (body.perGroup === 1) k.line(`let unit = wg.y * ${width} + wg.x;`);
-    else k.line(`let unit = (wg.y * ${width} + wg.x) * ${body.perGroup}u + lane;`);
-    k.line(`if (unit >= ${count}) { return; }`);
-    body.emit(new Emitter(k, stored), k);
+    const at = `wg.y * ${width} + wg.x`;
+    const mine = body.perGroup === 1 ? at : `(${at}) * ${body.perGroup}u + lane`;
+    if (body.allThreads) {
+      k.line(`let place = ${mine};`);
+      k.line(`let unit = min(place, ${count} - 1u);`);
+    } else {
+      k.line(`let unit = ${mine};`);
+      k.line(`if (unit >= ${count}) { return; }`);
+    }
+    const inside = (store: () => void): void => {
+      if (body.allThreads) k.block(`if (place < ${count})`, store);
+      else store();
+    };
+    body.emit(new Emitter(k, stored), k, outputs, inside);
     return k;
   };
   const probe = generate(new Set());

@@ -1,6 +1,6 @@
 /** Map kernels: one thread computes one element, or four neighbours, of every output. */
 import { delinearize, linearize, plus, scale, variable } from "../affine.ts";
-import type { Node, Value } from "../ir.ts";
+import type { Node } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
 import { LANE, type Width } from "./emit.ts";
@@ -15,13 +15,12 @@ export function mapKernel(group: Group, ctx: LowerContext): Kernel {
   const n = group.elements;
   const width: Width = n % 4 === 0 && !group.nodes.some(scalarOnly) ? 4 : 1;
   const units = n / width;
-  const outputs = ctx.fused.outputs.get(group) as readonly Value[];
   return assemble(
     group,
     {
       units,
       perGroup: WORKGROUP,
-      emit(e) {
+      emit(e, _k, outputs) {
         const u = variable("unit", units);
         const at = width === 4 ? plus(scale(u, 4), LANE) : u;
         e.store(outputs, (v) => delinearize(at, v.shape), width);

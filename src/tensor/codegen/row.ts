@@ -4,7 +4,7 @@
  *
  * Order of accumulation, by the reduction length n and whether the reduced axes are the last ones:
  * last axes and n % 4 = 0: four interleaved sums, joined as (0 + 1) + (2 + 3); otherwise one sum in order.
- * n > 128: 64 lanes take every 64th step of that, and a halving tree joins the lanes (see joinLanes.ts).
+ * n > 128: 64 lanes take every 64th step of that, and a halving tree joins the lanes (see lanes.ts).
  */
 import { type Affine, delinearize, plus, scale, variable } from "../affine.ts";
 import type { Node, Value } from "../ir.ts";
@@ -13,8 +13,8 @@ import { type RowSpace, reduceIndex } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
-import { type JoinLanes, treeJoin, variantOf } from "./joinLanes.ts";
 import { assemble, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
+import { type JoinLanes, PORTABLE_LANES, variantOf } from "./lanes.ts";
 
 /** Longest reduction that one thread does alone. */
 export const SINGLE_THREAD_LENGTH = 128;
@@ -66,24 +66,23 @@ function levels(group: Group): Node[][] {
 export function rowKernel(group: Group, ctx: LowerContext): Kernel {
   const kernel = rowText(group, ctx);
   if (kernel.variants.length === 0) return kernel;
-  return { ...kernel, portable: rowText(group, { ...ctx, join: treeJoin }).wgsl };
+  return { ...kernel, portable: () => rowText(group, { ...ctx, lanes: PORTABLE_LANES }) };
 }
 
 function rowText(group: Group, ctx: LowerContext): Kernel {
   const shape = shapeOf(group);
   const { space, lanes, along } = shape;
   const resultWidth: Width = along === "results" ? 4 : 1;
-  const outputs = ctx.fused.outputs.get(group) as readonly Value[];
   const units = space.rows / resultWidth;
   return assemble(
     group,
     {
       units,
       perGroup: lanes === 64 ? 1 : WORKGROUP,
-      emit(e, k) {
+      emit(e, k, outputs) {
         const u = variable("unit", units);
         const r: Affine = resultWidth === 4 ? plus(scale(u, 4), LANE) : u;
-        for (const level of levels(group)) reduceLevel(level, r, shape, ctx.join, e, k);
+        for (const level of levels(group)) reduceLevel(level, r, shape, ctx.lanes.join, e, k);
         const wide = outputs.filter((v) => !group.narrow.has(v.node));
         const narrow = outputs.filter((v) => group.narrow.has(v.node));
         if (wide.length > 0) {
@@ -147,7 +146,7 @@ function reduceLevel(
     let name = a.name;
     if (shape.lanes === 64) {
       name = join(a, k);
-      if (join !== treeJoin) k.variants.add(variantOf(a));
+      if (join !== PORTABLE_LANES.join) k.variants.add(variantOf(a));
     }
     let result: string;
     if (shape.along === "row") {

@@ -1,7 +1,7 @@
 /** The compiler's passes in order, from a traced graph to kernels in an order with their memory planned. */
 import { type Affine, delinearize, linearize, variable } from "../affine.ts";
-import { type JoinLanes, joinFor } from "../codegen/joinLanes.ts";
 import type { Kernel, LowerContext } from "../codegen/kernel.ts";
+import { type Lanes, lanesFor } from "../codegen/lanes.ts";
 import { mapKernel, patchKernel } from "../codegen/map.ts";
 import { matmulKernel } from "../codegen/matmul.ts";
 import { rowKernel, SINGLE_THREAD_LENGTH } from "../codegen/row.ts";
@@ -32,7 +32,7 @@ export interface CompilerOptions {
   maxGroups: number;
   tier: Tier;
   /** How lanes are joined; default: what the tier says. Tests put a broken one here. */
-  join?: JoinLanes;
+  lanes?: Lanes;
 }
 
 export interface Lowered {
@@ -182,7 +182,14 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
     const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected, nan });
     const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
     const { maxGroups, label, tier } = options;
-    const ctx: LowerContext = { fused, inPlace, maxGroups, label, tier, join: options.join ?? joinFor(tier) };
+    const ctx: LowerContext = {
+      fused,
+      inPlace,
+      maxGroups,
+      label,
+      tier,
+      lanes: options.lanes ?? lanesFor(tier),
+    };
     const live = groups.filter((g) =>
       (fused.outputs.get(g) as readonly Value[]).some((v) => numel(v.shape) > 0),
     );

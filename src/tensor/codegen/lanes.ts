@@ -1,6 +1,10 @@
 /**
- * Joins the partial results of a row's 64 lanes; every lane gets the whole. Two texts with the same tree, and so with
- * the same bits: at each step what stands at place q takes in what stands at q + 32, then q + 16, 8, 4, 2 and 1.
+ * What the threads of a workgroup do together, by tier, with the same bits on each.
+ *
+ * Joining the partial results of a row's 64 lanes, so that every lane gets the whole: two texts with the same tree. At each
+ * step what stands at place q takes in what stands at q + 32, then q + 16, 8, 4, 2 and 1.
+ *
+ * Reading what another thread of the quad has loaded: from T2 on.
  */
 import type { Node } from "../ir.ts";
 import { type Tier, tierAtLeast } from "../tiers.ts";
@@ -22,7 +26,7 @@ const STEPS = [32, 16, 8, 4, 2, 1];
 const SMALLEST_SUBGROUP = 4;
 
 /** T0: a halving tree in workgroup memory, with a barrier a step. */
-export const treeJoin: JoinLanes = (a, k) => {
+const treeJoin: JoinLanes = (a, k) => {
   const shared = share(a, k);
   for (const s of STEPS) treeStep(shared, s, a, k);
   return k.name("all", `${shared}[0]`);
@@ -63,10 +67,30 @@ function share(a: Accumulator, k: KernelBuilder): string {
   return shared;
 }
 
-/** Chosen by the named tier alone. */
-export function joinFor(tier: Tier): JoinLanes {
-  return tierAtLeast(tier, "T2") ? subgroupJoin : treeJoin;
+/** The value that the thread at `place` (0 to 3) of the quad has under `name`; every thread of the quad must ask. */
+export type QuadRead = (name: string, place: number) => string;
+
+/** What of this a tier has. */
+export interface Lanes {
+  readonly join: JoinLanes;
+  /** `null`: threads read for themselves. */
+  readonly quad: QuadRead | null;
 }
+
+export const PORTABLE_LANES: Lanes = { join: treeJoin, quad: null };
+
+const SUBGROUP_LANES: Lanes = {
+  join: subgroupJoin,
+  quad: (name, place) => `quadBroadcast(${name}, ${place}u)`,
+};
+
+/** Chosen by the named tier alone. */
+export function lanesFor(tier: Tier): Lanes {
+  return tierAtLeast(tier, "T2") ? SUBGROUP_LANES : PORTABLE_LANES;
+}
+
+/** What the first use of a quad is checked by. */
+export const QUAD_VARIANT = "quad/matmul";
 
 /** What a first use is checked by: the reduction, its dtype, and whether four results go together. */
 export function variantOf(a: Accumulator): string {
