@@ -65,6 +65,15 @@ function tilingOf({ batches, m, n, k }: Sizes, quad: QuadRead | null): Tiling {
   };
 }
 
+/**
+ * Tiles that a workgroup computes: near a square, so that what its threads read lies close together; a row of tiles where
+ * the product cannot be cut so.
+ */
+function blockOf(down: number, across: number): { rows: number; columns: number } {
+  const columns = [16, 8, 4].find((c) => across % c === 0 && down % (WORKGROUP / c) === 0);
+  return columns ? { rows: WORKGROUP / columns, columns } : { rows: 1, columns: across };
+}
+
 export function matmulKernel(group: Group, ctx: LowerContext): Kernel {
   const node = group.nodes.find((n) => opByName(n.op).lowering.kind === "matmul") as Node;
   const [a, b] = node.inputs;
@@ -102,6 +111,7 @@ function matmulBody(node: Node, sizes: Sizes, layout: Layout, tiling: Tiling): B
   const aByRows = layout.aByRows && tileM % 4 === 0;
   const bByK = layout.bByK && stepK === 4;
   const units = batches * (m / tileM) * (n / tileN);
+  const block = blockOf(m / tileM, n / tileN);
   const out = node.results[0];
 
   return {
@@ -110,7 +120,11 @@ function matmulBody(node: Node, sizes: Sizes, layout: Layout, tiling: Tiling): B
     // What a quad hands round, every thread of it has to reach.
     allThreads: quad !== null,
     emit(e, k, outputs, inside) {
-      const [z, tm, tn] = delinearize(variable("unit", units), [batches, m / tileM, n / tileN]);
+      const { rows, columns: across } = block;
+      const grid = [batches, m / tileM / rows, n / tileN / across, rows, across];
+      const [z, bm, bn, rm, rn] = delinearize(variable("unit", units), grid);
+      const tm = plus(scale(bm, rows), rm);
+      const tn = plus(scale(bn, across), rn);
       const zn = variable(k.name("z", e.index(z)), batches);
       const mn = variable(k.name("m", e.index(tm)), m / tileM);
       const nn = variable(k.name("n", e.index(tn)), n / tileN);
