@@ -34,10 +34,27 @@ export interface Affine {
   readonly key: string;
 }
 
+class Sum implements Affine {
+  readonly constant: number;
+  readonly terms: readonly Term[];
+  private text: string | null = null;
+
+  constructor(constant: number, terms: readonly Term[]) {
+    this.constant = constant;
+    this.terms = terms;
+  }
+
+  /** Made when asked for: most sums are steps on the way to another. */
+  get key(): string {
+    this.text ??= this.terms.reduce((s, t) => `${s}+${t.coef}*${t.atom.key}`, String(this.constant));
+    return this.text;
+  }
+}
+
 function make(constant: number, terms: Term[]): Affine {
-  terms.sort((a, b) => (a.atom.key < b.atom.key ? -1 : a.atom.key > b.atom.key ? 1 : 0));
-  const key = `${constant}${terms.map((t) => `+${t.coef}*${t.atom.key}`).join("")}`;
-  return { constant, terms, key };
+  if (terms.length > 1)
+    terms.sort((a, b) => (a.atom.key < b.atom.key ? -1 : a.atom.key > b.atom.key ? 1 : 0));
+  return new Sum(constant, terms);
 }
 
 export const ZERO: Affine = make(0, []);

@@ -59,8 +59,8 @@ export class KernelBuilder {
   private readonly declarations: string[] = [];
   private blocks: Block[] = [{ lines: [], memo: new Map() }];
   private counter = 0;
-  /** Bindings whose every access is by four aligned elements, found by an earlier pass over the same kernel. */
-  private readonly vectorBindings: ReadonlySet<Value>;
+  /** Memory that is also read or written by single elements: then it is not an array of vectors. */
+  private readonly singly: ReadonlySet<Value>;
   /** Memory that a stored value takes over (a state updated in place). */
   private readonly inPlace: ReadonlyMap<Value, Value>;
   /** Loads that had to pick four elements one by one: what a layout choice tries to avoid. */
@@ -71,8 +71,8 @@ export class KernelBuilder {
   /** Workgroup arrays by element type, and how often one was asked for. */
   private readonly shared = new Map<string, { names: string[]; uses: number }>();
 
-  constructor(vectorBindings: ReadonlySet<Value>, inPlace: ReadonlyMap<Value, Value>) {
-    this.vectorBindings = vectorBindings;
+  constructor(singly: ReadonlySet<Value>, inPlace: ReadonlyMap<Value, Value>) {
+    this.singly = singly;
     this.inPlace = inPlace;
   }
 
@@ -135,7 +135,7 @@ export class KernelBuilder {
   }
 
   private isVector(b: Binding): boolean {
-    return this.vectorBindings.has(b.value);
+    return b.vector > 0 && !this.singly.has(b.value);
   }
 
   /** One element at a scalar address. */

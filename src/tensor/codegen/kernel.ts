@@ -65,8 +65,8 @@ export function gridOf(groups: number, maxGroups: number): [number, number] {
 }
 
 /**
- * Generates twice: once to see how memory is accessed, once with the element types that fit. `fields` come first in the
- * parameter block, whether or not the text reads them.
+ * Generates with arrays of vectors wherever memory is accessed by four elements; and once more where some of it turns out
+ * to be accessed by single ones too.
  */
 export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
   const reads = ctx.fused.reads.get(group) as ReadonlySet<Value>;
@@ -74,8 +74,8 @@ export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
   const outputs = ctx.fused.outputs.get(group) as readonly Value[];
   const groups = Math.ceil(body.units / body.perGroup);
   const grid = gridOf(groups, ctx.maxGroups);
-  const generate = (vector: ReadonlySet<Value>): KernelBuilder => {
-    const k = new KernelBuilder(vector, ctx.inPlace);
+  const generate = (singly: ReadonlySet<Value>): KernelBuilder => {
+    const k = new KernelBuilder(singly, ctx.inPlace);
     const width = k.namedField("grid", grid[0]);
     const count = k.namedField("count", body.units);
     const at = `wg.y * ${width} + wg.x`;
@@ -94,11 +94,9 @@ export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
     body.emit(new Emitter(k, stored), k, outputs, inside);
     return k;
   };
-  const probe = generate(new Set());
-  const vector = new Set(
-    [...probe.bindings.values()].filter((b) => b.single === 0 && b.vector > 0).map((b) => b.value),
-  );
-  const built = generate(vector);
+  let built = generate(new Set());
+  const mixed = [...built.bindings.values()].filter((b) => b.single > 0 && b.vector > 0);
+  if (mixed.length > 0) built = generate(new Set(mixed.map((b) => b.value)));
   return {
     ...built.finish(WORKGROUP),
     label: labelOf(group, ctx),
