@@ -1,4 +1,5 @@
 /** What a backend offers the engine: memory, and programs built from graphs. One is current at a time. */
+import type { Choose } from "./codegen/kernel.ts";
 import type { DType } from "./dtype.ts";
 import { DeviceError } from "./errors.ts";
 import type { Graph } from "./ir.ts";
@@ -15,6 +16,8 @@ export interface BuildOptions {
   label: string;
   /** Passes to leave out, by name: for tests and for finding faults. */
   passesOff?: readonly string[];
+  /** Ways to compute products, in place of the device's tuning. */
+  tuning?: Choose;
 }
 
 /** A graph made ready to run again and again. */

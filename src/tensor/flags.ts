@@ -20,6 +20,8 @@ export interface Flags {
   passesOff: readonly string[];
   /** Dawn toggles to switch on (Node only). */
   toggles: readonly string[];
+  /** Whether kernels are chosen by what was measured and stored for the adapter. */
+  tuning: "auto" | "off";
 }
 
 /** One row of the table: the variable, what it takes, what it does, and where its value goes. */
@@ -83,11 +85,30 @@ export const FLAG_TABLE: readonly FlagRow[] = [
       into.toggles = list(text);
     },
   },
+  {
+    name: "NAYSAY_TUNING",
+    takes: "auto|off",
+    does: "choose kernels by what naysay tune has stored for this adapter (default), or not",
+    read(text, into) {
+      if (text !== "auto" && text !== "off") {
+        throw new ConfigError(`NAYSAY_TUNING: expected auto or off, got "${text}".`);
+      }
+      into.tuning = text;
+    },
+  },
 ];
 
 /** Reads the flags from a look-up function. Throws `ConfigError` for a value that a flag does not take. */
 export function readFlags(lookUp: (name: string) => string | undefined): Flags {
-  const into: Flags = { debug: 0, nan: false, profile: null, tier: null, passesOff: [], toggles: [] };
+  const into: Flags = {
+    debug: 0,
+    nan: false,
+    profile: null,
+    tier: null,
+    passesOff: [],
+    toggles: [],
+    tuning: "auto",
+  };
   for (const row of FLAG_TABLE) {
     const text = lookUp(row.name);
     if (text !== undefined && text !== "") row.read(text, into);

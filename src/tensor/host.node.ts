@@ -1,6 +1,9 @@
 /** `#host` in Node: what happens when the process ends, and files for what the debug flags gather. */
 
 import { writeFileSync } from "node:fs";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
 
 /**
  * Calls `finish` once when nothing is left to do; where the process is ended earlier (`process.exit`), `last` instead,
@@ -28,4 +31,23 @@ export function writeText(path: string, text: string): void {
   } catch (error) {
     console.error(`PROFILE: a writable path was expected, got ${path}: ${(error as Error).message}.`);
   }
+}
+
+/** Folder of what is kept between runs: `$XDG_CACHE_HOME/naysay`, by default `~/.cache/naysay`. */
+export function cacheFolder(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "naysay");
+}
+
+/** What was kept under a name; null where there is nothing that can be read. */
+export function readCached(name: string): Promise<string | null> {
+  return readFile(join(cacheFolder(), name), "utf8").catch(() => null);
+}
+
+/** Keeps a text under a name, whole or not at all. */
+export async function writeCached(name: string, text: string): Promise<void> {
+  const path = join(cacheFolder(), name);
+  const fresh = `${path}.${process.pid}.tmp`;
+  await mkdir(cacheFolder(), { recursive: true });
+  await writeFile(fresh, text);
+  await rename(fresh, path);
 }

@@ -7,11 +7,14 @@ import { Profiler } from "./profiler.ts";
 import { ReferenceBackend } from "./reference.ts";
 import { reportAtEnd } from "./report.ts";
 import { setEagerRunner } from "./trace.ts";
+import { loadTuning, type TuningOption } from "./tuning.ts";
 import { WebGpuBackend, type WebGpuOptions } from "./webgpu.ts";
 
 export interface InitOptions extends DeviceOptions, WebGpuOptions {
   /** "webgpu" (default), or "reference": plain JavaScript in float64, an oracle and never a silent fallback. */
   device?: "webgpu" | "reference";
+  /** Measured choices of kernels: those stored for the adapter (default), none, or a table. They change no bit. */
+  tuning?: TuningOption;
 }
 
 /**
@@ -29,6 +32,7 @@ export async function init(options: InitOptions = {}): Promise<Backend> {
   }
   const device = await requestDevice(options);
   const backend = new WebGpuBackend(device, options);
+  backend.tuning = await loadTuning(device, options.tuning ?? flags().tuning);
   const timed = options.timestamps ?? (flags().profile !== null || flags().debug >= 2);
   if (timed && device.features.has("timestamp-query")) {
     backend.profiler = new Profiler(device, { keepTimes: flags().profile !== null });

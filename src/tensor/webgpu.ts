@@ -4,7 +4,7 @@
  */
 import type { Backend, BuildOptions, Executable, MemoryUse } from "./backend.ts";
 import { BufferPool, GpuStorage, GUARD_WORD } from "./buffers.ts";
-import type { Lanes } from "./codegen/lanes.ts";
+import { type Lanes, lanesFor } from "./codegen/lanes.ts";
 import type { Device } from "./device.ts";
 import { type DType, type HostArray, hostArray } from "./dtype.ts";
 import { DeviceError } from "./errors.ts";
@@ -19,6 +19,7 @@ import { Program } from "./program.ts";
 import { numel } from "./shape.ts";
 import { span, spanUntil } from "./spans.ts";
 import type { Storage } from "./tensor.ts";
+import { Tuning, tuningKey } from "./tuning.ts";
 
 /** Work in the queue. */
 export interface Task {
@@ -57,6 +58,8 @@ export class WebGpuBackend implements Backend {
   readonly device: Device;
   readonly pool: BufferPool;
   readonly pipelines: PipelineCache;
+  /** What was measured on this adapter: programs built from here on use it. */
+  tuning: Tuning;
   profiler: Profiler | null = null;
   submits = 0;
   dispatches = 0;
@@ -73,6 +76,7 @@ export class WebGpuBackend implements Backend {
     this.options = options;
     this.pool = new BufferPool(device, options.guardWords ?? false, options.spareBytes);
     this.pipelines = new PipelineCache(device, options.lanes);
+    this.tuning = new Tuning(tuningKey(device));
   }
 
   // ------------------------------------------------------------ the queue
@@ -223,6 +227,11 @@ export class WebGpuBackend implements Backend {
     return this.options.submitFlops;
   }
 
+  /** How threads share what they have on this device. */
+  get lanes(): Lanes {
+    return this.options.lanes ?? lanesFor(this.device.tier);
+  }
+
   build(graph: Graph, options: BuildOptions): Executable {
     for (const v of graph.outputs) {
       this.pool.requireFits(`${options.label}: a result of ${v.node.op}`, numel(v.shape), v.dtype, v.shape);
@@ -237,7 +246,8 @@ export class WebGpuBackend implements Backend {
         budget: this.options.memoryBudget ?? DEFAULT_BUDGET,
         maxGroups: this.options.maxGroups ?? 65535,
         tier: this.device.tier,
-        lanes: this.options.lanes,
+        lanes: this.lanes,
+        tuning: options.tuning ?? ((shapeClass, product) => this.tuning.choose(shapeClass, product)),
       }),
     );
     const program = new Program(this, graph, lowered, options.label);

@@ -7,6 +7,7 @@ import type { Tier } from "../tiers.ts";
 import { KernelBuilder, type KernelText } from "./builder.ts";
 import { Emitter } from "./emit.ts";
 import type { Lanes } from "./lanes.ts";
+import type { MatmulProduct } from "./matmulTiles.ts";
 
 export interface Kernel extends KernelText {
   readonly label: string;
@@ -24,6 +25,9 @@ export interface Kernel extends KernelText {
   readonly portable: (() => KernelText) | null;
 }
 
+/** The way that is fastest for a shape class, of which `product` is one; undefined: not known. */
+export type Choose = (shapeClass: string, product: MatmulProduct) => string | undefined;
+
 export interface LowerContext {
   readonly fused: Fused;
   /** Stored value to the state whose memory it takes. */
@@ -34,6 +38,7 @@ export interface LowerContext {
   readonly tier: Tier;
   /** How threads share what they have at this tier. */
   readonly lanes: Lanes;
+  readonly tuning?: Choose;
 }
 
 /** Threads of every generated workgroup. */

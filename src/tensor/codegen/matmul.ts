@@ -1,68 +1,28 @@
 /**
- * Matrix products: a thread computes a tile of up to 8 rows by 8 columns straight from memory, four steps of k at a
- * time where sizes allow. From T2 on the four threads of a quad, whose tiles have the same rows, load a quarter of them each
- * and hand it round. Every output is one sum over k in order, each product added by fma(), whatever the tile: so no choice
- * of it changes a bit. Operands are expressions (prologue), and so is what is stored (epilogue).
+ * Matrix products straight from memory: a thread computes a tile of rows and columns, four steps of k at a time where sizes
+ * allow. From T2 on the four threads of a quad, whose tiles have the same rows, load a quarter of them each and hand it
+ * round. Operands are expressions (prologue), and so is what is stored (epilogue). Which tile, or whether through workgroup
+ * memory instead: matmulTiles.ts.
  */
 import { type Affine, constantIndex, delinearize, linearize, plus, scale, variable } from "../affine.ts";
 import type { Node, Value } from "../ir.ts";
 import { matmulDims } from "../ops/matmulDims.ts";
 import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
+import { numel } from "../shape.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
 import { assemble, type Body, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
 import { QUAD_VARIANT, type QuadRead } from "./lanes.ts";
+import { sharedBody } from "./matmulShared.ts";
+import { type DirectTiling, type MatmulProduct, matmulClass, QUAD, tilingOf } from "./matmulTiles.ts";
 
-interface Layout {
+/** How operands are read, by vectors of four. */
+export interface Layout {
   /** Read a by four rows (its columns are contiguous) instead of by four k. */
   aByRows: boolean;
   /** Read b by four k instead of by four columns. */
   bByK: boolean;
-}
-
-/**
- * Without quads, products of at least this many multiply-adds take the large tile. It halves the loads, and costs several
- * times the compilation (bench/NOTES.md); small products would not earn that back.
- */
-const LARGE_TILE_WORK = 2e6;
-/** ... and have this many tiles at least, so that several cores share them. */
-const LARGE_TILE_UNITS = 256;
-
-/** Threads that hand each other their part of a: consecutive, and in a subgroup of any size. */
-const QUAD = 4;
-
-/** What a thread computes, and whether its quad shares the loads of a. */
-interface Tiling {
-  /** Rows. */
-  tileM: 1 | 2 | 4 | 8;
-  /** Columns: vectors of four, or one. */
-  tileN: 1 | 4 | 8;
-  /** The threads of a quad have the same rows: each loads a quarter where it can read the others by this. */
-  sameRows: boolean;
-  quad: QuadRead | null;
-}
-
-interface Sizes {
-  batch: readonly number[];
-  batches: number;
-  m: number;
-  n: number;
-  k: number;
-}
-
-function tilingOf({ batches, m, n, k }: Sizes, quad: QuadRead | null): Tiling {
-  const columns = n % 4 === 0 ? 4 : 1;
-  if (quad && m % 4 === 0 && (n / columns) % QUAD === 0)
-    return { tileM: m % 8 === 0 ? 8 : 4, tileN: columns, sameRows: true, quad };
-  const outputs = batches * m * n;
-  const large = outputs * k >= LARGE_TILE_WORK && outputs / 64 >= LARGE_TILE_UNITS;
-  return {
-    tileM: large && m % 8 === 0 ? 8 : m % 4 === 0 ? 4 : m % 2 === 0 ? 2 : 1,
-    tileN: large && n % 8 === 0 ? 8 : columns,
-    sameRows: false,
-    quad: null,
-  };
 }
 
 /**
@@ -76,22 +36,33 @@ function blockOf(down: number, across: number): { rows: number; columns: number 
 
 export function matmulKernel(group: Group, ctx: LowerContext): Kernel {
   const node = group.nodes.find((n) => opByName(n.op).lowering.kind === "matmul") as Node;
-  const [a, b] = node.inputs;
-  const { transposeA, transposeB } = node.attrs;
-  const dims = matmulDims(a.shape, b.shape, transposeA === true, transposeB === true);
-  const sizes = { ...dims, batches: dims.batch.reduce((x, y) => x * y, 1) };
-  const tiling = tilingOf(sizes, ctx.lanes.quad);
+  const product = productOf(node);
+  const { transposeA, transposeB } = product;
+  const variant = ctx.tuning?.(matmulClass(product), product);
+  const tiling = tilingOf(product, ctx.lanes, variant);
   // Of the ways to read the operands take the one with the fewest elements picked one by one.
   let best: { kernel: Kernel; layout: Layout } | null = null;
-  for (const layout of layouts(transposeA === true, transposeB === true)) {
-    const kernel = assemble(group, matmulBody(node, sizes, layout, tiling), ctx);
+  for (const layout of layouts(transposeA, transposeB)) {
+    const body =
+      tiling.kind === "shared"
+        ? sharedBody(node, product, layout, tiling)
+        : directBody(node, product, layout, tiling);
+    const kernel = assemble(group, body, ctx);
     if (!best || kernel.gathers < best.kernel.gathers) best = { kernel, layout };
     if (best.kernel.gathers === 0) break;
   }
   const { kernel, layout } = best as { kernel: Kernel; layout: Layout };
-  if (kernel.variants.length === 0) return kernel;
-  const alone: Tiling = { ...tiling, quad: null };
-  return { ...kernel, portable: () => assemble(group, matmulBody(node, sizes, layout, alone), ctx) };
+  if (tiling.kind === "shared" || tiling.quad === null) return kernel;
+  const alone = directBody(node, product, layout, { ...tiling, quad: null });
+  return { ...kernel, portable: () => assemble(group, alone, ctx) };
+}
+
+function productOf(node: Node): MatmulProduct {
+  const [a, b] = node.inputs;
+  const transposeA = node.attrs.transposeA === true;
+  const transposeB = node.attrs.transposeB === true;
+  const dims = matmulDims(a.shape, b.shape, transposeA, transposeB);
+  return { ...dims, batches: numel(dims.batch), transposeA, transposeB };
 }
 
 /** The likeliest way to read the operands first. */
@@ -99,11 +70,9 @@ function layouts(ta: boolean, tb: boolean): Layout[] {
   return [ta, !ta].flatMap((aByRows) => [tb, !tb].map((bByK) => ({ aByRows, bByK })));
 }
 
-function matmulBody(node: Node, sizes: Sizes, layout: Layout, tiling: Tiling): Body {
+function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: DirectTiling): Body {
   const [a, b] = node.inputs;
-  const ta = node.attrs.transposeA === true;
-  const tb = node.attrs.transposeB === true;
-  const { batch, batches, m, n, k: length } = sizes;
+  const { batch, batches, m, n, k: length, transposeA: ta, transposeB: tb } = product;
   const { tileM, tileN, sameRows, quad } = tiling;
   const quads = Math.max(1, tileN / 4);
   const width: Width = tileN === 1 ? 1 : 4;

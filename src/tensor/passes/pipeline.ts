@@ -1,6 +1,6 @@
 /** The compiler's passes in order, from a traced graph to kernels in an order with their memory planned. */
 import { type Affine, delinearize, linearize, variable } from "../affine.ts";
-import type { Kernel, LowerContext } from "../codegen/kernel.ts";
+import type { Choose, Kernel, LowerContext } from "../codegen/kernel.ts";
 import { type Lanes, lanesFor } from "../codegen/lanes.ts";
 import { mapKernel, patchKernel } from "../codegen/map.ts";
 import { matmulKernel } from "../codegen/matmul.ts";
@@ -33,6 +33,8 @@ export interface CompilerOptions {
   tier: Tier;
   /** How lanes are joined; default: what the tier says. Tests put a broken one here. */
   lanes?: Lanes;
+  /** What was measured on the device; default: nothing. */
+  tuning?: Choose;
 }
 
 export interface Lowered {
@@ -181,7 +183,7 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
     const { nan } = flags();
     const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected, nan });
     const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
-    const { maxGroups, label, tier } = options;
+    const { maxGroups, label, tier, tuning } = options;
     const ctx: LowerContext = {
       fused,
       inPlace,
@@ -189,6 +191,7 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
       label,
       tier,
       lanes: options.lanes ?? lanesFor(tier),
+      tuning,
     };
     const live = groups.filter((g) =>
       (fused.outputs.get(g) as readonly Value[]).some((v) => numel(v.shape) > 0),

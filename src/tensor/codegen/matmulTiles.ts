@@ -1,0 +1,131 @@
+/**
+ * The ways to compute a matrix product, and which of them is taken. Every output of each is one sum over k in order, each
+ * product added by fma(): so the choice changes no bit, and may follow what an adapter does fastest (tuning.ts).
+ */
+import type { Lanes, QuadRead } from "./lanes.ts";
+
+/** Sizes of a product a[B..., M, K] @ b[B..., K, N]. */
+export interface MatmulSizes {
+  readonly batch: readonly number[];
+  readonly batches: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+/** A product as a tuner repeats it. */
+export interface MatmulProduct extends MatmulSizes {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+}
+
+/** A tile of rows and columns a thread, straight from memory. */
+export interface DirectTiling {
+  readonly kind: "direct";
+  /** Rows. */
+  readonly tileM: 1 | 2 | 4 | 8 | 16;
+  /** Columns: vectors of four, or one. */
+  readonly tileN: 1 | 4 | 8;
+  /** The threads of a quad have the same rows: each loads a quarter where it can read the others by `quad`. */
+  readonly sameRows: boolean;
+  readonly quad: QuadRead | null;
+}
+
+/** A block of rows and columns a workgroup, through workgroup memory. */
+export interface SharedTiling {
+  readonly kind: "shared";
+  /** Rows and columns of a block; 64 threads compute an eighth of either each. */
+  readonly block: 32 | 64;
+  /** Steps along k that stand in workgroup memory at a time. */
+  readonly stepK: 8 | 16;
+}
+
+export type Tiling = DirectTiling | SharedTiling;
+
+/**
+ * Without quads, products of at least this many multiply-adds take the large tile. It halves the loads, and costs several
+ * times the compilation (bench/NOTES.md); small products would not earn that back.
+ */
+const LARGE_TILE_WORK = 2e6;
+/** ... and have this many tiles at least, so that several cores share them. */
+const LARGE_TILE_UNITS = 256;
+
+/** Threads that hand each other their part of a: consecutive, and in a subgroup of any size. */
+export const QUAD = 4;
+
+/** What is taken where nothing was measured: small texts, which compile fast. */
+export function defaultTiling({ batches, m, n, k }: MatmulSizes, { quad }: Lanes): Tiling {
+  const columns = n % 4 === 0 ? 4 : 1;
+  if (quad && m % 4 === 0 && (n / columns) % QUAD === 0) {
+    return { kind: "direct", tileM: m % 8 === 0 ? 8 : 4, tileN: columns, sameRows: true, quad };
+  }
+  const outputs = batches * m * n;
+  const large = outputs * k >= LARGE_TILE_WORK && outputs / 64 >= LARGE_TILE_UNITS;
+  return {
+    kind: "direct",
+    tileM: large && m % 8 === 0 ? 8 : m % 4 === 0 ? 4 : m % 2 === 0 ? 2 : 1,
+    tileN: large && n % 8 === 0 ? 8 : columns,
+    sameRows: false,
+    quad: null,
+  };
+}
+
+/** A way by name, and the tiling it takes for a product; null where it does not fit sizes or tier. */
+interface Variant {
+  readonly name: string;
+  tiling(sizes: MatmulSizes, lanes: Lanes): Tiling | null;
+}
+
+const direct = (tileM: 4 | 8 | 16, tileN: 4 | 8, shares: boolean): Variant => ({
+  name: `direct${tileM}x${tileN}${shares ? "q" : ""}`,
+  tiling: ({ m, n }, { quad }) => {
+    if (m % tileM !== 0 || n % tileN !== 0) return null;
+    if (!shares) return { kind: "direct", tileM, tileN, sameRows: false, quad: null };
+    return quad && (n / tileN) % QUAD === 0 ? { kind: "direct", tileM, tileN, sameRows: true, quad } : null;
+  },
+});
+
+const shared = (block: 32 | 64, stepK: 8 | 16): Variant => ({
+  name: `shared${block}x${stepK}`,
+  tiling: ({ m, n, k }) =>
+    m % block === 0 && n % block === 0 && k % stepK === 0 && k > 0 ? { kind: "shared", block, stepK } : null,
+});
+
+/** What a tuner tries. */
+const VARIANTS: readonly Variant[] = [
+  direct(4, 4, false),
+  direct(8, 4, false),
+  direct(8, 8, false),
+  direct(4, 4, true),
+  direct(8, 4, true),
+  direct(16, 4, true),
+  direct(8, 8, true),
+  direct(16, 8, true),
+  shared(32, 16),
+  shared(64, 8),
+  shared(64, 16),
+];
+
+/** Names of the ways that fit a product at a tier. */
+export function matmulVariants(sizes: MatmulSizes, lanes: Lanes): string[] {
+  return VARIANTS.filter((v) => v.tiling(sizes, lanes) !== null).map((v) => v.name);
+}
+
+/** The tiling by a variant's name; the default where there is none, or where it does not fit. */
+export function tilingOf(sizes: MatmulSizes, lanes: Lanes, variant: string | undefined): Tiling {
+  const chosen = variant && VARIANTS.find((v) => v.name === variant)?.tiling(sizes, lanes);
+  return chosen || defaultTiling(sizes, lanes);
+}
+
+const bucket = (size: number): number => 2 ** Math.round(Math.log2(Math.max(size, 1)));
+
+/**
+ * The shape class of a product, in which one choice holds: which operands are transposed, sizes to the nearest power of two,
+ * and what divides them.
+ */
+export function matmulClass({ batches, m, n, k, transposeA, transposeB }: MatmulProduct): string {
+  const factor = (size: number): number => [64, 32, 16, 8, 4, 2].find((f) => size % f === 0) ?? 1;
+  const letter = (transposed: boolean): string => (transposed ? "t" : "n");
+  const part = (name: string, size: number): string => `${name}${bucket(size)}/${factor(size)}`;
+  return `matmul ${letter(transposeA)}${letter(transposeB)} b${bucket(batches)} ${part("m", m)} ${part("n", n)} ${part("k", k)}`;
+}

@@ -1,0 +1,140 @@
+/** Measured choices of kernels: every way to compute a product has the same bits, and only such are entered. */
+
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { lanesFor } from "../../src/tensor/codegen/lanes.ts";
+import { matmulClass, matmulVariants } from "../../src/tensor/codegen/matmulTiles.ts";
+import { compile } from "../../src/tensor/compile.ts";
+import { tensor } from "../../src/tensor/create.ts";
+import { requestAdapter } from "../../src/tensor/device.ts";
+import { ConfigError } from "../../src/tensor/errors.ts";
+import { init } from "../../src/tensor/init.ts";
+import { ops } from "../../src/tensor/ops/index.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+import { tune } from "../../src/tensor/tune.ts";
+import { parseTuning, Tuning } from "../../src/tensor/tuning.ts";
+import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
+
+const { tier } = (await requestAdapter()).info;
+let backend: WebGpuBackend;
+
+beforeAll(async () => {
+  backend = await init({ tuning: "off" });
+});
+
+afterAll(() => backend.destroy());
+
+const random = (shape: number[]): Tensor => {
+  const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => Math.random() - 0.5);
+  return tensor(values, { shape });
+};
+
+const words = async (t: Tensor): Promise<number[]> =>
+  Array.from(new Uint32Array(((await t.data()) as Float32Array).buffer));
+
+/** A product with work on its operands and on its result, as a transformer's layers have. */
+function product(transposeA: boolean, transposeB: boolean) {
+  return compile((a: Tensor, b: Tensor, bias: Tensor) =>
+    ops.maximum(ops.add(ops.matmul(ops.mul(a, 2), b, { transposeA, transposeB }), bias), 0),
+  );
+}
+
+test.each([
+  [false, false],
+  [true, true],
+])(
+  "products have the same bits, whichever way they are computed (transposed: %s, %s)",
+  async (transposeA, transposeB) => {
+    const [batches, m, k, n] = [2, 64, 48, 128];
+    const a = random([batches, ...(transposeA ? [k, m] : [m, k])]);
+    const b = random([batches, ...(transposeB ? [n, k] : [k, n])]);
+    const bias = random([n]);
+    const sizes = { batch: [batches], batches, m, k, n, transposeA, transposeB };
+    const names = matmulVariants(sizes, lanesFor(tier));
+    expect(names).toEqual(expect.arrayContaining(["direct8x8", "shared32x16", "shared64x8"]));
+    const shapeClass = matmulClass(sizes);
+    const texts = new Set<string>();
+    const spy = vi.spyOn(backend.device.gpu, "createShaderModule");
+    const results: number[][] = [];
+    for (const name of ["default", ...names]) {
+      backend.tuning = new Tuning("test");
+      backend.tuning.set(shapeClass, name);
+      const f = product(transposeA, transposeB);
+      results.push(await words(f(a, b, bias)));
+      f.dispose();
+      expect(backend.tuning.missing.size).toBe(0);
+    }
+    for (const [d] of spy.mock.calls) if (d.label?.includes("matmul")) texts.add(d.code);
+    spy.mockRestore();
+    // Each way is another kernel, but for the one that is the default.
+    expect(texts.size).toBeGreaterThanOrEqual(names.length);
+    names.forEach((name, i) => {
+      expect(results[i + 1], name).toEqual(results[0]);
+    });
+    expect(results[0].some((w) => w !== 0)).toBe(true);
+  },
+);
+
+test("a class that was met is measured once, and later programs take what was found", async () => {
+  backend.tuning = new Tuning("test");
+  const [a, b] = [random([96, 32]), random([32, 64])];
+  const before = await words(compile((x: Tensor, y: Tensor) => ops.matmul(x, y))(a, b));
+  const [shapeClass] = backend.tuning.missing.keys();
+  expect([...backend.tuning.missing.keys()]).toEqual(["matmul nn b1 m128/32 n64/64 k32/32"]);
+  const [tuned, ...more] = await tune(backend, { time: 1 });
+  expect(more).toEqual([]);
+  expect(tuned.shapeClass).toBe(shapeClass);
+  expect(tuned.refused).toEqual({});
+  expect(Object.keys(tuned.ms)).toEqual(expect.arrayContaining(["default", "direct8x4", "shared32x16"]));
+  for (const ms of Object.values(tuned.ms)) expect(ms).toBeGreaterThan(0);
+  expect(await tune(backend)).toEqual([]);
+  // Whatever was chosen here: another way, entered by hand, is what the next program takes.
+  backend.tuning.set(shapeClass, "shared32x16");
+  const spy = vi.spyOn(backend.device.gpu, "createShaderModule");
+  expect(await words(compile((x: Tensor, y: Tensor) => ops.matmul(x, y))(a, b))).toEqual(before);
+  const texts = spy.mock.calls.map(([d]) => d.code);
+  spy.mockRestore();
+  expect(texts.length).toBeLessThanOrEqual(1);
+  const { choices } = backend.tuning.table();
+  expect(choices).toEqual({ [shapeClass]: "shared32x16" });
+});
+
+test("a way with other bits than the default is not entered", async () => {
+  backend.tuning = new Tuning("test");
+  const [a, b] = [random([32, 16]), random([16, 32])];
+  ops.matmul(a, b).dispose();
+  // The device is honest here, so the reading is not: every product but the default's has one bit more.
+  const read = backend.read.bind(backend);
+  let reads = 0;
+  const spy = vi.spyOn(backend, "read").mockImplementation(async (...args) => {
+    const got = await read(...args);
+    // The default's words are read again beside each way's: those are the odd reads after the first.
+    if (reads++ % 2 === 1) got[3] ^= 1;
+    return got;
+  });
+  const [tuned] = await tune(backend, { time: 1 });
+  spy.mockRestore();
+  expect(Object.keys(tuned.ms)).toEqual(["default"]);
+  expect(tuned.chosen).toBeNull();
+  expect(new Set(Object.values(tuned.refused))).toEqual(new Set(["other bits than the default"]));
+  expect(Object.values(backend.tuning.table().choices)).toEqual(["default"]);
+});
+
+test("a table is used on its adapter only, and what is no table is refused", () => {
+  const mine = new Tuning("this adapter");
+  expect(mine.add({ adapter: "another", choices: { x: "direct4x4" } })).toBe(0);
+  expect(mine.add({ adapter: "this adapter", choices: { x: "direct4x4" } })).toBe(1);
+  expect(parseTuning(JSON.stringify(mine.table()), "file")).toEqual(mine.table());
+  for (const text of [
+    "",
+    "7",
+    "null",
+    "{}",
+    '{"adapter":"a","choices":{"x":7}}',
+    '{"adapter":1,"choices":{}}',
+  ])
+    expect(() => parseTuning(text, "file"), text).toThrow(ConfigError);
+  const product = { batch: [], batches: 1, m: 4, n: 4, k: 4, transposeA: false, transposeB: false };
+  // A name that this version does not know, or that does not fit, is the default.
+  mine.set(matmulClass(product), "fastest");
+  expect(mine.choose(matmulClass(product), product)).toBe("fastest");
+});
