@@ -93,7 +93,8 @@ async function tuneClass(
     const samples = ways.map((): number[] => []);
     for (let r = 0; r < rounds; r++) {
       signal?.throwIfAborted();
-      (await timeEach(ways, repeats)).forEach((t, i) => samples[i].push(t));
+      const times = await timeEach(ways, repeats);
+      for (const [i, t] of times.entries()) samples[i].push(t);
     }
     ways.forEach((way, i) => {
       ms[way.name] = median(samples[i]);

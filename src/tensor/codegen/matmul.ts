@@ -131,14 +131,30 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
           }
         }
       });
-      inside(() => {
-        for (let j = 0; j < tileM; j++) {
-          for (let q = 0; q < quads; q++) {
-            const position = linearize([zn, tile.row(j), tile.columns(q)], [batches, m, n]);
-            e.know(out, delinearize(position, out.shape), width, acc[j][q]);
-            e.store(outputs, (v) => delinearize(position, v.shape), width);
-          }
+      const finish = (row: Affine, sums: readonly string[]): void => {
+        for (let q = 0; q < quads; q++) {
+          const position = linearize([zn, row, tile.columns(q)], [batches, m, n]);
+          e.know(out, delinearize(position, out.shape), width, sums[q]);
+          e.store(outputs, (v) => delinearize(position, v.shape), width);
         }
+      };
+      inside(() => {
+        if (tileM === 1) {
+          acc.forEach((sums, j) => {
+            finish(tile.row(j), sums);
+          });
+          return;
+        }
+        // What is done with a row's results stands once in the text: a driver compiles it in a fraction of the time.
+        const all = k.fresh("all");
+        k.line(`var ${all} = array<${type}, ${tileM * quads}>(${acc.flat().join(", ")});`);
+        const j = k.fresh("j");
+        k.block(`for (var ${j} = 0u; ${j} < ${k.size(tileM)}; ${j}++)`, () => {
+          const sums = range(quads).map((q) =>
+            k.name("sum", quads === 1 ? `${all}[${j}]` : `${all}[${j} * ${quads}u + ${q}u]`),
+          );
+          finish(plus(scale(mn, tileM), variable(j, tileM)), sums);
+        });
       });
     },
   };
