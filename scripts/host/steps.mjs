@@ -1,6 +1,6 @@
 /** The steps of a report, each with its limit in seconds. A step gives `ok`, or why not, and whatever it found. */
 
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { repeatTraining } from "./repeat.mjs";
 
@@ -91,32 +91,28 @@ async function torch(context) {
     const why = has.code === 3 ? "its PyTorch sees no GPU" : "no Python with PyTorch here";
     return { ok: true, skipped: true, why, said: (has.failure ?? has.stderr).slice(-500) };
   }
-  const path = join(made, "torch.json");
+  const out = join(made, "torch");
   const command = [
     python,
     join(app, "bench/torch/torch_bench.py"),
     "--out",
-    path,
+    out,
     ...(quick ? ["--quick"] : []),
   ];
   const said = await runLimited(command, { seconds, cwd: made });
-  const ended = { ...said, stdout: said.stdout.slice(-8000), stderr: said.stderr.slice(-4000) };
-  if (!existsSync(path)) return { ok: false, why: `exit code ${said.code}`, ...ended };
-  const result = JSON.parse(readFileSync(path, "utf8"));
+  const { compareResults } = await import("../../bench/compare.mjs");
   const own = report.steps.bench?.result;
-  let comparison = null;
-  if (own) {
-    const { compareResults } = await import("../../bench/compare.mjs");
-    writeFileSync(join(made, "naysay.json"), JSON.stringify(own));
-    comparison = compareResults(result, own);
+  const results = {};
+  for (const mode of ["eager", "compile"]) {
+    const path = `${out}-${mode}.json`;
+    if (!existsSync(path)) continue;
+    const result = JSON.parse(readFileSync(path, "utf8"));
+    // Ratios are naysay's time over PyTorch's.
+    results[mode] = { result, comparison: own ? compareResults(result, own) : null };
   }
-  return {
-    ok: said.code === 0,
-    ...(said.code === 0 ? {} : { why: `exit code ${said.code}` }),
-    ...ended,
-    result,
-    comparison,
-  };
+  const why = said.timedOut ? "its time was over" : `exit code ${said.code}`;
+  const ended = { ...said, stdout: said.stdout.slice(-8000), stderr: said.stderr.slice(-4000) };
+  return { ok: said.code === 0, ...(said.code === 0 ? {} : { why }), ...ended, ...results };
 }
 
 async function repeat(context) {
