@@ -48,7 +48,7 @@ const OWN = [
   "scripts/host",
 ];
 /** What the tests, the engine and the benchmark load from node_modules, with all that these need. */
-const PACKAGES = ["webgpu", "wgsl_reflect", "tinybench"];
+const PACKAGES = ["webgpu", "wgsl_reflect"];
 /** What the tests need besides: 8 MiB. */
 const TEST_PACKAGES = ["vitest", "fast-check"];
 /** Of these only some files: the rest is for other systems, or for a browser. */
@@ -56,8 +56,10 @@ const PARTS = {
   webgpu: /^(index\.js|package\.json|LICENSE\.md|dist\/linux-x64\/.*)$/,
   "@sparticuz/chromium": /^(package\.json|build\/.*|bin\/swiftshader\.tar\.br)$/,
 };
-/** Loaded by nothing that runs: types, maps, and a style sheet's compiler that vite asks for only where there are sheets. */
-const IDLE = /\.(d\.[cm]?ts|map|md|flow)$|(^|\/)bench\/peers\/|(^|\/)dist\/browser\//;
+/** Loaded by nothing that runs: types, maps, texts, and a style sheet's compiler that vite asks for only where there are sheets. */
+const IDLE = /\.(d\.[cm]?ts|map|md|flow)$/;
+/** Of the repository's own: a page's bundle, pictures, results. Tests read the texts of docs/. */
+const IDLE_OWN = /\.(d\.ts|map)$|^dist\/browser\/|^docs\/.*\/|package-lock\.json$/;
 const IDLE_PACKAGES = /^(@types\/|@webgpu\/types$|lightningcss)/;
 /**
  * NVIDIA's Vulkan driver links X11's client libraries, on a host without a display too. Carried where this machine has them, used
@@ -110,7 +112,7 @@ function gather(app, tests) {
       copyFolder(
         from,
         join(app, path),
-        (name) => !IDLE.test(`${path}/${name}`) && !name.includes("node_modules/"),
+        (name) => !IDLE_OWN.test(`${path}/${name}`) && !name.includes("node_modules/"),
       );
   }
   const packages = closure([...PACKAGES, ...(tests ? TEST_PACKAGES : [])]);
