@@ -15,6 +15,7 @@ import { planLaunch, relaunch } from "../dist/cli/launch.js";
 import { NaysayError } from "../dist/tensor/errors.js";
 import { init } from "../dist/tensor/init.js";
 import { coldStart } from "./coldStart.mjs";
+import { curves } from "./curves.mjs";
 import { readResult } from "./readResult.mjs";
 
 function commandLine() {
@@ -84,6 +85,7 @@ try {
   const options = commandLine();
   const [first, ...rest] = options.words;
   if (first === "compare") compare(rest, options.json);
+  else if (first === "curves") process.exitCode = await curves(options);
   else process.exitCode = await run(options);
 } catch (error) {
   // What the user can mend is a line; anything else is a fault with its place.

@@ -91,6 +91,20 @@ async function bench({ runLimited, node, app, made, env, seconds, quick }) {
   return { ok, ...(ok ? {} : { why }), ...ended, result };
 }
 
+/** Time against width, depth, context, batch and samples a prompt, with lines over the operations. */
+async function curves({ runLimited, node, app, made, env, seconds, quick }) {
+  const out = join(made, "curves");
+  const command = [node, join(app, "bench/bench.mjs"), "curves", "--out", out];
+  if (quick) command.push("--quick", "--time", "20");
+  const said = await runLimited(command, { seconds, env, cwd: app });
+  const ended = { ...said, stdout: said.stdout.slice(-8000), stderr: said.stderr.slice(-4000) };
+  if (!existsSync(`${out}.json`))
+    return { ok: false, why: `no result came (exit code ${said.code})`, ...ended };
+  const result = JSON.parse(readFileSync(`${out}.json`, "utf8"));
+  const why = `${result.failures.length} sizes could not be measured`;
+  return { ok: said.code === 0, ...(said.code === 0 ? {} : { why }), ...ended, result };
+}
+
 /** The same work by PyTorch, where this host's Python has one that sees the GPU; and the two side by side. */
 async function torch(context) {
   const { runLimited, app, made, seconds, quick, report } = context;
@@ -135,6 +149,7 @@ export const STEPS = [
   { name: "check", seconds: 2400, does: "every op and whole programs on every tier", run: check },
   { name: "repeat", seconds: 1200, does: "the same training twice, bit for bit", run: repeat },
   { name: "bench", seconds: 3600, does: "ceilings, W1 to W5, every op", run: bench },
+  { name: "curves", seconds: 1800, does: "time against sizes, lines over operations", run: curves },
   { name: "torch", seconds: 2400, does: "the same work by PyTorch", run: torch },
   { name: "tests", seconds: 2400, does: "the engine's tests that need no browser", run: tests },
 ];

@@ -98,16 +98,34 @@ export function trainingFlops({
   return 3 * 2 * batch * t * (linear + attention);
 }
 
+/** A rollout: so many samples of each prompt, whose prefix is computed once. A query sees `span` keys. */
+export interface RolloutSizes {
+  prompts: number;
+  samples: number;
+  prompt: number;
+  length: number;
+  span: number;
+}
+
 /**
- * The same for sampling `length` tokens after a prompt: the layers run once for each token but the last, a query sees
- * `span` keys, and logits are computed for each token that is drawn.
+ * The same for a rollout: the layers run once for each token but the last, and logits are computed for each token that is
+ * drawn.
  */
-export function samplingFlops(
+export function rolloutFlops(
   { vocabSize, hiddenSize: c, numLayers }: Pick<ModelSizes, "vocabSize" | "hiddenSize" | "numLayers">,
-  { rows, prompt, length, span }: SamplingSizes & { span: number },
+  { prompts, samples, prompt, length, span }: RolloutSizes,
 ): number {
+  const rows = prompts * samples;
   const layers = numLayers * 12 * c * c;
-  const prefill = rows * prompt * (layers + numLayers * 2 * prompt * c);
+  const prefill = prompts * prompt * (layers + numLayers * 2 * prompt * c);
   const decode = rows * (length - 1) * (layers + numLayers * 2 * span * c);
   return 2 * (prefill + decode + rows * length * vocabSize * c);
+}
+
+/** Of sampling from prompts that are all different. */
+export function samplingFlops(
+  sizes: Pick<ModelSizes, "vocabSize" | "hiddenSize" | "numLayers">,
+  { rows, ...rest }: SamplingSizes & { span: number },
+): number {
+  return rolloutFlops(sizes, { prompts: rows, samples: 1, ...rest });
 }
