@@ -46,8 +46,9 @@ export async function curves({ json, out, quick, tier, time }) {
   const text = [
     `# Cost curves: ${info.description || info.vendor}, ${info.tier}`,
     "",
-    `\`npm run bench -- curves\`, naysay ${VERSION}, Node ${process.version}, ${machine.processors} x ${machine.model}, load average ${busy}. Medians of`,
-    "wall time, the sizes of a curve timed in turns; ± half the distance of the quartiles. A line is fitted to relative errors.",
+    `\`npm run bench -- curves\`, naysay ${VERSION}, Node ${process.version}, ${machine.processors} x ${machine.model}, load average ${busy}. Wall`,
+    "time, the sizes of a curve timed in turns; ± half the distance of the quartiles over the median. A line is fitted to the lower",
+    "quartiles by relative errors, because other work on the machine makes samples longer and none shorter.",
     "",
     result.verdict,
     "",

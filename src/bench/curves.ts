@@ -22,6 +22,9 @@ import {
 import { summarize, type Timing } from "./stats.ts";
 import { trainingSetup } from "./trainingStep.ts";
 
+/** Other work on the machine makes samples longer and none shorter: the lower quartile says what the work takes. */
+const taken = ({ low }: Timing): number => low;
+
 /** A point this far above its line is a cliff. */
 export const CLIFF = 0.5;
 /** Fewest rounds, in each of which every point of a curve is timed once. */
@@ -36,7 +39,7 @@ export interface CurvePoint {
   wall: Timing;
   /** ms by the line. */
   fitted: number;
-  /** Measured over fitted, less 1. */
+  /** Lower quartile over fitted, less 1. */
   residual: number;
 }
 
@@ -229,6 +232,8 @@ async function curveOf(plan: Plan, backend: WebGpuBackend, options: CurveOptions
     for (let round = 0; round < ROUNDS || performance.now() < end; round++) {
       for (const { run, runs, samples } of points) {
         signal?.throwIfAborted();
+        // Not timed: the size before may have left the caches, and the driver, to clean up.
+        await run();
         const begun = performance.now();
         for (let r = 0; r < runs; r++) await run();
         samples.push((performance.now() - begun) / runs);
@@ -239,7 +244,7 @@ async function curveOf(plan: Plan, backend: WebGpuBackend, options: CurveOptions
   }
   if (points.length < 2) return null;
   const timed = points.map(({ x, flops, samples }) => ({ x, flops, wall: summarize(samples) }));
-  const line = fitLine(timed.map(({ flops, wall }) => ({ flops, ms: wall.ms })));
+  const line = fitLine(timed.map(({ flops, wall }) => ({ flops, ms: taken(wall) })));
   const { work, over } = plan;
   const { [over]: _varied, ...base } = plan.base;
   return {
@@ -252,7 +257,7 @@ async function curveOf(plan: Plan, backend: WebGpuBackend, options: CurveOptions
       flops,
       wall,
       fitted: line.a + line.b * flops,
-      residual: residual(line, { flops, ms: wall.ms }),
+      residual: residual(line, { flops, ms: taken(wall) }),
     })),
   };
 }

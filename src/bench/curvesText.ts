@@ -21,11 +21,12 @@ export function curveLines(curve: Curve): string[] {
     "",
     `Else ${fixed}. time = ${number(line.a).trim()} ms + flops at ${rate}.`,
     "",
-    `| ${over} | MFLOP | ms | ± | by the line | off by |`,
-    "| --- | --- | --- | --- | --- | --- |",
+    `| ${over} | MFLOP | lower quartile ms | median ms | ± | by the line | off by |`,
+    "| --- | --- | --- | --- | --- | --- | --- |",
     ...points.map(({ x, flops, wall, fitted, residual }) => {
       const half = `${(100 * (wobble(wall) ?? 0)).toFixed(0)} %`;
-      const cells = [x, number(flops / 1e6).trim(), number(wall.ms).trim(), half, number(fitted).trim()];
+      const text = (value: number): string => number(value).trim();
+      const cells = [x, text(flops / 1e6), text(wall.low), text(wall.ms), half, text(fitted)];
       return `| ${cells.join(" | ")} | ${signed(residual)}${residual > CLIFF ? " **cliff**" : ""} |`;
     }),
     "",

@@ -59,10 +59,10 @@ describe("cliffs", () => {
     expect(curveLines(curve(0.8)).slice(2)).toEqual([
       "Else width 64. time = 1.00 ms + flops at 1.00 GFLOP/s.",
       "",
-      "| prompts | MFLOP | ms | ± | by the line | off by |",
-      "| --- | --- | --- | --- | --- | --- |",
-      "| 1 | 1.00 | 2.00 | 0 % | 2.00 | +0 % |",
-      "| 9 | 9.00 | 18.0 | 0 % | 10.0 | +80 % **cliff** |",
+      "| prompts | MFLOP | lower quartile ms | median ms | ± | by the line | off by |",
+      "| --- | --- | --- | --- | --- | --- | --- |",
+      "| 1 | 1.00 | 2.00 | 2.00 | 0 % | 2.00 | +0 % |",
+      "| 9 | 9.00 | 18.0 | 18.0 | 0 % | 10.0 | +80 % **cliff** |",
       "",
     ]);
   });
