@@ -64,13 +64,13 @@ interface CurveSizes {
 }
 
 const SOFTWARE: CurveSizes = {
-  model: { vocabSize: 64, hiddenSize: 64, numLayers: 2, numHeads: 4, maxPositions: 64, batch: 4 },
-  width: [32, 48, 64, 96, 128, 192, 256],
-  depth: [1, 2, 3, 4, 6, 8],
-  context: [16, 32, 48, 64, 96, 128, 192],
-  batch: [1, 2, 3, 4, 6, 8, 16],
-  rollout: { prompts: 8, samples: 4, prompt: 8, length: 16 },
-  samples: [1, 2, 3, 4, 6, 8, 16],
+  model: { vocabSize: 64, hiddenSize: 48, numLayers: 2, numHeads: 4, maxPositions: 32, batch: 4 },
+  width: [32, 48, 64, 96, 128],
+  depth: [1, 2, 3, 4, 6],
+  context: [16, 32, 64, 96, 128],
+  batch: [1, 2, 4, 8, 16],
+  rollout: { prompts: 4, samples: 4, prompt: 8, length: 16 },
+  samples: [1, 2, 4, 8, 16],
 };
 const GPU: CurveSizes = {
   model: { vocabSize: 1024, hiddenSize: 512, numLayers: 6, numHeads: 8, maxPositions: 256, batch: 4 },
