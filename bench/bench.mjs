@@ -1,28 +1,29 @@
 /**
- * `npm run bench -- [words] [--json] [--quick] [--tier T0] [--time 300]`: the adapter's ceilings, the workloads W1 to W4 and
- * the op table's perf sizes on this adapter. Words choose workloads and ops. `npm run bench -- compare a.json b.json` sets two
- * results side by side. README.md beside this file says how to read them.
+ * `npm run bench -- [words] [--json] [--out file] [--quick] [--tier T0] [--time 300]`: the adapter's ceilings, the workloads W1 to
+ * W5 and the op table's perf sizes on this adapter. Words choose workloads and ops. `npm run bench -- compare a.json b.json` sets
+ * two results side by side; `npm run bench -- curves` fits time against size. README.md beside this file says how to read them.
  */
 
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { compareResults, comparisonLines } from "../dist/bench/compare.js";
+import { ceilingLines, detailLines, HEADING, line } from "../dist/bench/format.js";
+import { chosenBy, runBench } from "../dist/bench/run.js";
+import { assetPath } from "../dist/cli/assets.js";
 import { planLaunch, relaunch } from "../dist/cli/launch.js";
 import { NaysayError } from "../dist/tensor/errors.js";
 import { init } from "../dist/tensor/init.js";
-import { allOps, opByName } from "../dist/tensor/ops/table.js";
-import { measureCeilings } from "./ceilings.mjs";
-import { compareResults, comparisonLines, readResult } from "./compare.mjs";
-import { ceilingLines, detailLines, HEADING, line } from "./format.mjs";
-import { opRow } from "./opRows.mjs";
-import { withRates } from "./rates.mjs";
-import { choose } from "./selection.mjs";
-import { WORKLOADS } from "./workloads.mjs";
+import { coldStart } from "./coldStart.mjs";
+import { curves } from "./curves.mjs";
+import { readResult } from "./readResult.mjs";
 
 function commandLine() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
       json: { type: "boolean", default: false },
+      out: { type: "string" },
       quick: { type: "boolean", default: false },
       tier: { type: "string" },
       time: { type: "string", default: "300" },
@@ -46,47 +47,45 @@ function compare(paths, json) {
   else console.log(comparisonLines(a, b).join("\n"));
 }
 
-/** Rows of what was chosen, one after the other. */
-async function* rowsOf(backend, { workloads, ops }, options) {
-  for (const name of workloads) yield* WORKLOADS[name](backend, options);
-  for (const name of ops) {
-    const op = opByName(name);
-    for (const test of op.perf) yield await opRow(backend, op, test, options);
-  }
+/** Writes a file that is whole at every moment: what is done outlives a driver that hangs. */
+function keep(path, result) {
+  if (path === undefined) return;
+  writeFileSync(`${path}.part`, `${JSON.stringify(result, null, 2)}\n`);
+  renameSync(`${path}.part`, path);
 }
 
-async function run(options) {
-  const timed = allOps().filter((op) => op.perf?.length > 0);
-  const names = (list) => list.map((op) => op.name);
-  const chosen = choose(options.words, Object.keys(WORKLOADS), names(allOps()), names(timed));
+async function run({ words, json, out, quick, tier, time }) {
+  chosenBy(words);
   const plan = await planLaunch();
   if (Object.keys(plan.env).length > 0) return relaunch(plan.env);
-  const { json, quick, tier, time } = options;
   const backend = await init({ timestamps: true, ...(tier ? { tier } : {}) });
   const print = (...lines) => {
     if (!json) console.log(lines.join("\n"));
   };
   print(backend.device.describe());
-  const ceilings = await measureCeilings(backend.device, { time, quick });
-  print(...ceilingLines(ceilings), "", HEADING);
-  const rows = [];
-  for await (const measured of rowsOf(backend, chosen, { time, quick, tier })) {
-    const row = withRates(measured, ceilings);
-    rows.push(row);
-    print(line(row), ...detailLines(row));
-  }
-  const [{ model }] = cpus();
-  const machine = { processors: cpus().length, model };
-  const facts = { node: process.version, adapter: backend.device.info, machine, quick, time };
-  if (json) console.log(JSON.stringify({ format: "naysay-bench-1", ...facts, ceilings, rows }, null, 2));
+  const result = await runBench(backend, {
+    words,
+    quick,
+    time,
+    machine: { processors: cpus().length, model: cpus()[0]?.model ?? "" },
+    loadBase: async (name) => new Uint8Array(readFileSync(assetPath(name))),
+    coldStart: () => coldStart({ quick, tier }),
+    onCeilings: (ceilings) => print(...ceilingLines(ceilings), "", HEADING),
+    onRow: (row) => print(line(row), ...detailLines(row)),
+    onFailure: ({ name, message }) => print(`failed: ${name}: ${message}`),
+    onProgress: (sofar) => keep(out, sofar),
+  });
+  keep(out, result);
+  if (json) console.log(JSON.stringify(result, null, 2));
   backend.destroy();
-  return 0;
+  return result.errors.length > 0 ? 1 : 0;
 }
 
 try {
   const options = commandLine();
   const [first, ...rest] = options.words;
   if (first === "compare") compare(rest, options.json);
+  else if (first === "curves") process.exitCode = await curves(options);
   else process.exitCode = await run(options);
 } catch (error) {
   // What the user can mend is a line; anything else is a fault with its place.

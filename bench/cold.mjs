@@ -1,8 +1,8 @@
 /** The first training step of W2 in this process, from nothing: device, programs, pipelines, step. Prints JSON. */
 
+import { SMALL, TINY } from "../dist/bench/smallModel.js";
+import { trainingSetup } from "../dist/bench/trainingStep.js";
 import { init } from "../dist/tensor/init.js";
-import { SMALL, TINY } from "./smallModel.mjs";
-import { trainingSetup } from "./trainingStep.mjs";
 
 const { quick, tier } = JSON.parse(process.argv[2]);
 const begun = performance.now();

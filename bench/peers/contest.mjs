@@ -1,6 +1,6 @@
 /** One workload on several libraries: who does the work at all, and then who takes how long. */
 
-import { summarize } from "../stats.mjs";
+import { summarize } from "../../dist/bench/stats.js";
 import { interleave, ratioOf } from "./interleave.mjs";
 
 /** What WebGPU reported since it was last asked, as a reason; undefined for nothing. */

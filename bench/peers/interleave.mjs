@@ -1,6 +1,6 @@
 /** Runs that take turns, A B A B, so that whatever else the machine does falls on all alike. */
 
-import { summarize } from "../stats.mjs";
+import { summarize } from "../../dist/bench/stats.js";
 
 /** A sample covers at least this many ms. */
 const LEAST_MS = 10;

@@ -5,7 +5,7 @@
  */
 
 import { readFileSync } from "node:fs";
-import { ADAMW } from "../smallModel.mjs";
+import { ADAMW } from "../../dist/bench/smallModel.js";
 
 const manifest = new URL("./node_modules/@jax-js/jax/package.json", import.meta.url);
 

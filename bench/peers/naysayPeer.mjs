@@ -1,6 +1,8 @@
 /** naysay's side of the comparison. */
 
 import { readFileSync } from "node:fs";
+import { smallModel, WEIGHTS } from "../../dist/bench/smallModel.js";
+import { trainingSetup } from "../../dist/bench/trainingStep.js";
 import { Generator } from "../../dist/model/generate.js";
 import { initializeParameters } from "../../dist/model/parameters.js";
 import { Transformer } from "../../dist/model/transformer.js";
@@ -8,8 +10,6 @@ import { compile } from "../../dist/tensor/compile.js";
 import { tensor } from "../../dist/tensor/create.js";
 import { init } from "../../dist/tensor/init.js";
 import { ops } from "../../dist/tensor/ops/index.js";
-import { smallModel, WEIGHTS } from "../smallModel.mjs";
-import { trainingSetup } from "../trainingStep.mjs";
 
 const manifest = new URL("../../package.json", import.meta.url);
 

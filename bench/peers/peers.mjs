@@ -5,9 +5,9 @@
  */
 
 import { parseArgs } from "node:util";
+import { number, percent, wobble } from "../../dist/bench/format.js";
 import { planLaunch, relaunch } from "../../dist/cli/launch.js";
 import { didYouMean } from "../../dist/tensor/suggest.js";
-import { number, percent, wobble } from "../format.mjs";
 import { compareOn } from "./contest.mjs";
 import { pretendPage } from "./page.mjs";
 import { workloads } from "./workloads.mjs";

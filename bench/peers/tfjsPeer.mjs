@@ -4,7 +4,7 @@
  */
 
 import { createRequire } from "node:module";
-import { ADAMW } from "../smallModel.mjs";
+import { ADAMW } from "../../dist/bench/smallModel.js";
 
 export async function open() {
   // Its packages for Node are CommonJS, and must be one and the same copy. Gradients come with the whole package only.

@@ -4,11 +4,11 @@
  * same likeliest tokens in at least nine tenths of the places (one near tie changes the rest of its row).
  */
 
+import { productName, QUICK_SIZES, SIZES } from "../../dist/bench/matmuls.js";
+import { samplingPrompts, samplingSizes } from "../../dist/bench/sampling.js";
+import { SMALL, smallBatch, smallModel, TINY, WEIGHTS } from "../../dist/bench/smallModel.js";
 import { initializeParameters } from "../../dist/model/parameters.js";
 import { Rng } from "../../dist/tensor/random.js";
-import { productName, QUICK_SIZES, SIZES } from "../matmuls.mjs";
-import { samplingPrompts, samplingSizes } from "../sampling.mjs";
-import { SMALL, smallBatch, smallModel, TINY, WEIGHTS } from "../smallModel.mjs";
 
 /** Furthest distance of two lists of numbers, as a share of the largest number. */
 export function distance(a, b) {

@@ -1,9 +1,12 @@
 /** The page's side: talks to a worker that serves naysay. Loads none of the engine. */
+import type { BenchResult } from "../bench/result.ts";
 import type { CheckProgress } from "../check/run.ts";
 import type { Summary } from "../eval/summary.ts";
 import type { Verdict } from "../rl/task.ts";
 import { DeviceError } from "../tensor/errors.ts";
 import type {
+  BenchEvent,
+  BenchRequest,
   CallName,
   Calls,
   CheckRequest,
@@ -161,6 +164,14 @@ export class NaysayWorker {
   /** The task's verdict on each answer, in their order. */
   judge(request: JudgeRequest): Promise<Verdict[]> {
     return this.call("taskJudge", request).result;
+  }
+
+  /**
+   * Measures the adapter's ceilings, workloads and ops, as `npm run bench` does. Give it a worker of its own, opened with
+   * `timestamps`: other work beside it is in its times.
+   */
+  bench(request: BenchRequest = {}, options: CallOptions<BenchEvent> = {}): Promise<BenchResult> {
+    return this.call("bench", request, options).result;
   }
 
   /** Checks naysay on this adapter, as `naysay check` does. */

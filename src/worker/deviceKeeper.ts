@@ -11,7 +11,9 @@ export class DeviceKeeper {
 
   /** Opens the device; a later call with other options opens another. */
   async open(options: WorkerOptions): Promise<WebGpuBackend> {
-    const old = options.tier === this.options.tier ? null : this.opening;
+    const { tier, timestamps = false } = options;
+    const same = tier === this.options.tier && timestamps === (this.options.timestamps ?? false);
+    const old = same ? null : this.opening;
     if (old) this.opening = null;
     this.options = options;
     // One that could not be opened was refused to whoever asked for it.
@@ -34,7 +36,7 @@ export class DeviceKeeper {
   }
 
   private start(): Promise<WebGpuBackend> {
-    const opening = init({ tier: this.options.tier, timestamps: false });
+    const opening = init({ tier: this.options.tier, timestamps: this.options.timestamps ?? false });
     opening.catch(() => {
       if (this.opening === opening) this.opening = null;
     });

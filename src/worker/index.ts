@@ -9,6 +9,8 @@ export {
   WorkerPolicy,
 } from "./client.ts";
 export type {
+  BenchEvent,
+  BenchRequest,
   CheckRequest,
   CheckResult,
   Completion,

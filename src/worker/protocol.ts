@@ -3,6 +3,10 @@
  * so a page that talks to a worker loads none of the engine.
  */
 
+import type { Ceilings } from "../bench/ceilings.ts";
+import type { BenchFailure, BenchResult, BenchRow } from "../bench/result.ts";
+import type { Chosen } from "../bench/selection.ts";
+import type { AdapterFacts } from "../check/adapterFacts.ts";
 import type { CheckReport } from "../check/report.ts";
 import type { CheckOptions, CheckProgress } from "../check/run.ts";
 import type { Measurement } from "../eval/measurement.ts";
@@ -19,6 +23,8 @@ import type { Tier } from "../tensor/tiers.ts";
 export interface WorkerOptions {
   /** Forces a lower capability tier. Default: the adapter's own. */
   tier?: Tier;
+  /** Time kernels on the GPU where the adapter has timestamps: for `bench`. Work of other kinds is slower with it. Default false. */
+  timestamps?: boolean;
 }
 
 /** What the worker says once its device is open. */
@@ -270,6 +276,24 @@ export interface CheckResult {
   text: string;
 }
 
+export interface BenchRequest {
+  /** Workloads (`w1` to `w5`), ops, `ops`, `ceilings`; none: all. */
+  words?: readonly string[];
+  /** Tiny sizes. Default false. */
+  quick?: boolean;
+  /** ms for each row. Default 300. */
+  time?: number;
+  /** Bytes of the quick preset's base, from which w4 starts. */
+  base?: Uint8Array;
+}
+
+export type BenchEvent =
+  | { kind: "adapter"; facts: AdapterFacts; timestamps: boolean }
+  | { kind: "ceilings"; ceilings: Ceilings }
+  | { kind: "row"; row: BenchRow }
+  /** Work that could not be done here; the rest goes on. */
+  | { kind: "failure"; failure: BenchFailure };
+
 // ------------------------------------------------------------ the table of calls
 
 /** Every call: its argument, its result and the events on the way. */
@@ -298,6 +322,9 @@ export interface Calls {
   policyClose: { args: { policy: number }; result: null; event: never };
   taskProblems: { args: ProblemsRequest; result: PosedProblem[]; event: never };
   taskJudge: { args: JudgeRequest; result: Verdict[]; event: never };
+  bench: { args: BenchRequest; result: BenchResult; event: BenchEvent };
+  /** What a benchmark's words may name. */
+  benchNames: { args: null; result: Chosen; event: never };
   check: { args: CheckRequest; result: CheckResult; event: CheckProgress };
   readFile: { args: { path: string }; result: Uint8Array; event: never };
   writeFile: { args: { path: string; bytes: Uint8Array }; result: null; event: never };

@@ -78,6 +78,14 @@ export function serve(port: Port = globalThis as unknown as Port, options: Serve
       const report = await runCheck({ ...request, signal, onProgress: emit });
       return { report, text: formatCheck(report) };
     },
+    async bench(request, context) {
+      const { benchOn } = await import("./benchService.ts");
+      return benchOn(await keeper.current(), request, context);
+    },
+    async benchNames() {
+      const { benchNames } = await import("../bench/index.ts");
+      return benchNames();
+    },
     // A copy: files that are handed in may keep the bytes they give, and what is answered is moved away.
     readFile: async ({ path }) => (await files.readFile(path)).slice(),
     async writeFile({ path, bytes }) {

@@ -4,23 +4,18 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { chainResult } from "../../src/bench/ceilings.ts";
+import { type Comparable, compareResults, comparisonLines } from "../../src/bench/compare.ts";
+import { bytes, detailLines, line, number, percent, wobble } from "../../src/bench/format.ts";
+import { shares } from "../../src/bench/nsrStep.ts";
+import { timeOf, withRates } from "../../src/bench/rates.ts";
+import type { Detail, TimedRow } from "../../src/bench/result.ts";
+import { choose } from "../../src/bench/selection.ts";
+import { samplingFlops, trainingFlops } from "../../src/bench/smallModel.ts";
+import { spread, summarize, type Timing } from "../../src/bench/stats.ts";
 
 // @ts-expect-error a script without types
-const { spread, summarize } = await import("../../bench/stats.mjs");
-// @ts-expect-error a script without types
-const { timeOf, withRates } = await import("../../bench/rates.mjs");
-// @ts-expect-error a script without types
-const { bytes, detailLines, line, number, percent, wobble } = await import("../../bench/format.mjs");
-// @ts-expect-error a script without types
-const { compareResults, comparisonLines, readResult } = await import("../../bench/compare.mjs");
-// @ts-expect-error a script without types
-const { choose } = await import("../../bench/selection.mjs");
-// @ts-expect-error a script without types
-const { chainResult } = await import("../../bench/ceilings.mjs");
-// @ts-expect-error a script without types
-const { samplingFlops, trainingFlops } = await import("../../bench/smallModel.mjs");
-// @ts-expect-error a script without types
-const { shares } = await import("../../bench/nsrStep.mjs");
+const { readResult } = await import("../../bench/readResult.mjs");
 // @ts-expect-error a script without types
 const { interleave, ratioOf, runsPerSample } = await import("../../bench/peers/interleave.mjs");
 // @ts-expect-error a script without types
@@ -51,7 +46,7 @@ describe("timings", () => {
 
 describe("rates", () => {
   const ceilings = { copy: { gbs: 10 }, fma: { gflops: 100 } };
-  const row = { name: "x", time: "gpu", wall: timing(8), gpu: timing(4), flops: 2e8, bytes: 8e6 };
+  const row = { name: "x", time: "gpu" as const, wall: timing(8), gpu: timing(4), flops: 2e8, bytes: 8e6 };
 
   test("come from the GPU's time where there is one: 2e8 flops in 4 ms are 50 GFLOP/s, 8e6 bytes 2 GB/s", () => {
     expect(withRates(row, ceilings)).toMatchObject({
@@ -132,11 +127,18 @@ describe("text", () => {
 
   test("a row is one line, with what it has beside the time under it", () => {
     const row = withRates(
-      { name: "add [4]", time: "gpu", wall: timing(8, 7, 9), gpu: timing(4), flops: 2e8, bytes: null },
+      {
+        name: "add [4]",
+        time: "gpu" as const,
+        wall: timing(8, 7, 9),
+        gpu: timing(4),
+        flops: 2e8,
+        bytes: null,
+      },
       { copy: { gbs: 10 }, fma: { gflops: 100 } },
     );
     expect(line(row)).toBe("     8.00  13%      4.00   0%      50.0         -  50% fma    add [4]");
-    const details = [
+    const details: Detail[] = [
       { name: "planned", value: 2048, unit: "bytes" },
       { name: "host", value: 0.125, unit: "share" },
       { name: "first step", value: 12.34, unit: "ms" },
@@ -152,13 +154,13 @@ describe("text", () => {
 });
 
 describe("comparison", () => {
-  const row = (name: string, wall: object, gpu: object | null = null, time = "gpu") => ({
+  const row = (name: string, wall: Timing, gpu: Timing | null = null, time: "gpu" | "wall" = "gpu") => ({
     name,
     time,
     wall,
     gpu,
   });
-  const result = (rows: object[], changes: object = {}) => ({
+  const result = (rows: TimedRow[], changes: object = {}): Comparable & { format: string } => ({
     format: "naysay-bench-1",
     adapter: { description: "one", driver: "", tier: "T0" },
     machine: { processors: 2, model: "m" },

@@ -38,6 +38,6 @@ test("an unknown word is refused before any device is asked for", async () => {
   const { code, stdout, stderr } = await bench("mathmul");
   expect([code, stdout]).toEqual([1, ""]);
   expect(stderr.trim()).toBe(
-    'bench: an op, w1 to w4, ops or ceilings expected, got "mathmul". Did you mean "matmul"?',
+    'bench: an op, w1 to w5, ops or ceilings expected, got "mathmul". Did you mean "matmul"?',
   );
 });

@@ -16,8 +16,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   rl: ["eval", "model", "tensor", "shaders"],
   eval: ["model", "tensor", "shaders"],
   check: ["model", "tensor", "shaders"],
-  worker: ["check", "rl", "eval", "model", "tensor", "shaders"],
-  cli: ["check", "rl", "eval", "model", "tensor", "shaders"],
+  bench: ["check", "rl", "eval", "model", "tensor", "shaders"],
+  worker: ["bench", "check", "rl", "eval", "model", "tensor", "shaders"],
+  cli: ["bench", "check", "rl", "eval", "model", "tensor", "shaders"],
   "": ["rl", "eval", "model", "tensor", "shaders"],
 };
 

@@ -25,10 +25,10 @@ beforeAll(async () => {
 /** Other work on the machine makes some samples longer and none shorter: the lower quartile says what the work takes. */
 const lowerQuartile = (x: readonly number[]): number => [...x].sort((p, q) => p - q)[x.length >> 2];
 
-/** The least of at most three attempts at a ratio, which end with the first that is small enough. */
-async function leastRatio(limit: number, attempt: () => Promise<number>): Promise<number> {
+/** The least of a few attempts at a ratio, which end with the first that is small enough. */
+async function leastRatio(limit: number, attempt: () => Promise<number>, most = 3): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < 3 && least > limit; i++) least = Math.min(least, await attempt());
+  for (let i = 0; i < most && least > limit; i++) least = Math.min(least, await attempt());
   return least;
 }
 
@@ -177,7 +177,7 @@ describe("a small transformer", () => {
     expect(words[0][parameterSpecs(config)[0].name].some((w) => w !== 0)).toBe(true);
   });
 
-  test("encoding and submitting a step costs at most 1.25 times a bare loop over its dispatches", async () => {
+  test("encoding and submitting a step costs at most 1.1 times a bare loop over its dispatches, in a page 1.25", async () => {
     const model = new Transformer(config);
     const params = initializeParameters(config, 7, { std: 0.2 });
     const grads = new FlatTensors(params.layout, "grads");
@@ -227,7 +227,9 @@ describe("a small transformer", () => {
       return ms;
     };
     for (let i = 0; i < 8; i++) for (const f of [run, bare]) await sample(f); // until both are optimized code
-    const ratio = await leastRatio(1.25, async () => {
+    // In a page a bare loop takes 0.13 us a dispatch, because another process does the work, and everything else shows.
+    const limit = platform === "browser" ? 1.25 : 1.1;
+    const attempt = async (): Promise<number> => {
       const [ours, theirs]: [number[], number[]] = [[], []];
       for (let i = 0; i < samples; i++) {
         ours.push(await sample(run));
@@ -238,10 +240,11 @@ describe("a small transformer", () => {
         `encode and submit: ${a.toFixed(4)} ms for ${dispatches.length} dispatches, bare loop ${z.toFixed(4)} ms, ratio ${(a / z).toFixed(3)}`,
       );
       return a / z;
-    });
+    };
+    const ratio = await leastRatio(limit, attempt, 8);
     const before = b.counters().dispatches;
     run();
     expect(b.counters().dispatches - before).toBe(dispatches.length);
-    expect(ratio).toBeLessThanOrEqual(1.25);
+    expect(ratio).toBeLessThanOrEqual(limit);
   });
 });

@@ -32,3 +32,15 @@ test("who waits for a device while another tier is opened gets that one", async 
   expect(opened.device.failure).toBeNull();
   opened.destroy();
 });
+
+test("timestamps are a device of their own: without them the profiler is off, with them on where the adapter has them", async () => {
+  const keeper = new DeviceKeeper();
+  const plain = await keeper.open({ tier: "T0" });
+  expect(plain.profiler).toBe(null);
+  expect(await keeper.open({ tier: "T0", timestamps: false })).toBe(plain);
+  const timed = await keeper.open({ tier: "T0", timestamps: true });
+  expect(timed).not.toBe(plain);
+  expect(timed.profiler !== null).toBe(timed.device.features.has("timestamp-query"));
+  expect(await keeper.open({ tier: "T0", timestamps: true })).toBe(timed);
+  timed.destroy();
+});

@@ -135,6 +135,11 @@ export class App {
     this.draw();
   }
 
+  /** Whether a run is under way, resting or not. */
+  get running(): boolean {
+    return this.session.active;
+  }
+
   /** Opens what the settings ask for and offers what was left unfinished. */
   async ready(): Promise<void> {
     showAdapter(this.info.adapter);

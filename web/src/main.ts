@@ -3,11 +3,13 @@ import { connect, type NaysayWorker } from "../../src/worker/index.ts";
 import type { App } from "./app.ts";
 import { startCheckCard } from "./checkCard.ts";
 import { byId } from "./dom.ts";
+import { startEngine } from "./engine.ts";
 import { readLink, writeLink } from "./link.ts";
 import { drawNodeCard } from "./nodeCard.ts";
 import { notify } from "./notices.ts";
 import { showPresetNote } from "./presetNote.ts";
 import { SettingsForm } from "./settingsForm.ts";
+import { startTabs } from "./tabs.ts";
 import { startTheme } from "./theme.ts";
 import { showUnavailable } from "./unavailable.ts";
 
@@ -53,13 +55,20 @@ drawNodeCard(settings, null, null);
 showPresetNote(settings);
 
 try {
-  const engine = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "naysay" });
   // The charts come in a file of their own, and only where there is something to draw.
-  const [worker, { App }] = await Promise.all([connect(engine), import("./app.ts")]);
+  const [worker, { App }] = await Promise.all([connect(startEngine("naysay")), import("./app.ts")]);
   window.naysay = worker;
   startCheckCard(worker);
   startTour(worker);
   app = new App(worker, form);
+  const experiments = app;
+  // The benchmark's part of the page comes when its tab is opened.
+  startTabs(async () =>
+    (await import("./benchTab.ts")).openBenchTab(worker, {
+      busy: () => experiments.running,
+      tier: () => (form.settings.tier === "auto" ? undefined : form.settings.tier),
+    }),
+  );
   await app.ready();
 } catch (error) {
   showUnavailable(error);

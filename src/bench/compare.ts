@@ -3,52 +3,53 @@
  * quartiles of both. Two files are two moments: on a machine with other work a mark is a reason to run A B A B.
  */
 
-import { readFileSync } from "node:fs";
-import { number } from "./format.mjs";
-import { timeOf } from "./rates.mjs";
-import { spread } from "./stats.mjs";
+import { number } from "./format.ts";
+import { timeOf } from "./rates.ts";
+import type { BenchResult, TimedRow } from "./result.ts";
+import { spread, type Timing } from "./stats.ts";
 
-/** Reads a file that `--json` wrote. */
-export function readResult(path) {
-  let result;
-  try {
-    result = JSON.parse(readFileSync(path, "utf8"));
-  } catch (cause) {
-    throw new Error(
-      `bench: a result file expected at ${path}, got "${cause.message}". Write one with --json.`,
-      { cause },
-    );
-  }
-  if (result?.format !== "naysay-bench-1" || !Array.isArray(result.rows)) {
-    throw new Error(
-      `bench: format "naysay-bench-1" expected in ${path}, got ${JSON.stringify(result?.format)}. Write the file again with --json.`,
-    );
-  }
-  return result;
+/** What of a result is compared; a library that is not naysay says who it is. */
+export interface Comparable {
+  adapter: Pick<BenchResult["adapter"], "description" | "driver" | "tier"> & { vendor?: string };
+  machine: BenchResult["machine"];
+  node: string;
+  quick: boolean;
+  rows: readonly TimedRow[];
+  library?: string;
+}
+
+export interface ComparedRow {
+  name: string;
+  a: number;
+  b: number;
+  /** b / a. */
+  ratio: number;
+  /** By more than the distance of the quartiles of either. */
+  differs: boolean;
+}
+
+export interface Comparison {
+  rows: ComparedRow[];
+  onlyA: string[];
+  onlyB: string[];
 }
 
 /** The timings of a row in both files: the GPU's only where both have it. */
-function timings(a, b) {
+function timings(a: TimedRow, b: TimedRow): [Timing, Timing] {
   const same = a.time === b.time && (a.time !== "gpu" || (a.gpu !== null && b.gpu !== null));
   return same ? [timeOf(a), timeOf(b)] : [a.wall, b.wall];
 }
 
 /** Rows that both results have: times, ratio b / a, and whether they differ by more than either spread. */
-export function compareResults(a, b) {
+export function compareResults(a: Pick<Comparable, "rows">, b: Pick<Comparable, "rows">): Comparison {
   const before = new Map(a.rows.map((row) => [row.name, row]));
-  const rows = b.rows
-    .filter((row) => before.has(row.name))
-    .map((row) => {
-      const [x, y] = timings(before.get(row.name), row);
-      const difference = Math.abs(y.ms - x.ms);
-      return {
-        name: row.name,
-        a: x.ms,
-        b: y.ms,
-        ratio: y.ms / x.ms,
-        differs: difference > Math.max(spread(x), spread(y)),
-      };
-    });
+  const rows = b.rows.flatMap((row) => {
+    const old = before.get(row.name);
+    if (!old) return [];
+    const [x, y] = timings(old, row);
+    const differs = Math.abs(y.ms - x.ms) > Math.max(spread(x), spread(y));
+    return [{ name: row.name, a: x.ms, b: y.ms, ratio: y.ms / x.ms, differs }];
+  });
   const names = new Set(b.rows.map((row) => row.name));
   return {
     rows,
@@ -58,8 +59,9 @@ export function compareResults(a, b) {
 }
 
 /** Facts of two results whose difference makes ratios say something else than the code's speed. */
-export function unlike(a, b) {
-  const facts = {
+export function unlike(a: Comparable, b: Comparable): string[] {
+  const facts: Record<string, (result: Comparable) => string> = {
+    library: ({ library }) => library ?? "naysay",
     adapter: ({ adapter }) => `${adapter.description || adapter.vendor} ${adapter.driver}`.trim(),
     tier: ({ adapter }) => adapter.tier,
     processor: ({ machine }) => `${machine.processors} x ${machine.model}`,
@@ -72,7 +74,7 @@ export function unlike(a, b) {
 }
 
 /** The comparison as text. */
-export function comparisonLines(a, b) {
+export function comparisonLines(a: Comparable, b: Comparable): string[] {
   const { rows, onlyA, onlyB } = compareResults(a, b);
   const lines = unlike(a, b).map((fact) => `not alike: ${fact}`);
   lines.push("     a ms      b ms     b / a     row");

@@ -3,10 +3,25 @@
  * 64, width 128, 4 layers, 4 heads and 128 positions; its data, and what it computes.
  */
 
-import { modelConfig } from "../dist/model/config.js";
-import { Rng } from "../dist/tensor/random.js";
+import { type ModelConfig, modelConfig } from "../model/config.ts";
+import { Rng } from "../tensor/random.ts";
 
-export const SMALL = {
+export interface ModelSizes {
+  vocabSize: number;
+  hiddenSize: number;
+  numLayers: number;
+  numHeads: number;
+  maxPositions: number;
+  batch: number;
+}
+
+export interface SamplingSizes {
+  rows: number;
+  prompt: number;
+  length: number;
+}
+
+export const SMALL: ModelSizes = {
   vocabSize: 64,
   hiddenSize: 128,
   numLayers: 4,
@@ -14,13 +29,20 @@ export const SMALL = {
   maxPositions: 128,
   batch: 8,
 };
-export const TINY = { vocabSize: 16, hiddenSize: 16, numLayers: 1, numHeads: 2, maxPositions: 16, batch: 2 };
+export const TINY: ModelSizes = {
+  vocabSize: 16,
+  hiddenSize: 16,
+  numLayers: 1,
+  numHeads: 2,
+  maxPositions: 16,
+  batch: 2,
+};
 
 /** Both seeds of weights and of tokens. */
 const SEED = 5;
 
 /** The configuration of `SMALL` or `TINY`. */
-export function smallModel({ batch: _, ...sizes }) {
+export function smallModel({ batch: _, ...sizes }: ModelSizes): ModelConfig {
   return modelConfig({
     ...sizes,
     modelType: "gpt2",
@@ -38,7 +60,11 @@ export function smallModel({ batch: _, ...sizes }) {
 export const WEIGHTS = { seed: SEED, std: 0.08 };
 
 /** Tokens [batch, maxPositions] and those that follow them: a random walk, so that there is something to learn. */
-export function smallBatch({ vocabSize, maxPositions, batch }) {
+export function smallBatch({
+  vocabSize,
+  maxPositions,
+  batch,
+}: Pick<ModelSizes, "vocabSize" | "maxPositions" | "batch">): { tokens: Uint32Array; targets: Uint32Array } {
   const rng = new Rng(SEED, 1);
   const tokens = new Uint32Array(batch * maxPositions);
   const targets = new Uint32Array(tokens.length);
@@ -60,19 +86,46 @@ export const ADAMW = { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay
  * Multiplications and additions of the matrix products of one training step: a forward pass, and twice as many backward. The
  * whole square of attention counts, as it is computed by all that are compared.
  */
-export function trainingFlops({ vocabSize, hiddenSize: c, numLayers, maxPositions: t, batch }) {
+export function trainingFlops({
+  vocabSize,
+  hiddenSize: c,
+  numLayers,
+  maxPositions: t,
+  batch,
+}: Omit<ModelSizes, "numHeads">): number {
   const linear = numLayers * (4 * c * c + 8 * c * c) + vocabSize * c;
   const attention = numLayers * 2 * t * c;
   return 3 * 2 * batch * t * (linear + attention);
 }
 
+/** A rollout: so many samples of each prompt, whose prefix is computed once. A query sees `span` keys. */
+export interface RolloutSizes {
+  prompts: number;
+  samples: number;
+  prompt: number;
+  length: number;
+  span: number;
+}
+
 /**
- * The same for sampling `length` tokens after a prompt: the layers run once for each token but the last, a query sees
- * `span` keys, and logits are computed for each token that is drawn.
+ * The same for a rollout: the layers run once for each token but the last, and logits are computed for each token that is
+ * drawn.
  */
-export function samplingFlops({ vocabSize, hiddenSize: c, numLayers }, { rows, prompt, length, span }) {
+export function rolloutFlops(
+  { vocabSize, hiddenSize: c, numLayers }: Pick<ModelSizes, "vocabSize" | "hiddenSize" | "numLayers">,
+  { prompts, samples, prompt, length, span }: RolloutSizes,
+): number {
+  const rows = prompts * samples;
   const layers = numLayers * 12 * c * c;
-  const prefill = rows * prompt * (layers + numLayers * 2 * prompt * c);
+  const prefill = prompts * prompt * (layers + numLayers * 2 * prompt * c);
   const decode = rows * (length - 1) * (layers + numLayers * 2 * span * c);
   return 2 * (prefill + decode + rows * length * vocabSize * c);
+}
+
+/** Of sampling from prompts that are all different. */
+export function samplingFlops(
+  sizes: Pick<ModelSizes, "vocabSize" | "hiddenSize" | "numLayers">,
+  { rows, ...rest }: SamplingSizes & { span: number },
+): number {
+  return rolloutFlops(sizes, { prompts: rows, samples: 1, ...rest });
 }

@@ -6,36 +6,49 @@
  * the last result, `host` the rest (problems, verdicts, packing, plans, metrics).
  */
 
-import { readFileSync } from "node:fs";
-import { assetPath } from "../dist/cli/assets.js";
-import { decodeCheckpoint, parametersFrom } from "../dist/model/checkpoint.js";
-import { experimentConfig } from "../dist/rl/presets.js";
-import { makeTask } from "../dist/rl/taskTable.js";
-import { sharedPrograms, Trainer } from "../dist/rl/trainer.js";
-import { measure } from "./measure.mjs";
-import { countWork } from "./programs.mjs";
+import { decodeCheckpoint, parametersFrom } from "../model/checkpoint.ts";
+import { experimentConfig } from "../rl/presets.ts";
+import { makeTask } from "../rl/taskTable.ts";
+import { sharedPrograms, Trainer } from "../rl/trainer.ts";
+import { ConfigError } from "../tensor/errors.ts";
+import type { WebGpuBackend } from "../tensor/webgpu.ts";
+import { measure } from "./measure.ts";
+import { countWork } from "./programs.ts";
+import type { MeasuredRow, MeasureOptions } from "./result.ts";
+
+/** ms of one step and of its parts; what is in no part is the host's. */
+export interface StepTimes {
+  rollout: number;
+  scoring: number;
+  update: number;
+  total: number;
+}
 
 const FULL = { promptsPerStep: 64, numGenerations: 8 };
 const QUICK = { promptsPerStep: 2, numGenerations: 2, microBatchRows: 4 };
 
-/** Adds the time spent in `object[name]` to `spent[key]`; what it gives stays. */
-function timed(object, name, spent, key) {
-  const wrapped = Object.create(object);
-  wrapped[name] = async (...args) => {
+/** Tells `add` the time spent in `object[name]`, ms; what it gives stays. */
+function timed<T extends object, K extends keyof T>(object: T, name: K, add: (ms: number) => void): T {
+  const wrapped = Object.create(object) as T;
+  const call = (object[name] as (...args: unknown[]) => Promise<unknown>).bind(object);
+  const timing = async (...args: unknown[]): Promise<unknown> => {
     const begun = performance.now();
     try {
-      return await object[name](...args);
+      return await call(...args);
     } finally {
-      spent[key] += performance.now() - begun;
+      add(performance.now() - begun);
     }
   };
+  wrapped[name] = timing as T[K];
   return wrapped;
 }
 
 /** Shares of rollout, scoring, update and host in the time of all steps, given in ms. */
-export function shares(steps) {
-  const sum = (key) => steps.reduce((n, step) => n + step[key], 0);
-  const [total, rollout, scoring, update] = ["total", "rollout", "scoring", "update"].map(sum);
+export function shares(
+  steps: readonly StepTimes[],
+): Record<"rollout" | "scoring" | "update" | "host", number> {
+  const sum = (key: keyof StepTimes): number => steps.reduce((n, step) => n + step[key], 0);
+  const [total, rollout, scoring, update] = (["total", "rollout", "scoring", "update"] as const).map(sum);
   return {
     rollout: rollout / total,
     scoring: scoring / total,
@@ -45,10 +58,18 @@ export function shares(steps) {
 }
 
 /** The row of W4. */
-export async function* nsrRows(backend, { time, quick }) {
+export async function* nsrRows(
+  backend: WebGpuBackend,
+  { time, quick, signal, loadBase }: MeasureOptions,
+): AsyncGenerator<MeasuredRow> {
   const sizes = quick ? QUICK : FULL;
   const config = experimentConfig("quick", { train: sizes, ...(quick ? { rows: 4, scoreRows: 4 } : {}) });
-  const base = decodeCheckpoint(readFileSync(assetPath(config.base)));
+  if (!loadBase || !config.base) {
+    throw new ConfigError(
+      "bench: the bytes of the quick preset's base expected for w4, got none. Pass `loadBase`.",
+    );
+  }
+  const base = decodeCheckpoint(await loadBase(config.base));
   const shared = sharedPrograms(base.config, config);
   const spent = { rollout: 0, scoring: 0, update: 0 };
   let updating = 0;
@@ -60,8 +81,12 @@ export async function* nsrRows(backend, { time, quick }) {
     params: parametersFrom(base),
     shared: {
       model: shared.model,
-      generator: timed(shared.generator, "generate", spent, "rollout"),
-      scorer: timed(shared.scorer, "score", spent, "scoring"),
+      generator: timed(shared.generator, "generate", (ms) => {
+        spent.rollout += ms;
+      }),
+      scorer: timed(shared.scorer, "score", (ms) => {
+        spent.scoring += ms;
+      }),
     },
     observer: {
       beforeUpdate() {
@@ -74,8 +99,8 @@ export async function* nsrRows(backend, { time, quick }) {
   });
   try {
     const start = decodeCheckpoint(await trainer.checkpoint());
-    const steps = [];
-    let metrics;
+    const steps: StepTimes[] = [];
+    let metrics = null as Awaited<ReturnType<Trainer["step"]>> | null;
     const run = async () => {
       Object.assign(spent, { rollout: 0, scoring: 0, update: 0 });
       const begun = performance.now();
@@ -93,7 +118,7 @@ export async function* nsrRows(backend, { time, quick }) {
     const work = await countWork(backend, run);
     // The shares are those of the steps that the wall's clock timed: the profiler's passes would change them.
     const untimed = steps.length;
-    const { wall, gpu, kernels } = await measure(backend, run, { time, warmup: 0, before });
+    const { wall, gpu, kernels } = await measure(backend, run, { time, signal, warmup: 0, before });
     const parts = shares(steps.slice(untimed, untimed + wall.samples));
     yield {
       group: "w4",
@@ -108,9 +133,9 @@ export async function* nsrRows(backend, { time, quick }) {
         { name: "scoring", value: parts.scoring, unit: "share" },
         { name: "update", value: parts.update, unit: "share" },
         { name: "host", value: parts.host, unit: "share" },
-        { name: "rows learned from", value: metrics.trained_rows },
-        { name: "completion tokens", value: metrics.num_tokens },
-        { name: "mean reward", value: metrics.reward },
+        { name: "rows learned from", value: metrics?.trained_rows ?? 0 },
+        { name: "completion tokens", value: metrics?.num_tokens ?? 0 },
+        { name: "mean reward", value: metrics?.reward ?? 0 },
         { name: "dispatches", value: work.dispatches },
         { name: "submissions", value: work.submits },
       ],

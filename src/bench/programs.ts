@@ -1,18 +1,23 @@
 /** What a piece of work is made of: the programs that it builds, and what one run of it hands to the device. */
 
+import type { BuildOptions } from "../tensor/backend.ts";
+import type { Graph } from "../tensor/ir.ts";
+import type { Program } from "../tensor/program.ts";
+import type { WebGpuBackend } from "../tensor/webgpu.ts";
+
 /** Notes the programs that a backend builds until `stop()`. */
-export function recordPrograms(backend) {
-  const built = [];
+export function recordPrograms(backend: WebGpuBackend): { built: Program[]; stop(): void } {
+  const built: Program[] = [];
   const { build } = backend;
-  backend.build = (graph, options) => {
+  backend.build = (graph: Graph, options: BuildOptions) => {
     const program = build.call(backend, graph, options);
-    built.push(program);
+    built.push(program as Program);
     return program;
   };
   return {
     built,
     stop() {
-      delete backend.build;
+      delete (backend as Partial<WebGpuBackend>).build;
     },
   };
 }
@@ -21,9 +26,15 @@ export function recordPrograms(backend) {
  * Programs that live side by side: `plannedBytes` of temporaries, `lowerBound` the sum of what each program has alive at
  * its fullest step (no plan can take less), and pipelines by the text of their kernels.
  */
-export function programFacts(programs) {
+export function programFacts(programs: readonly Program[]): {
+  programs: number;
+  pipelines: number;
+  plannedBytes: number;
+  lowerBound: number;
+} {
   const kernels = programs.flatMap((p) => p.lowered.kernels);
-  const sum = (of) => programs.reduce((n, p) => n + of(p.lowered.memory), 0);
+  const sum = (of: (memory: Program["lowered"]["memory"]) => number): number =>
+    programs.reduce((n, p) => n + of(p.lowered.memory), 0);
   return {
     programs: programs.length,
     pipelines: new Set(kernels.map((k) => k.wgsl)).size,
@@ -33,7 +44,10 @@ export function programFacts(programs) {
 }
 
 /** Dispatches and submissions of one run. */
-export async function countWork(backend, run) {
+export async function countWork(
+  backend: WebGpuBackend,
+  run: () => Promise<void>,
+): Promise<{ dispatches: number; submits: number; compiled: number }> {
   const before = backend.counters();
   await run();
   const after = backend.counters();

@@ -4,9 +4,37 @@
  * that the cost of submitting does not count.
  */
 
-import { BufferUsage, MapMode } from "../dist/tensor/gpuConstants.js";
-import { FEWEST, wallSamples } from "./measure.mjs";
-import { summarize } from "./stats.mjs";
+import type { Device } from "../tensor/device.ts";
+import { DeviceError } from "../tensor/errors.ts";
+import { BufferUsage, MapMode } from "../tensor/gpuConstants.ts";
+import { FEWEST, wallSamples } from "./measure.ts";
+import type { MeasureOptions } from "./result.ts";
+import { summarize, type Timing } from "./stats.ts";
+
+/** The fastest way to do something, and what others gave. `ms` are those of one repeat. */
+export interface Ceiling extends Timing {
+  how: string;
+  others: { how: string; rate: number }[];
+}
+
+export interface Ceilings {
+  copy: Ceiling & { gbs: number; bytes: number };
+  fma: Ceiling & { gflops: number };
+}
+
+/** One way to do it: `amount` is what a repeat does, in bytes or operations. */
+interface Way {
+  how: string;
+  amount: number;
+  run(repeats: number): Promise<void>;
+}
+
+interface Effort {
+  time: number;
+  /** ms that a submission takes at least. */
+  least: number;
+  signal?: AbortSignal;
+}
 
 /** A submission takes at least this long, ms, where it is to be measured; while looking for the best way, a quarter. */
 const LEAST_MS = 20;
@@ -16,7 +44,7 @@ const INVOCATIONS = { gpu: 1 << 18, software: 1 << 13, quick: 1 << 10 };
 const UNROLLED = 8;
 
 /** One vec4 an invocation, a grid of two axes where one would be too long. */
-const copyShader = (workgroup) => /* wgsl */ `
+const copyShader = (workgroup: number): string => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> source: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> copy: array<vec4<f32>>;
 @compute @workgroup_size(${workgroup})
@@ -25,13 +53,21 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
   if (i < arrayLength(&source)) { copy[i] = source[i]; }
 }`;
 
+interface ChainShape {
+  chains: number;
+  workgroup: number;
+  spelling: string;
+}
+
 /**
  * Chains x = x * m + c of vec4 that do not wait for each other. The factors come from memory and the sum goes there, so
  * nothing can be computed before or left out.
  */
-function chainShader({ chains, workgroup, spelling }) {
-  const each = (text) => Array.from({ length: chains }, (_, k) => text(k)).join("\n");
-  const step = (k) => (spelling === "fma" ? `x${k} = fma(x${k}, m, c);` : `x${k} = x${k} * m + c;`);
+function chainShader({ chains, workgroup, spelling }: ChainShape): string {
+  const each = (text: (k: number) => string): string =>
+    Array.from({ length: chains }, (_, k) => text(k)).join("\n");
+  const step = (k: number): string =>
+    spelling === "fma" ? `x${k} = fma(x${k}, m, c);` : `x${k} = x${k} * m + c;`;
   return /* wgsl */ `
 struct Params { m: f32, c: f32, turns: u32, unused: u32 }
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -50,7 +86,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 }
 
 /** What invocation `id` of `chainShader` leaves, in float64: x after n steps is l + (x0 - l) m^n with l = c / (1 - m). */
-export function chainResult(id, chains, m, c, steps) {
+export function chainResult(id: number, chains: number, m: number, c: number, steps: number): number {
   const limit = c / (1 - m);
   const decay = m ** steps;
   let sum = 0;
@@ -61,7 +97,7 @@ export function chainResult(id, chains, m, c, steps) {
 }
 
 /** The smallest power of two repeats with which `run(repeats)` takes `least` ms. */
-async function repeatsFor(run, least) {
+async function repeatsFor(run: Way["run"], least: number): Promise<number> {
   await run(1);
   for (let repeats = 1; ; repeats *= 2) {
     const begun = performance.now();
@@ -77,21 +113,26 @@ const FINALISTS = 3;
  * Looks at every way for a moment and measures the best of them in turns: `ways` have a name, `run(repeats)` and `amount`, what
  * a repeat does. Work beside this one can only slow a sample down, so the ceiling is the fastest sample's rate.
  */
-async function best(ways, { time, least }) {
-  const looked = [];
+async function best(
+  ways: readonly Way[],
+  { time, least, signal }: Effort,
+): Promise<Ceiling & { rate: number }> {
+  const looked: { way: Way; rate: number }[] = [];
   for (const way of ways) {
     const repeats = await repeatsFor(way.run, least / 4);
+    signal?.throwIfAborted();
     const samples = await wallSamples(() => way.run(repeats), { time: 0, fewest: 3, warmup: 0 });
     looked.push({ way, rate: (way.amount * repeats) / Math.min(...samples) / 1e6 });
   }
   looked.sort((a, b) => b.rate - a.rate);
-  const finalists = [];
+  const finalists: { way: Way; repeats: number; times: number[] }[] = [];
   for (const { way } of looked.slice(0, FINALISTS)) {
     finalists.push({ way, repeats: await repeatsFor(way.run, least), times: [] });
   }
   const end = performance.now() + time;
   for (let round = 0; round < FEWEST || performance.now() < end; round++) {
     for (const { way, repeats, times } of finalists) {
+      signal?.throwIfAborted();
       const begun = performance.now();
       await way.run(repeats);
       times.push((performance.now() - begun) / repeats);
@@ -110,7 +151,7 @@ async function best(ways, { time, least }) {
   };
 }
 
-async function pipelineOf(device, code) {
+async function pipelineOf(device: Device, code: string): Promise<GPUComputePipeline> {
   const module = device.gpu.createShaderModule({ label: "bench.ceiling", code });
   return device.gpu.createComputePipelineAsync({
     label: "bench.ceiling",
@@ -120,7 +161,13 @@ async function pipelineOf(device, code) {
 }
 
 /** Dispatches a pipeline `repeats` times in one pass and waits. */
-async function dispatch(device, pipeline, buffers, [x, y], repeats) {
+async function dispatch(
+  device: Device,
+  pipeline: GPUComputePipeline,
+  buffers: readonly GPUBuffer[],
+  [x, y]: readonly [number, number],
+  repeats: number,
+): Promise<void> {
   const group = device.gpu.createBindGroup({
     layout: pipeline.getBindGroupLayout(0),
     entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
@@ -136,7 +183,12 @@ async function dispatch(device, pipeline, buffers, [x, y], repeats) {
 }
 
 /** Floats of a buffer from `offset` on. */
-async function readFloats(device, buffer, offset, count) {
+async function readFloats(
+  device: Device,
+  buffer: GPUBuffer,
+  offset: number,
+  count: number,
+): Promise<Float32Array> {
   const size = count * 4;
   const staging = device.gpu.createBuffer({ size, usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST });
   const encoder = device.gpu.createCommandEncoder();
@@ -149,23 +201,23 @@ async function readFloats(device, buffer, offset, count) {
 }
 
 /** Bytes a second that a copy reads and writes, both counted: by kernels of vec4 and by copyBufferToBuffer. */
-async function copyCeiling(device, { time, least, size }) {
+async function copyCeiling(device: Device, effort: Effort, size: number): Promise<Ceilings["copy"]> {
   const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
   const [source, copy] = ["source", "copy"].map((label) =>
     device.gpu.createBuffer({ label: `bench.${label}`, size, usage }),
   );
   const pattern = Float32Array.from({ length: size / 4 }, (_, i) => i % 4093);
   device.queue.writeBuffer(source, 0, pattern);
-  const ways = [];
+  const ways: Way[] = [];
   for (const workgroup of [64, 256]) {
     const pipeline = await pipelineOf(device, copyShader(workgroup));
     const groups = size / 16 / workgroup;
     const x = Math.min(groups, 65535);
-    const grid = [x, Math.ceil(groups / x)];
-    const run = (repeats) => dispatch(device, pipeline, [source, copy], grid, repeats);
+    const grid = [x, Math.ceil(groups / x)] as const;
+    const run = (repeats: number) => dispatch(device, pipeline, [source, copy], grid, repeats);
     ways.push({ how: `vec4 kernel, workgroups of ${workgroup}`, run, amount: 2 * size });
   }
-  const run = async (repeats) => {
+  const run = async (repeats: number) => {
     const encoder = device.gpu.createCommandEncoder();
     for (let i = 0; i < repeats; i++) encoder.copyBufferToBuffer(source, 0, copy, 0, size);
     device.queue.submit([encoder.finish()]);
@@ -179,19 +231,23 @@ async function copyCeiling(device, { time, least, size }) {
     await way.run(1);
     const end = await readFloats(device, copy, size - 4096, 1024);
     if (end.some((x, i) => x !== pattern[pattern.length - 1024 + i])) {
-      throw new Error(
+      throw new DeviceError(
         `bench: a whole copy expected of ${way.how}, got another end. Do not trust this adapter.`,
       );
     }
   }
-  const { rate, ...found } = await best(ways, { time, least });
+  const { rate, ...found } = await best(ways, effort);
   source.destroy();
   copy.destroy();
   return { ...found, gbs: rate, bytes: size };
 }
 
 /** Multiply-adds a second, two operations each, over chain counts, workgroup sizes and both spellings. */
-async function fmaCeiling(device, { time, least, invocations, turns }) {
+async function fmaCeiling(
+  device: Device,
+  effort: Effort,
+  { invocations, turns }: { invocations: number; turns: number },
+): Promise<Ceilings["fma"]> {
   const steps = turns * UNROLLED;
   const m = Math.fround(1 - 1 / steps);
   const c = Math.fround(1 / steps);
@@ -205,13 +261,13 @@ async function fmaCeiling(device, { time, least, invocations, turns }) {
   data.setFloat32(4, c, true);
   data.setUint32(8, turns, true);
   device.queue.writeBuffer(params, 0, data.buffer);
-  const ways = [];
+  const ways: Way[] = [];
   for (const spelling of ["a * b + c", "fma"]) {
     for (const chains of [4, 8]) {
       for (const workgroup of [64, 256]) {
         const shape = { spelling, chains, workgroup };
         const pipeline = await pipelineOf(device, chainShader(shape));
-        const run = (repeats) =>
+        const run = (repeats: number) =>
           dispatch(device, pipeline, [params, result], [invocations / workgroup, 1], repeats);
         const how = `${spelling}, ${chains} chains of vec4, workgroups of ${workgroup}`;
         await run(1);
@@ -220,7 +276,7 @@ async function fmaCeiling(device, { time, least, invocations, turns }) {
           const expected = chainResult(id, chains, m, c, steps);
           // float32 loses a unit in the last place a step at most: steps x 6e-8 of the value.
           if (!(Math.abs(sum - expected) <= steps * 1e-7 * expected)) {
-            throw new Error(
+            throw new DeviceError(
               `bench: about ${expected} expected of ${how}, got ${sum}. Do not trust this adapter.`,
             );
           }
@@ -229,17 +285,21 @@ async function fmaCeiling(device, { time, least, invocations, turns }) {
       }
     }
   }
-  const { rate, ...found } = await best(ways, { time, least });
+  const { rate, ...found } = await best(ways, effort);
   params.destroy();
   result.destroy();
   return { ...found, gflops: rate };
 }
 
 /** Both ceilings. `quick` takes small buffers and few steps: enough to see that everything works, not what it gives. */
-export async function measureCeilings(device, { time, quick }) {
+export async function measureCeilings(
+  device: Device,
+  { time, quick, signal }: Pick<MeasureOptions, "time" | "quick" | "signal">,
+): Promise<Ceilings> {
   const least = quick ? 1 : LEAST_MS;
-  const copy = await copyCeiling(device, { time, least, size: quick ? 1 << 20 : 64 << 20 });
+  const effort = { time, least, signal };
+  const copy = await copyCeiling(device, effort, quick ? 1 << 20 : 64 << 20);
   const invocations = INVOCATIONS[quick ? "quick" : device.info.software ? "software" : "gpu"];
-  const fma = await fmaCeiling(device, { time, least, invocations, turns: quick ? 16 : 64 });
+  const fma = await fmaCeiling(device, effort, { invocations, turns: quick ? 16 : 64 });
   return { copy, fma };
 }

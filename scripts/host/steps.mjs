@@ -1,0 +1,155 @@
+/** The steps of a report, each with its limit in seconds. A step gives `ok`, or why not, and whatever it found. */
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { repeatTraining } from "./repeat.mjs";
+
+/** A command whose stdout is one JSON object; what it gave, beside how it ended. */
+async function asJson({ runLimited, node, app, env, seconds }, args, codes = [0]) {
+  const { stdout, ...said } = await runLimited([node, ...args], { seconds, env, cwd: app, whole: true });
+  const ended = { ...said, stderr: said.stderr.slice(-4000) };
+  try {
+    const result = JSON.parse(stdout);
+    const ok = codes.includes(said.code);
+    return { ok, ...(ok ? {} : { why: `exit code ${said.code}` }), ...ended, result };
+  } catch {
+    const why = said.timedOut
+      ? `its ${seconds.toFixed(0)} s were over`
+      : `no JSON came (exit code ${said.code}, ${said.signal})`;
+    return { ok: false, why, ...ended, stdout: stdout.slice(-4000) };
+  }
+}
+
+const cli = ({ app }) => join(app, "dist/cli/main.js");
+
+async function doctor(context) {
+  const part = await asJson(context, [cli(context), "doctor", "--json"]);
+  return { ...part, adapter: part.result?.adapter };
+}
+
+/** Every tier that the adapter reaches, one below the other in one report. */
+async function check(context) {
+  const few = ["--ops", "add,exp,matmul,sum"];
+  const part = await asJson(
+    context,
+    [cli(context), "check", "--json", ...(context.quick ? few : [])],
+    [0, 1],
+  );
+  if (!part.result) return part;
+  const { failures } = part.result;
+  return { ...part, ok: failures === 0, ...(failures === 0 ? {} : { why: `${failures} failures` }) };
+}
+
+/** The engine's own tests that need no browser, by vitest. */
+async function tests({ runLimited, node, app, made, env, seconds, quick }) {
+  const path = join(made, "tests.json");
+  const vitest = join(app, "node_modules/vitest/vitest.mjs");
+  if (!existsSync(vitest)) return { ok: true, skipped: true, why: "packed with --no-tests" };
+  const command = [node, vitest, "run", "--config", "scripts/host/vitest.config.ts"];
+  command.push("--reporter=json", `--outputFile=${path}`);
+  if (quick) command.push("test/tiny.test.ts", "test/tensor/handles.test.ts");
+  const said = await runLimited(command, { seconds, env, cwd: app });
+  const ended = { ...said, stdout: said.stdout.slice(-4000), stderr: said.stderr.slice(-4000) };
+  if (!existsSync(path))
+    return { ok: false, why: said.timedOut ? "its time was over" : "no result came", ...ended };
+  const result = JSON.parse(readFileSync(path, "utf8"));
+  const failed = result.testResults.flatMap((file) => {
+    const name = file.name.slice(app.length);
+    const wrong = file.assertionResults.filter(({ status }) => status === "failed");
+    const whole =
+      file.status === "failed" && wrong.length === 0
+        ? [{ file: name, test: "the file", message: file.message }]
+        : [];
+    return [
+      ...whole,
+      ...wrong.map((t) => ({
+        file: name,
+        test: t.fullName,
+        message: t.failureMessages.join("\n").slice(0, 1500),
+      })),
+    ];
+  });
+  const { numPassedTests: passed, numPendingTests: skipped } = result;
+  const ok = failed.length === 0 && passed > 0 && said.code === 0;
+  const why = `${failed.length} of ${passed + failed.length} tests failed`;
+  return { ok, ...(ok ? {} : { why }), passed, skippedTests: skipped, failed, ...ended };
+}
+
+/** Ceilings, W1 to W5, every op's perf sizes: as far as it came, where its time is over. */
+async function bench({ runLimited, node, app, made, env, seconds, quick }) {
+  const path = join(made, "bench.json");
+  const command = [node, join(app, "bench/bench.mjs"), "--out", path];
+  if (quick) command.push("--quick", "--time", "50");
+  const said = await runLimited(command, { seconds, env, cwd: app });
+  const ended = { ...said, stdout: said.stdout.slice(-8000), stderr: said.stderr.slice(-4000) };
+  if (!existsSync(path)) return { ok: false, why: `no result came (exit code ${said.code})`, ...ended };
+  const result = JSON.parse(readFileSync(path, "utf8"));
+  const ok = result.finished && result.errors.length === 0 && said.code === 0;
+  const why = result.finished
+    ? `${result.errors.length} rows failed`
+    : `ended after ${result.rows.length} rows`;
+  return { ok, ...(ok ? {} : { why }), ...ended, result };
+}
+
+/** Time against width, depth, context, batch and samples a prompt, with lines over the operations. */
+async function curves({ runLimited, node, app, made, env, seconds, quick }) {
+  const out = join(made, "curves");
+  const command = [node, join(app, "bench/bench.mjs"), "curves", "--out", out];
+  if (quick) command.push("--quick", "--time", "20");
+  const said = await runLimited(command, { seconds, env, cwd: app });
+  const ended = { ...said, stdout: said.stdout.slice(-8000), stderr: said.stderr.slice(-4000) };
+  if (!existsSync(`${out}.json`))
+    return { ok: false, why: `no result came (exit code ${said.code})`, ...ended };
+  const result = JSON.parse(readFileSync(`${out}.json`, "utf8"));
+  const why = `${result.failures.length} sizes could not be measured`;
+  return { ok: said.code === 0, ...(said.code === 0 ? {} : { why }), ...ended, result };
+}
+
+/** The same work by PyTorch, where this host's Python has one that sees the GPU; and the two side by side. */
+async function torch(context) {
+  const { runLimited, app, made, seconds, quick, report } = context;
+  const python = process.env.NAYSAY_PYTHON ?? "python3";
+  const asks = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 3)";
+  const has = await runLimited([python, "-c", asks], { seconds: Math.min(seconds, 120) });
+  if (has.code !== 0) {
+    const why = has.code === 3 ? "its PyTorch sees no GPU" : "no Python with PyTorch here";
+    return { ok: true, skipped: true, why, said: (has.failure ?? has.stderr).slice(-500) };
+  }
+  const out = join(made, "torch");
+  const command = [
+    python,
+    join(app, "bench/torch/torch_bench.py"),
+    "--out",
+    out,
+    ...(quick ? ["--quick"] : []),
+  ];
+  const said = await runLimited(command, { seconds, cwd: made });
+  const { compareResults } = await import("../../dist/bench/compare.js");
+  const own = report.steps.bench?.result;
+  const results = {};
+  for (const mode of ["eager", "compile"]) {
+    const path = `${out}-${mode}.json`;
+    if (!existsSync(path)) continue;
+    const result = JSON.parse(readFileSync(path, "utf8"));
+    // Ratios are naysay's time over PyTorch's.
+    results[mode] = { result, comparison: own ? compareResults(result, own) : null };
+  }
+  const why = said.timedOut ? "its time was over" : `exit code ${said.code}`;
+  const ended = { ...said, stdout: said.stdout.slice(-8000), stderr: said.stderr.slice(-4000) };
+  return { ok: said.code === 0, ...(said.code === 0 ? {} : { why }), ...ended, ...results };
+}
+
+async function repeat(context) {
+  return repeatTraining(context);
+}
+
+/** In their order. */
+export const STEPS = [
+  { name: "doctor", seconds: 120, does: "adapter, tier, limits", run: doctor },
+  { name: "check", seconds: 2400, does: "every op and whole programs on every tier", run: check },
+  { name: "repeat", seconds: 1200, does: "the same training twice, bit for bit", run: repeat },
+  { name: "bench", seconds: 3600, does: "ceilings, W1 to W5, every op", run: bench },
+  { name: "curves", seconds: 1800, does: "time against sizes, lines over operations", run: curves },
+  { name: "torch", seconds: 2400, does: "the same work by PyTorch", run: torch },
+  { name: "tests", seconds: 2400, does: "the engine's tests that need no browser", run: tests },
+];
