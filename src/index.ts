@@ -298,6 +298,7 @@ export {
   type AdamWStep,
   type AdapterInfo,
   accumulate,
+  accumulateGrad,
   assign,
   type Backend,
   backend,

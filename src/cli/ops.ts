@@ -41,6 +41,10 @@ const COMPOSITIONS: Record<string, readonly [string, string]> = {
     "x[..., V], weight[V], bias[V], eps -> [..., V]",
     "(x - mean) / sqrt(var + eps) * weight + bias along the last axis. Source: arXiv 1607.06450.",
   ],
+  linearLogProbs: [
+    "hidden[..., C], weight[V, C] or blocks of its rows, tokens[...] u32, temperature? -> { logProbs[...], entropy[...] }",
+    "Log-probability of each token under softmax(hidden weight^T / temperature), and entropy of that, nats; beyond 2048 rows of the weight by chunks of them, without [..., V].",
+  ],
   logSoftmax: ["x[..., V], axis = -1 -> [..., V]", "x - max - log(sum(exp(x - max))) along the axis, nats."],
   mean: ["x[...], axes?, keepDims = false -> reduced", "Mean over axes (default all)."],
   rmsNorm: [

@@ -3,6 +3,7 @@ import * as control from "./control.ts";
 import * as define from "./define.ts";
 import * as elementwise from "./elementwise.ts";
 import * as indexing from "./indexing.ts";
+import * as linear from "./linearLogProbs.ts";
 import * as matmul from "./matmul.ts";
 import * as movement from "./movement.ts";
 import * as random from "./random.ts";
@@ -12,12 +13,14 @@ import * as softmax from "./softmax.ts";
 
 const { stopGradient } = control;
 const { full } = define;
+const { linearLogProbs } = linear;
 
 export const ops = {
   stopGradient,
   full,
   ...elementwise,
   ...indexing,
+  linearLogProbs,
   ...matmul,
   ...movement,
   ...random,
