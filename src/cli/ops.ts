@@ -54,6 +54,10 @@ const COMPOSITIONS: Record<string, readonly [string, string]> = {
   silu: ["x[...] -> [...]", "x * sigmoid(x). Source: arXiv 1702.03118."],
   softmax: ["x[..., V], axis = -1 -> [..., V]", "exp(x - max) / sum along the axis."],
   square: ["x[...] -> [...]", "x * x."],
+  takeRows: [
+    "blocks[R, C] of a table[V, C], indices[...] u32 -> [..., C]",
+    "Rows by index of a table that is cut by rows; bits are those of take on the whole.",
+  ],
   transpose: ["x[..., M, N] -> [..., N, M]", "Swaps the last two axes."],
   uniformFromBits: ["bits[...] u32 -> [...] f32", "Uniform numbers in [0, 1) from the top 24 bits."],
 };

@@ -14,6 +14,7 @@ import { ConfigError, TensorError } from "./errors.ts";
 import { pow } from "./math.ts";
 import type { LandRows } from "./opdef.ts";
 import { ops } from "./ops/index.ts";
+import { CHUNK_ROWS } from "./ops/rowBlocks.ts";
 import type { Shape } from "./shape.ts";
 import { didYouMean } from "./suggest.ts";
 import type { Tensor } from "./tensor.ts";
@@ -102,14 +103,12 @@ export function accumulateGrad<A extends readonly unknown[], X = undefined>(
   };
 }
 
-/** Rows of a gradient that are added at a time where parts of it have landed before. */
-const LANDED_ROWS = 2048;
-
+/** A gradient that comes in one piece where parts have landed before, in parts as well: one at a time is alive. */
 function rowParts(g: Tensor): [number, Tensor][] {
   const [rows, ...rest] = g.shape;
-  return Array.from({ length: Math.ceil(rows / LANDED_ROWS) }, (_, i) => {
-    const from = i * LANDED_ROWS;
-    const to = Math.min(from + LANDED_ROWS, rows);
+  return Array.from({ length: Math.ceil(rows / CHUNK_ROWS) }, (_, i) => {
+    const from = i * CHUNK_ROWS;
+    const to = Math.min(from + CHUNK_ROWS, rows);
     return [from, ops.slice(g, [from, ...rest.map(() => 0)], [to, ...rest])];
   });
 }
@@ -167,7 +166,8 @@ export function decayMasks(
   const masks = layout.segments.map((n) => new Float32Array(n));
   for (const part of layout.parts) {
     const count = part.shape.reduce((a, b) => a * b, 1);
-    if (decays(part.name, part.shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
+    const { name, shape } = part.whole ?? part;
+    if (decays(name, shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
   }
   return masks.map((mask) => tensor(mask));
 }

@@ -8,12 +8,14 @@ import * as matmul from "./matmul.ts";
 import * as movement from "./movement.ts";
 import * as random from "./random.ts";
 import * as reduce from "./reduce.ts";
+import * as rowBlocks from "./rowBlocks.ts";
 import * as sample from "./sample.ts";
 import * as softmax from "./softmax.ts";
 
 const { stopGradient } = control;
 const { full } = define;
 const { linearLogProbs } = linear;
+const { takeRows } = rowBlocks;
 
 export const ops = {
   stopGradient,
@@ -27,4 +29,5 @@ export const ops = {
   ...reduce,
   ...sample,
   ...softmax,
+  takeRows,
 };

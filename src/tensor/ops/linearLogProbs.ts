@@ -26,10 +26,7 @@ import { iota, takeAlong } from "./indexing.ts";
 import { matmul } from "./matmul.ts";
 import { reshape, slice } from "./movement.ts";
 import { max, sum } from "./reduce.ts";
-import { joinRows } from "./rowBlocks.ts";
-
-/** Rows of the vocabulary in a chunk. Sums follow chunks, so it depends on nothing: not on how many tokens are scored. */
-export const CHUNK_ROWS = 2048;
+import { CHUNK_ROWS, joinRows } from "./rowBlocks.ts";
 
 export interface TokenScores {
   /** [...] f32, nats. */
