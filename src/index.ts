@@ -150,6 +150,7 @@ export {
   toHuggingFace,
   tokenLogProbs,
   type Weights,
+  type WrittenEntry,
   weightsSha256,
   writeSafetensors,
   writeWeights,
