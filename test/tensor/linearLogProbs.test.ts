@@ -3,7 +3,7 @@
  * whole [N, V] at once; and what its plan takes, without running it.
  */
 import { beforeAll, describe, expect, test } from "vitest";
-import { valueAndGrad } from "../../src/tensor/autodiff.ts";
+import { checkpoint, grad, valueAndGrad } from "../../src/tensor/autodiff.ts";
 import { compile } from "../../src/tensor/compile.ts";
 import { tensor, zeros } from "../../src/tensor/create.ts";
 import type { DType } from "../../src/tensor/dtype.ts";
@@ -257,6 +257,25 @@ test("gradients added as they come: the bits of those added at the end", async (
   expect(landed.slice(0, 3).every((x) => x.some((v) => v !== 0))).toBe(true);
 });
 
+test("recomputed in a checkpoint: the same gradients", async () => {
+  const p = problem(1);
+  const tokens = tensor(p.tokens, { dtype: "u32" });
+  type Pair = { h: Tensor; w: Tensor };
+  const score = (h: Tensor, w: Tensor): Tensor => {
+    const r = ops.linearLogProbs(h, w, tokens, undefined, CHUNK);
+    return ops.add(r.logProbs, ops.mul(r.entropy, 0.1));
+  };
+  const gradient = compile(
+    (q: Pair, again: boolean) =>
+      grad(({ h, w }: Pair) => ops.sum((again ? checkpoint(score) : score)(h, w)))(q),
+    { static: [1] },
+  );
+  const q = { h: tensor(p.hidden, { shape: [N, C] }), w: cut(p.weight, [V])[0] };
+  const [a, b] = [gradient(q, false), gradient(q, true)];
+  expect(Array.from(await b.h.data())).toEqual(Array.from(await a.h.data()));
+  expect(Array.from(await b.w.data())).toEqual(Array.from(await a.w.data()));
+});
+
 describe("refused", () => {
   const h = (): Tensor => zeros([N, C]);
   const t = (n = N): Tensor => zeros([n], "u32");
@@ -272,6 +291,12 @@ describe("refused", () => {
         name: "ShapeError",
         message: expect.stringMatching(/^linearLogProbs: .* got /),
       }),
+    );
+  });
+
+  test("adding a gradient outside compile", () => {
+    expect(() => accumulateGrad({}, () => ops.full([], 0))({})).toThrow(
+      /accumulateGrad: an open trace .* Compile/,
     );
   });
 
