@@ -211,6 +211,14 @@ test("by chunks and at once give nearly the same; a token beyond the vocabulary 
   expect(Math.abs(a.temperature - b.temperature)).toBeLessThan(1e-4);
 });
 
+test("no token at all: empty results, and gradients of zeros", async () => {
+  const [w] = cut(problem(1).weight, [V]);
+  const [h, tokens] = [zeros([0, C]), zeros([0], "u32")];
+  expect((await ops.linearLogProbs(h, w, tokens, 1, CHUNK).entropy.data()).length).toBe(0);
+  const g = grad((x: Tensor) => ops.sum(ops.linearLogProbs(h, x, tokens, 1, CHUNK).logProbs))(w);
+  expect(Array.from(await g.data())).toEqual(new Array(V * C).fill(0));
+});
+
 test("called alone, with more axes", async () => {
   const p = problem(1);
   const hidden = tensor(p.hidden.subarray(0, 6 * C), { shape: [2, 3, C] });
@@ -373,6 +381,31 @@ test("temporaries do not grow with the vocabulary, forward and backward, and not
   expect(Math.max(...sizes)).toBe(64000 * WIDTH); // the weight
   // Equal chunks share their kernels: texts are few however many chunks there are.
   expect(new Set(kernels.map((k) => k.wgsl)).size).toBeLessThan(40);
+});
+
+test("the same of an embedding cut by rows that is the output layer too", () => {
+  const tied = (vocabulary: number): Lowered => {
+    const rows = 4 * CHUNK_ROWS;
+    const sizes = Array.from({ length: Math.ceil(vocabulary / rows) }, (_, i) =>
+      Math.min(rows, vocabulary - i * rows),
+    );
+    const graph = graphOf((input) => {
+      const blocks = (state: boolean): Record<string, Tensor> =>
+        Object.fromEntries(sizes.map((n, i) => [`w#${i}`, input([n, WIDTH], "f32", state)]));
+      const [ids, next] = [input([TOKENS], "u32"), input([TOKENS], "u32")];
+      const { value } = accumulateGrad(blocks(true), (p: Readonly<Record<string, Tensor>>) => {
+        const hidden = ops.tanh(ops.takeRows(Object.values(p), ids));
+        return ops.sum(ops.linearLogProbs(hidden, Object.values(p), next).logProbs);
+      })(blocks(false));
+      return [value];
+    });
+    return lowered(graph);
+  };
+  const large = tied(64000);
+  expect(large.copies).toEqual([]);
+  // Which arenas two large values fall into differs: what is alive at once does not.
+  expect(large.memory.lowerBound).toBeLessThan(tied(6 * CHUNK_ROWS).memory.lowerBound + 65536);
+  expect(large.memory.totalBytes).toBeLessThan(2 * large.memory.lowerBound);
 });
 
 test("a vocabulary of one chunk is the graph of scoreLogits on matmul, node for node", () => {

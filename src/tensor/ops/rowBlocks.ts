@@ -6,7 +6,7 @@ import { ShapeError } from "../errors.ts";
 import { numel, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { currentTrace, requireTensor, runEagerly } from "../trace.ts";
-import { customVjpBoundary } from "./control.ts";
+import { barrier, customVjpBoundary } from "./control.ts";
 import { and, ge, lt, minimum, sub, where } from "./elementwise.ts";
 import { iota, scatterAdd, take } from "./indexing.ts";
 import { concat, reshape } from "./movement.ts";
@@ -77,7 +77,8 @@ export function takeRows(blocks: readonly Tensor[], indices: Tensor): Tensor {
   const [found] = customVjpBoundary([lookUp(blocks, indices)], [indices, ...blocks], {
     outputs: 1,
     backward({ g, inputs: [ids, ...cut], land }) {
-      const at = reshape(ids, [numel(ids.shape)]);
+      // Not the forward pass's comparisons: with them, every chunk's lists would be made early and kept.
+      const at = reshape(barrier(ids, g[0] as Tensor), [numel(ids.shape)]);
       const ct = reshape(g[0] as Tensor, [numel(ids.shape), cut[0].shape[1]]);
       const total = cut.reduce((n, b) => n + b.shape[0], 0);
       let start = 0;
