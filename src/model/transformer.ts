@@ -25,7 +25,7 @@ import {
 } from "./parameters.ts";
 import { rotaryTable, rotate } from "./rotary.ts";
 
-/** Tensors by parameter name: `FlatTensors.tensors`, or the traced ones of an argument. */
+/** Tensors by parameter name (a cut one's blocks by theirs): `FlatTensors.tensors`, or the traced ones of an argument. */
 export type Parameters = Readonly<Record<string, Tensor>>;
 
 /** Scores of keys that are not visible: exp(score - max) is exactly 0, and a row of nothing else stays finite. */
