@@ -70,7 +70,7 @@ function chunksOf(blocks: readonly Tensor[], rows: number): Chunk[] {
 }
 
 /** What is known of a row after some chunks, [N] each; see the top of the file. */
-interface Partial {
+interface RowSums {
   m: Tensor;
   s: Tensor;
   u: Tensor;
@@ -86,7 +86,7 @@ function rowsOf(blocks: readonly Tensor[], { block, from, to }: Chunk): Tensor {
 }
 
 /** The token's z - m is a sum over the row, 0 where the token is elsewhere: one more reduction of the same kernel. */
-function partialOf(z: Tensor, tokens: Tensor, start: number): Partial {
+function rowSumsOf(z: Tensor, tokens: Tensor, start: number): RowSums {
   const m = max(z, -1); // [N]
   const x = sub(z, reshape(m, [-1, 1]));
   const e = exp(x);
@@ -99,7 +99,7 @@ function isToken(z: Tensor, tokens: Tensor, start: number): Tensor {
 }
 
 /** Of the chunks before and the one at `start`. A token that is yet to come has any c: it gets its own then. */
-function join(a: Partial, b: Partial, tokens: Tensor, start: number): Partial {
+function join(a: RowSums, b: RowSums, tokens: Tensor, start: number): RowSums {
   const m = maximum(a.m, b.m);
   const [da, db] = [sub(a.m, m), sub(b.m, m)];
   const [fa, fb] = [exp(da), exp(db)];
@@ -118,7 +118,7 @@ function scoreChunks(
   tokens: Tensor,
   chunks: readonly Chunk[],
 ): [Tensor, Tensor] {
-  const parts = (c: Chunk): Partial => partialOf(logitsOf(hidden, blocks, c), tokens, c.start);
+  const parts = (c: Chunk): RowSums => rowSumsOf(logitsOf(hidden, blocks, c), tokens, c.start);
   let p = parts(chunks[0]);
   for (const c of chunks.slice(1)) p = join(p, parts(c), tokens, c.start);
   const logTotal = log(p.s);
