@@ -41,6 +41,10 @@ const COMPOSITIONS: Record<string, readonly [string, string]> = {
     "x[..., V], weight[V], bias[V], eps -> [..., V]",
     "(x - mean) / sqrt(var + eps) * weight + bias along the last axis. Source: arXiv 1607.06450.",
   ],
+  linearLogProbs: [
+    "hidden[..., C], weight[V, C] or blocks of its rows, tokens[...] u32, temperature? -> { logProbs[...], entropy[...] }",
+    "Log-probability of each token under softmax(hidden weight^T / temperature), and entropy of that, nats; beyond 2048 rows of the weight by chunks of them, without [..., V].",
+  ],
   logSoftmax: ["x[..., V], axis = -1 -> [..., V]", "x - max - log(sum(exp(x - max))) along the axis, nats."],
   mean: ["x[...], axes?, keepDims = false -> reduced", "Mean over axes (default all)."],
   rmsNorm: [
@@ -50,6 +54,10 @@ const COMPOSITIONS: Record<string, readonly [string, string]> = {
   silu: ["x[...] -> [...]", "x * sigmoid(x). Source: arXiv 1702.03118."],
   softmax: ["x[..., V], axis = -1 -> [..., V]", "exp(x - max) / sum along the axis."],
   square: ["x[...] -> [...]", "x * x."],
+  takeRows: [
+    "blocks[R, C] of a table[V, C], indices[...] u32 -> [..., C]",
+    "Rows by index of a table that is cut by rows; bits are those of take on the whole.",
+  ],
   transpose: ["x[..., M, N] -> [..., N, M]", "Swaps the last two axes."],
   uniformFromBits: ["bits[...] u32 -> [...] f32", "Uniform numbers in [0, 1) from the top 24 bits."],
 };

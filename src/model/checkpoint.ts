@@ -3,14 +3,21 @@
  * caller's metadata as text, and AdamW's moments as `optimizer.m.<name>` and `optimizer.v.<name>` where kept.
  * A file is checked whole, names and shapes against the configuration, before anything is written to the device.
  */
-import type { FlatTensors } from "../tensor/create.ts";
+import { type FlatPart, type FlatTensors, wholeTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
-import { show } from "../tensor/shape.ts";
+import { numel, type Shape, show } from "../tensor/shape.ts";
 import { fromHuggingFace, type ModelConfig, type ModelOptions, modelConfig } from "./config.ts";
 import { crc32c } from "./crc32c.ts";
 import type { Files } from "./files.ts";
 import { allocateParameters, type ParameterSpec, parameterSpecs } from "./parameters.ts";
-import { readSafetensors, type SafetensorsEntry, toFloat32, writeSafetensors } from "./safetensors.ts";
+import {
+  piecesOf,
+  readSafetensors,
+  type SafetensorsEntry,
+  toFloat32,
+  type WrittenEntry,
+  writeSafetensors,
+} from "./safetensors.ts";
 
 const CONFIG_KEY = "naysay.config";
 const CRC_KEY = "naysay.crc32c";
@@ -41,25 +48,39 @@ export interface DecodedCheckpoint {
   metadata: ReadonlyMap<string, string>;
 }
 
-/** Values of all tensors, copied from the device a segment at a time. */
+/** Values of all tensors as they lie on the device, copied a segment at a time: a cut tensor's by blocks, in order. */
+async function readPieces(flat: FlatTensors): Promise<Map<string, { shape: Shape; pieces: Float32Array[] }>> {
+  const segments = (await Promise.all(flat.flat.map((t) => t.data()))) as Float32Array[];
+  const piece = ({ shape, segment, offset }: FlatPart): Float32Array =>
+    segments[segment].subarray(offset, offset + numel(shape));
+  return new Map(
+    wholeTensors(flat.layout).map(({ name, shape, parts }) => [name, { shape, pieces: parts.map(piece) }]),
+  );
+}
+
+/** Values of all tensors by the names they were given, whether cut or not. */
 export async function readWeights(flat: FlatTensors): Promise<Map<string, Float32Array>> {
-  const segments = await Promise.all(flat.flat.map((t) => t.data()));
   const out = new Map<string, Float32Array>();
-  for (const { name, shape, segment, offset } of flat.layout.parts) {
-    const count = shape.reduce((a, b) => a * b, 1);
-    out.set(name, Float32Array.from(segments[segment].subarray(offset, offset + count)));
+  for (const [name, { shape, pieces }] of await readPieces(flat)) {
+    const values = new Float32Array(numel(shape));
+    let at = 0;
+    for (const piece of pieces) {
+      values.set(piece, at);
+      at += piece.length;
+    }
+    out.set(name, values);
   }
   return out;
 }
 
 /** Puts values into tensors of the same names; those without a value stay. */
 export function writeWeights(flat: FlatTensors, weights: Weights): void {
-  for (const [name, values] of weights) flat.get(name).write(values);
+  for (const [name, values] of weights) flat.write(name, values);
 }
 
-/** New parameters with the weights of a checkpoint. */
-export function parametersFrom(checkpoint: DecodedCheckpoint): FlatTensors {
-  const params = allocateParameters(checkpoint.config);
+/** New parameters with the weights of a checkpoint; `segmentLimit` as of `initializeParameters`. */
+export function parametersFrom(checkpoint: DecodedCheckpoint, segmentLimit?: number): FlatTensors {
+  const params = allocateParameters(checkpoint.config, undefined, segmentLimit);
   writeWeights(params, checkpoint.weights);
   return params;
 }
@@ -84,17 +105,14 @@ export async function weightsSha256(params: FlatTensors): Promise<string> {
 /** The file's bytes. Throws `CheckpointError` where the parameters are not those of the configuration. */
 export async function encodeCheckpoint(contents: CheckpointContents): Promise<Uint8Array<ArrayBuffer>> {
   const specs = parameterSpecs(contents.config);
-  const entries = new Map<string, SafetensorsEntry>();
+  const entries = new Map<string, WrittenEntry>();
   const add = async (flat: FlatTensors, prefix: string): Promise<void> => {
-    const shapes = new Map(flat.layout.parts.map((p) => [p.name, p.shape]));
+    const shapes = new Map(wholeTensors(flat.layout).map((p) => [p.name, p.shape]));
     checkNames(specs, shapes, "the parameters given");
-    const weights = await readWeights(flat);
+    const pieces = await readPieces(flat);
     for (const { name, shape } of specs) {
-      entries.set(prefix + name, {
-        dtype: "F32",
-        shape: [...shape],
-        data: weights.get(name) as Float32Array,
-      });
+      const data = pieces.get(name)?.pieces as Float32Array[];
+      entries.set(prefix + name, { dtype: "F32", shape: [...shape], data });
     }
   };
   await add(contents.params, "");
@@ -103,11 +121,8 @@ export async function encodeCheckpoint(contents: CheckpointContents): Promise<Ui
     await add(contents.optimizer.v, MOMENTS.v);
   }
   for (const [group, flat] of Object.entries(contents.extras ?? {})) {
-    const weights = await readWeights(flat);
-    for (const { name, shape } of flat.layout.parts) {
-      const data = weights.get(name) as Float32Array;
-      entries.set(`${EXTRA}${group}.${name}`, { dtype: "F32", shape: [...shape], data });
-    }
+    for (const [name, { shape, pieces }] of await readPieces(flat))
+      entries.set(`${EXTRA}${group}.${name}`, { dtype: "F32", shape: [...shape], data: pieces });
   }
   const metadata = new Map(Object.entries(contents.metadata ?? {}));
   metadata.set("format", "pt"); // Hugging Face's readers ask for it
@@ -117,11 +132,11 @@ export async function encodeCheckpoint(contents: CheckpointContents): Promise<Ui
 }
 
 /** Of the values of all tensors, in the order of their names. */
-function checksum(entries: ReadonlyMap<string, SafetensorsEntry>): number {
+function checksum(entries: ReadonlyMap<string, WrittenEntry>): number {
   let crc = 0;
   for (const name of [...entries.keys()].sort()) {
-    const { data } = entries.get(name) as SafetensorsEntry;
-    crc = crc32c(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), crc);
+    for (const piece of piecesOf((entries.get(name) as WrittenEntry).data))
+      crc = crc32c(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength), crc);
   }
   return crc;
 }

@@ -39,6 +39,7 @@ export {
   type SafetensorsEntry,
   type SafetensorsFile,
   toFloat32,
+  type WrittenEntry,
   writeSafetensors,
 } from "./safetensors.ts";
 export {

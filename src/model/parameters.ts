@@ -4,7 +4,7 @@
  * Linear weights are [out, in] as in `torch.nn.Linear`; GPT-2 stores them [in, out] (`Conv1D`), and its query, key and
  * value projections as one.
  */
-import { FlatTensors, flatLayout } from "../tensor/create.ts";
+import { FlatTensors, flatLayout, SEGMENT_LIMIT } from "../tensor/create.ts";
 import { Rng, type Seed, Stream } from "../tensor/random.ts";
 import { numel, type Shape } from "../tensor/shape.ts";
 import type { ModelConfig } from "./config.ts";
@@ -54,6 +54,8 @@ export interface ParameterSpec {
   readonly kind: "weight" | "embedding" | "scale" | "bias";
   /** A weight whose result is added to the residual stream: drawn smaller by 1/sqrt(2 numLayers). */
   readonly residual: boolean;
+  /** A table of the vocabulary, which may be cut by rows: where it is larger than one binding. */
+  readonly byRows: boolean;
 }
 
 /** Where each parameter goes in the network. */
@@ -153,7 +155,7 @@ export function parameterSpecs(c: ModelConfig): ParameterSpec[] {
   const parts = modelParts(c);
   const specs: ParameterSpec[] = [];
   const put = (name: string, shape: Shape, kind: ParameterSpec["kind"], residual = false): void => {
-    specs.push({ name, shape, kind, residual });
+    specs.push({ name, shape, kind, residual, byRows: name === parts.tokenEmbedding || name === parts.head });
   };
   const linear = (p: LinearPart): void => {
     put(p.weight, p.layout === "outIn" ? [p.outputs, p.inputs] : [p.inputs, p.outputs], "weight", p.residual);
@@ -188,14 +190,19 @@ export function countParameters(c: ModelConfig): number {
   return parameterSpecs(c).reduce((n, p) => n + numel(p.shape), 0);
 }
 
-/** All parameters, zero, in as few segments as the binding limit allows. */
-export function allocateParameters(c: ModelConfig, label = "params"): FlatTensors {
-  return new FlatTensors(flatLayout(parameterSpecs(c)), label);
+/**
+ * All parameters, zero, in as few segments as the binding limit allows: `limit` elements each. A larger token embedding or
+ * output layer is cut by rows, and its blocks are named `<name>#0`, `<name>#1`, ...
+ */
+export function allocateParameters(c: ModelConfig, label = "params", limit = SEGMENT_LIMIT): FlatTensors {
+  return new FlatTensors(flatLayout(parameterSpecs(c), limit), label);
 }
 
 export interface InitOptions {
   /** Standard deviation of weights and embeddings; default 0.02. */
   std?: number;
+  /** Most elements of a segment; default: what every adapter can bind. */
+  segmentLimit?: number;
 }
 
 /**
@@ -222,9 +229,9 @@ export function initializeParameters(
   seed: Seed | number,
   options: InitOptions = {},
 ): FlatTensors {
-  const params = allocateParameters(c);
+  const params = allocateParameters(c, undefined, options.segmentLimit);
   parameterSpecs(c).forEach((spec, i) => {
-    params.get(spec.name).write(initialValues(c, i, seed, options));
+    params.write(spec.name, initialValues(c, i, seed, options));
   });
   return params;
 }

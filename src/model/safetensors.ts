@@ -29,6 +29,11 @@ export interface SafetensorsEntry {
   data: SafetensorsData;
 }
 
+/** What is written of a tensor: its values, whole or in pieces that follow one another. */
+export interface WrittenEntry extends Omit<SafetensorsEntry, "data"> {
+  data: SafetensorsData | readonly SafetensorsData[];
+}
+
 export interface SafetensorsFile {
   tensors: Map<string, SafetensorsEntry>;
   /** The `__metadata__` of the header: text to text. */
@@ -216,12 +221,16 @@ const ARRAYS: Record<SafetensorsDType, { new (length: number): SafetensorsData }
   BOOL: Uint8Array,
 };
 
+export function piecesOf(data: WrittenEntry["data"]): readonly SafetensorsData[] {
+  return ArrayBuffer.isView(data) ? [data] : data;
+}
+
 /**
  * The bytes of a file with these tensors, in the order given; the same input gives the same bytes. Data begins at a
  * multiple of 8. Throws a CheckpointError where shape and data disagree, and for names the reader would refuse.
  */
 export function writeSafetensors(
-  tensors: ReadonlyMap<string, SafetensorsEntry>,
+  tensors: ReadonlyMap<string, WrittenEntry>,
   metadata: ReadonlyMap<string, string> = new Map(),
 ): Uint8Array<ArrayBuffer> {
   const parts: string[] = [];
@@ -231,19 +240,24 @@ export function writeSafetensors(
   }
   let at = 0;
   for (const [name, { dtype, shape, data }] of tensors) {
+    const pieces = piecesOf(data);
+    const length = pieces.reduce((n, piece) => n + piece.length, 0);
     if (name === "__metadata__" || name === "__proto__")
       refuse(`a tensor's name expected, got ${quote(name)}`, "Rename it.");
     const count = elements(shape);
-    if (count !== data.length || !(data instanceof ARRAYS[dtype])) {
+    const stray = pieces.find((piece) => !(piece instanceof ARRAYS[dtype]));
+    if (count !== length || stray) {
+      const got = (stray ?? pieces[0] ?? data).constructor.name;
       refuse(
-        `tensor ${quote(name)}: ${ARRAYS[dtype]?.name} of [${shape}] expected for ${dtype}, got ${data.constructor.name} of ${data.length}`,
+        `tensor ${quote(name)}: ${ARRAYS[dtype]?.name} of [${shape}] expected for ${dtype}, got ${got} of ${length}`,
         "Convert the data or mend the shape.",
       );
     }
+    const end = at + length * BYTES[dtype];
     parts.push(
-      `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape.join(",")}],"data_offsets":[${at},${at + data.byteLength}]}`,
+      `${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape.join(",")}],"data_offsets":[${at},${end}]}`,
     );
-    at += data.byteLength;
+    at = end;
   }
   const header = new TextEncoder().encode(`{${parts.join(",")}}`);
   const padded = Math.ceil(header.length / 8) * 8;
@@ -253,8 +267,10 @@ export function writeSafetensors(
   file.fill(0x20, 8 + header.length, 8 + padded);
   let offset = 8 + padded;
   for (const { data } of tensors.values()) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-    offset += data.byteLength;
+    for (const piece of piecesOf(data)) {
+      file.set(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength), offset);
+      offset += piece.byteLength;
+    }
   }
   return file;
 }

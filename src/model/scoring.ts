@@ -8,6 +8,7 @@
 import { type Compiled, compile } from "../tensor/compile.ts";
 import { ConfigError, ShapeError } from "../tensor/errors.ts";
 import { ops } from "../tensor/ops/index.ts";
+import { scoreLogits, type TokenScores } from "../tensor/ops/linearLogProbs.ts";
 import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { TensorLike } from "../tensor/trace.ts";
@@ -15,38 +16,21 @@ import { gatherMicroBatches } from "./microBatches.ts";
 import type { TokenRows } from "./sequences.ts";
 import type { HiddenOptions, Parameters, Transformer } from "./transformer.ts";
 
+export { scoreLogits };
+
+/** [B, N] each. */
+export type Scored = TokenScores;
+
 /** Scores with what they were computed from. */
 export interface ScoredHidden extends Scored {
   /** [B, N, C] hidden state before each scored token. */
   hidden: Tensor;
 }
 
-export interface Scored {
-  /** [B, N] f32, nats. */
-  logProbs: Tensor;
-  /** [B, N] f32, nats. */
-  entropy: Tensor;
-}
-
-/** Log-probability of each token and entropy of its distribution: `logits` [..., V], `tokens` [...] u32. */
-export function scoreLogits(logits: Tensor, tokens: Tensor, temperature?: TensorLike): Scored {
-  const z = temperature === undefined ? logits : ops.div(logits, temperature);
-  const shift = ops.stopGradient(ops.max(z, -1, true)); // [..., 1]
-  const shifted = ops.sub(z, shift);
-  const e = ops.exp(shifted);
-  const total = ops.sum(e, -1); // [...]
-  const logTotal = ops.log(total);
-  const chosen = ops.sub(ops.takeAlong(z, tokens), ops.reshape(shift, tokens.shape));
-  return {
-    logProbs: ops.sub(chosen, logTotal),
-    entropy: ops.sub(logTotal, ops.div(ops.sum(ops.mul(e, shifted), -1), total)),
-  };
-}
-
 export interface ScoreOptions extends HiddenOptions {
   /** First token that is scored; at least 1. Default 1: all that follow another. */
   from?: number;
-  /** Divides the logits; data, so a tensor argument. Default 1. */
+  /** Divides the logits: one number. Data, so a tensor argument. Default 1. */
   temperature?: TensorLike;
 }
 
@@ -67,7 +51,8 @@ export function tokenLogProbs(
   const hidden = model.hidden(params, tokens, options); // [B, T, C]
   const before = ops.slice(hidden, [0, from - 1, 0], [b, t - 1, hidden.shape[2]]);
   const next = ops.slice(tokens, [0, from], [b, t]);
-  return { ...scoreLogits(model.logits(params, before), next, options.temperature), hidden: before };
+  const scored = ops.linearLogProbs(before, model.head(params), next, options.temperature);
+  return { ...scored, hidden: before };
 }
 
 export interface HostScores {

@@ -12,6 +12,7 @@ import { checkpoint } from "../tensor/autodiff.ts";
 import { SEGMENT_LIMIT, tensor } from "../tensor/create.ts";
 import { ConfigError, DTypeError, ShapeError } from "../tensor/errors.ts";
 import { ops } from "../tensor/ops/index.ts";
+import { blockName } from "../tensor/ops/rowBlocks.ts";
 import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { ModelConfig } from "./config.ts";
@@ -24,7 +25,7 @@ import {
 } from "./parameters.ts";
 import { rotaryTable, rotate } from "./rotary.ts";
 
-/** Tensors by parameter name: `FlatTensors.tensors`, or the traced ones of an argument. */
+/** Tensors by parameter name (a cut one's blocks by theirs): `FlatTensors.tensors`, or the traced ones of an argument. */
 export type Parameters = Readonly<Record<string, Tensor>>;
 
 /** Scores of keys that are not visible: exp(score - max) is exactly 0, and a row of nothing else stays finite. */
@@ -87,14 +88,20 @@ export class Transformer {
 
   /** Hidden states [..., C] -> logits [..., V]. */
   logits(params: Parameters, hidden: Tensor): Tensor {
-    return ops.matmul(hidden, this.parameter(params, this.parts.head), { transposeB: true });
+    const parts = this.head(params).map((block) => ops.matmul(hidden, block, { transposeB: true }));
+    return parts.length === 1 ? parts[0] : ops.concat(parts, -1);
+  }
+
+  /** The output layer [V, C], or the blocks of rows that it is cut into. */
+  head(params: Parameters): Tensor[] {
+    return this.blocks(params, this.parts.head);
   }
 
   /** Embeds and runs every layer and the last norm under the positions, mask and cache of `pass`. */
   run(params: Parameters, tokens: Tensor, pass: Pass): Tensor {
     checkTokens(tokens);
     if (pass.remember === undefined && pass.positions.shape.length === 1) this.checkLength(tokens);
-    let x = ops.take(this.parameter(params, this.parts.tokenEmbedding), tokens); // [B, T, C]
+    let x = ops.takeRows(this.blocks(params, this.parts.tokenEmbedding), tokens); // [B, T, C]
     if (this.parts.positionEmbedding !== null) {
       x = ops.add(x, ops.take(this.parameter(params, this.parts.positionEmbedding), pass.positions));
     }
@@ -125,6 +132,13 @@ export class Transformer {
         `transformer: the parameter ${name} was expected, got none. Pass all of parameterSpecs().`,
       );
     return t;
+  }
+
+  /** A table as it is, or the blocks of rows that it is cut into. */
+  private blocks(params: Parameters, name: string): Tensor[] {
+    const cut: Tensor[] = [];
+    for (let i = 0; params[blockName(name, i)]; i++) cut.push(params[blockName(name, i)]);
+    return cut.length > 0 ? cut : [this.parameter(params, name)];
   }
 
   /** Rows of the rotary table at the positions, [B or 1, T, 1, 1, 2 D]. */

@@ -6,11 +6,10 @@
 import { tokenLogProbs } from "../model/scoring.ts";
 import { type TokenRows, takeRows } from "../model/sequences.ts";
 import type { Parameters, Transformer } from "../model/transformer.ts";
-import { valueAndGrad } from "../tensor/autodiff.ts";
 import { type Compiled, compile } from "../tensor/compile.ts";
 import { type FlatTensors, tensor } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
-import { AdamW, type AdamWStep, accumulate, checkAdamWStep, UNCLIPPED } from "../tensor/optim.ts";
+import { AdamW, type AdamWStep, accumulateGrad, checkAdamWStep, UNCLIPPED } from "../tensor/optim.ts";
 import { Sgd } from "../tensor/sgd.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { KlEstimator, LossForm } from "./algorithm.ts";
@@ -165,10 +164,7 @@ export class Learner {
     this.optimizer = options.optimizer === "sgd" ? new Sgd(params) : new AdamW(params);
     this.add = compile(
       (grads: Named, trained: Parameters, micro: MicroBatch, numbers: Numbers, from: number) => {
-        const { value, grad, aux } = valueAndGrad((p: Parameters) => this.loss(p, micro, numbers, from))(
-          trained,
-        );
-        accumulate(grads, grad);
+        const { value, aux } = accumulateGrad(grads, (p) => this.loss(p, micro, numbers, from))(trained);
         return { loss: value, ...aux };
       },
       { state: [0], static: [4], label: `learn.${form}` },

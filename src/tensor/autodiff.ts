@@ -6,6 +6,7 @@
 import { callOnce } from "./compile.ts";
 import { NaysayError, ShapeError } from "./errors.ts";
 import { Node, type Value } from "./ir.ts";
+import type { LandRows } from "./opdef.ts";
 import { alias, barrier, customVjpBoundary } from "./ops/control.ts";
 import { full } from "./ops/define.ts";
 import { add } from "./ops/elementwise.ts";
@@ -40,11 +41,15 @@ function activeNodes(from: readonly Value[], to: readonly Value[]): Node[] {
   return active;
 }
 
-/** Cotangents of `wrt` given those of `outputs`; `null` where nothing flows. */
+/**
+ * Cotangents of `wrt` given those of `outputs`; `null` where nothing flows, or where all that flows has landed: `land`
+ * says where a rule may add parts of the gradient of a value of `wrt`.
+ */
 export function backward(
   trace: Trace,
   outputs: readonly { value: Value; g: Tensor }[],
   wrt: readonly Value[],
+  land?: (of: Value) => LandRows | null,
 ): (Tensor | null)[] {
   const cts = new Map<Value, Tensor>();
   const accumulate = (v: Value, g: Tensor): void => {
@@ -77,6 +82,7 @@ export function backward(
       outputs: node.results.map(wrap),
       attrs: node.attrs,
       meta: node.meta,
+      land: land && ((i) => land(node.inputs[i])),
     });
     node.inputs.forEach((v, i) => {
       const d = grads[i];
@@ -107,18 +113,37 @@ export function valueAndGrad<P, A extends readonly unknown[], X = undefined>(
     if (!trace)
       return callOnce(valueAndGrad(fn) as (...a: never[]) => unknown, [params, ...rest]) as GradResult<P, X>;
     const given = tensorsOf(params);
-    const named = given.map((t) => alias(t));
-    const result = fn(withTensors(params, named), ...rest);
-    const [loss, aux] = isTensor(result) ? [result, undefined as X] : result;
-    if (!isTensor(loss) || loss.shape.length !== 0 || loss.dtype !== "f32") {
-      throw new ShapeError(
-        `grad: a scalar f32 result was expected, got ${isTensor(loss) ? `${loss.dtype}${show(loss.shape)}` : typeof loss}. Take ops.sum or ops.mean of it.`,
-      );
-    }
-    const wrt = named.map((t) => trace.valueOf(t));
-    const grads = backward(trace, [{ value: trace.valueOf(loss), g: full([], 1) }], wrt);
+    const { value, grads, aux } = differentiate(trace, fn, params, rest);
     const filled = grads.map((g, i) => g ?? full(given[i].shape, 0));
-    return { value: loss, grad: withTensors(params, filled), aux };
+    return { value, grad: withTensors(params, filled), aux };
+  };
+}
+
+/**
+ * Value and gradients of the tensors in `params`, in their order, `null` where nothing flows. `landing` gives, for the
+ * position of one, where parts of its gradient may land as soon as they are known.
+ */
+export function differentiate<P, A extends readonly unknown[], X = undefined>(
+  trace: Trace,
+  fn: (params: P, ...rest: A) => Tensor | readonly [Tensor, X],
+  params: P,
+  rest: A,
+  landing?: (position: number) => LandRows | null,
+): { value: Tensor; grads: (Tensor | null)[]; aux: X } {
+  const named = tensorsOf(params).map((t) => alias(t));
+  const result = fn(withTensors(params, named), ...rest);
+  const [loss, aux] = isTensor(result) ? [result, undefined as X] : result;
+  if (!isTensor(loss) || loss.shape.length !== 0 || loss.dtype !== "f32") {
+    throw new ShapeError(
+      `grad: a scalar f32 result was expected, got ${isTensor(loss) ? `${loss.dtype}${show(loss.shape)}` : typeof loss}. Take ops.sum or ops.mean of it.`,
+    );
+  }
+  const wrt = named.map((t) => trace.valueOf(t));
+  const land = landing && ((of: Value) => (wrt.includes(of) ? landing(wrt.indexOf(of)) : null));
+  return {
+    value: loss,
+    grads: backward(trace, [{ value: trace.valueOf(loss), g: full([], 1) }], wrt, land),
+    aux,
   };
 }
 

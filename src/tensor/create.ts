@@ -2,6 +2,7 @@
 import { type Backend, backend } from "./backend.ts";
 import { type DType, requireAllHeld } from "./dtype.ts";
 import { DTypeError, ShapeError, TensorError } from "./errors.ts";
+import { blockName, CHUNK_ROWS } from "./ops/rowBlocks.ts";
 import { checkShape, numel, type Shape, show } from "./shape.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -104,37 +105,92 @@ const SEGMENT_ALIGN = 64;
 /** Largest segment in elements: what every adapter can bind (128 MiB). */
 export const SEGMENT_LIMIT = (128 << 20) / 4;
 
+/** One piece of memory: a tensor, or a block of the rows of one that is cut. */
+export interface FlatPart {
+  /** That of the tensor, or `blockName` of it. */
+  readonly name: string;
+  readonly shape: Shape;
+  readonly segment: number;
+  readonly offset: number;
+  /** The tensor that it is a block of. */
+  readonly whole?: { readonly name: string; readonly shape: Shape };
+}
+
 export interface FlatLayout {
   /** Elements of each segment, padding included. */
   readonly segments: readonly number[];
-  readonly parts: readonly {
-    readonly name: string;
-    readonly shape: Shape;
-    readonly segment: number;
-    readonly offset: number;
-  }[];
+  readonly parts: readonly FlatPart[];
 }
 
-/** Places named tensors one after another in as few segments as the binding limit allows; none is cut. */
-export function flatLayout(
-  specs: readonly { name: string; shape: Shape }[],
-  limit = SEGMENT_LIMIT,
-): FlatLayout {
+/** A tensor of a layout under the name it was given, with its parts in order: one, unless it is cut. */
+export interface FlatWhole {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly parts: readonly FlatPart[];
+}
+
+export interface FlatSpec {
+  readonly name: string;
+  readonly shape: Shape;
+  /** What reads it takes blocks of rows as well: it may be cut. */
+  readonly byRows?: boolean;
+}
+
+const paddedSize = (elements: number): number =>
+  Math.ceil(Math.max(elements, 1) / SEGMENT_ALIGN) * SEGMENT_ALIGN;
+
+/** Sizes of the blocks of rows that fit: whole chunks where they can be, so that sums by chunks are those of the uncut. */
+function blockRows({ name, shape }: FlatSpec, limit: number): number[] {
+  const [rows, ...rest] = shape;
+  const most = Math.floor((Math.floor(limit / SEGMENT_ALIGN) * SEGMENT_ALIGN) / numel(rest));
+  if (most < 1) {
+    throw new ShapeError(
+      `parameters: rows of at most ${limit} elements were expected, got ${name} ${show(shape)}. Lower hiddenSize.`,
+    );
+  }
+  const size = most < CHUNK_ROWS ? most : most - (most % CHUNK_ROWS);
+  return Array.from({ length: Math.ceil(rows / size) }, (_, i) => Math.min(size, rows - i * size));
+}
+
+/**
+ * Places named tensors one after another in as few segments as the binding limit allows. A larger one is cut by rows where
+ * its reader can do with that.
+ */
+export function flatLayout(specs: readonly FlatSpec[], limit = SEGMENT_LIMIT): FlatLayout {
   const segments = [0];
-  const parts = specs.map(({ name, shape }) => {
-    const size = Math.ceil(Math.max(numel(shape), 1) / SEGMENT_ALIGN) * SEGMENT_ALIGN;
-    if (size > limit) {
-      throw new ShapeError(
-        `parameters: at most ${limit} elements a tensor were expected, got ${name} ${show(shape)}. Split it by rows.`,
-      );
-    }
+  const place = (part: Pick<FlatPart, "name" | "shape" | "whole">): FlatPart => {
+    const size = paddedSize(numel(part.shape));
     if (segments[segments.length - 1] + size > limit) segments.push(0);
     const segment = segments.length - 1;
     const offset = segments[segment];
     segments[segment] += size;
-    return { name, shape, segment, offset };
+    return { ...part, segment, offset };
+  };
+  const parts = specs.flatMap((spec) => {
+    const { name, shape, byRows } = spec;
+    if (paddedSize(numel(shape)) <= limit) return place({ name, shape });
+    if (!byRows) {
+      throw new ShapeError(
+        `parameters: at most ${limit} elements a tensor were expected, got ${name} ${show(shape)}. Make it smaller, or say byRows where its reader takes blocks of rows.`,
+      );
+    }
+    return blockRows(spec, limit).map((rows, i) =>
+      place({ name: blockName(name, i), shape: [rows, ...shape.slice(1)], whole: { name, shape } }),
+    );
   });
   return { segments, parts };
+}
+
+/** The tensors of a layout as they were named, whether cut or not. */
+export function wholeTensors(layout: FlatLayout): FlatWhole[] {
+  const wholes = new Map<string, { name: string; shape: Shape; parts: FlatPart[] }>();
+  for (const part of layout.parts) {
+    const { name, shape } = part.whole ?? part;
+    const known = wholes.get(name);
+    if (known) known.parts.push(part);
+    else wholes.set(name, { name, shape, parts: [part] });
+  }
+  return [...wholes.values()];
 }
 
 /**
@@ -145,9 +201,11 @@ export class FlatTensors {
   readonly layout: FlatLayout;
   readonly flat: readonly Tensor[];
   readonly tensors: Readonly<Record<string, Tensor>>;
+  private readonly wholes: readonly FlatWhole[];
 
   constructor(layout: FlatLayout, label: string, b: Backend = backend()) {
     this.layout = layout;
+    this.wholes = wholeTensors(layout);
     const storages = layout.segments.map((count) => {
       const storage = b.allocate("f32", count);
       b.write(storage, "f32", new Float32Array(count));
@@ -167,14 +225,41 @@ export class FlatTensors {
     this.tensors = tensors;
   }
 
+  /** Throws `TensorError` for a name that is not there, and for that of a tensor which is cut. */
   get(name: string): Tensor {
     const t = this.tensors[name];
     if (!t) {
+      if (this.tensors[blockName(name, 0)]) {
+        throw new TensorError(
+          `parameters: a tensor in one piece was expected, got ${name}, which is cut by rows. Use write() and readWeights(), or its blocks ${blockName(name, 0)}, ...`,
+        );
+      }
       throw new TensorError(
         `parameters: a known name was expected, got ${name}. Names: ${Object.keys(this.tensors).join(", ")}.`,
       );
     }
     return t;
+  }
+
+  /** Gives a tensor its values, whether it is cut or not; a block of one by its own name. */
+  write(name: string, values: ArrayLike<number>): void {
+    const whole = this.tensors[name] ? undefined : this.wholes.find((w) => w.name === name);
+    if (!whole) {
+      this.get(name).write(values);
+      return;
+    }
+    if (values.length !== numel(whole.shape)) {
+      throw new ShapeError(
+        `parameters: ${numel(whole.shape)} values for ${name} ${show(whole.shape)} were expected, got ${values.length}. Check the shape.`,
+      );
+    }
+    const flat = values instanceof Float32Array ? values : Float32Array.from(values);
+    let from = 0;
+    for (const part of whole.parts) {
+      const to = from + numel(part.shape);
+      this.get(part.name).write(flat.subarray(from, to));
+      from = to;
+    }
   }
 
   dispose(): void {

@@ -29,7 +29,7 @@ export {
 } from "./errors.ts";
 export { type InitOptions, init } from "./init.ts";
 export { ops } from "./ops/index.ts";
-export { AdamW, type AdamWOptions, type AdamWStep, accumulate, globalNorm } from "./optim.ts";
+export { AdamW, type AdamWOptions, type AdamWStep, accumulate, accumulateGrad, globalNorm } from "./optim.ts";
 export { Rng, type RngState, type Seed, Stream, seedWords } from "./random.ts";
 export { profileTrace } from "./report.ts";
 export { Sgd } from "./sgd.ts";

@@ -59,6 +59,9 @@ export interface Cost {
   mostFlops?: number;
 }
 
+/** Adds `part` to rows [start, start + part.shape[0]) of the state where an operand's gradient is accumulated. */
+export type LandRows = (start: number, part: Tensor) => void;
+
 export interface VjpContext {
   /** Cotangents of the results, `null` where nothing flows. */
   readonly g: readonly (Tensor | null)[];
@@ -66,6 +69,11 @@ export interface VjpContext {
   readonly outputs: readonly Tensor[];
   readonly attrs: Attrs;
   readonly meta: unknown;
+  /**
+   * Where parts of an input's gradient may land at once, before the next is computed: then the rule gives `null` for it.
+   * `null`: nobody accumulates it, give the whole.
+   */
+  land?(input: number): LandRows | null;
 }
 
 /** A WGSL expression per call: the map generator inlines it, one element (or four) at a time. */

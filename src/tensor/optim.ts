@@ -7,14 +7,18 @@
  *
  * Source: arXiv 1711.05101, algorithm 2, in PyTorch's order of operations (`torch.optim.AdamW`, `clip_grad_norm_`).
  */
+import { differentiate } from "./autodiff.ts";
 import { assign, type Compiled, compile } from "./compile.ts";
 import { type FlatLayout, FlatTensors, tensor } from "./create.ts";
-import { ConfigError } from "./errors.ts";
+import { ConfigError, TensorError } from "./errors.ts";
 import { pow } from "./math.ts";
+import type { LandRows } from "./opdef.ts";
 import { ops } from "./ops/index.ts";
+import { CHUNK_ROWS } from "./ops/rowBlocks.ts";
 import type { Shape } from "./shape.ts";
 import { didYouMean } from "./suggest.ts";
 import type { Tensor } from "./tensor.ts";
+import { currentTrace } from "./trace.ts";
 
 export interface AdamWStep {
   /** Learning rate. */
@@ -64,6 +68,58 @@ export function accumulate(
   for (const [name, g] of Object.entries(gradients)) assign(into[name], ops.add(into[name], g));
 }
 
+/**
+ * `fn`'s value, its gradient added to the states of the same names: for use inside `compile`. As `valueAndGrad` and
+ * `accumulate`, but parts of a gradient that are computed one after another (of a large output layer) are added one after
+ * another as well, and never stand side by side.
+ */
+export function accumulateGrad<A extends readonly unknown[], X = undefined>(
+  into: Readonly<Record<string, Tensor>>,
+  fn: (params: Readonly<Record<string, Tensor>>, ...rest: A) => Tensor | readonly [Tensor, X],
+): (params: Readonly<Record<string, Tensor>>, ...rest: A) => { value: Tensor; aux: X } {
+  return (params, ...rest) => {
+    const trace = currentTrace();
+    if (!trace) {
+      throw new TensorError(
+        "accumulateGrad: an open trace was expected, got a call outside compile. Compile the step, gradients as state.",
+      );
+    }
+    const names = Object.keys(params);
+    const landed = new Set<string>();
+    const landing = (position: number): LandRows => {
+      const name = names[position];
+      return (start, part) => {
+        landed.add(name);
+        addRows(into[name], start, part);
+      };
+    };
+    const { value, grads, aux } = differentiate(trace, fn, params, rest, landing);
+    grads.forEach((g, i) => {
+      const name = names[i];
+      if (!landed.has(name)) accumulate(into, { [name]: g ?? ops.full(params[name].shape, 0) });
+      else if (g) for (const [start, part] of rowParts(g)) addRows(into[name], start, part);
+    });
+    return { value, aux };
+  };
+}
+
+/** A gradient that comes in one piece where parts have landed before, in parts as well: one at a time is alive. */
+function rowParts(g: Tensor): [number, Tensor][] {
+  const [rows, ...rest] = g.shape;
+  return Array.from({ length: Math.ceil(rows / CHUNK_ROWS) }, (_, i) => {
+    const from = i * CHUNK_ROWS;
+    const to = Math.min(from + CHUNK_ROWS, rows);
+    return [from, ops.slice(g, [from, ...rest.map(() => 0)], [to, ...rest])];
+  });
+}
+
+/** Adds to a window of rows of a state, in place. */
+function addRows(state: Tensor, start: number, part: Tensor): void {
+  const [rows, ...rest] = part.shape;
+  const old = ops.slice(state, [start, ...rest.map(() => 0)], [start + rows, ...rest]);
+  assign(state, ops.updateAt(state, ops.add(old, part), ops.full([], start, "u32"), 0));
+}
+
 type Numbers = Readonly<
   Record<"decay" | "rate" | "b1" | "c1" | "b2" | "c2" | "correction" | "eps" | "maxNorm" | "scale", number>
 >;
@@ -110,7 +166,8 @@ export function decayMasks(
   const masks = layout.segments.map((n) => new Float32Array(n));
   for (const part of layout.parts) {
     const count = part.shape.reduce((a, b) => a * b, 1);
-    if (decays(part.name, part.shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
+    const { name, shape } = part.whole ?? part;
+    if (decays(name, shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
   }
   return masks.map((mask) => tensor(mask));
 }

@@ -4,6 +4,7 @@ import {
   readSafetensors,
   type SafetensorsEntry,
   toFloat32,
+  type WrittenEntry,
   writeSafetensors,
 } from "../../src/model/safetensors.ts";
 import { CheckpointError } from "../../src/tensor/errors.ts";
@@ -63,6 +64,19 @@ test("writes what it reads, bit for bit", () => {
   const shifted = new Uint8Array(bytes.length + 3);
   shifted.set(bytes, 3);
   expect(readSafetensors(shifted.subarray(3)).tensors.get("w")!.data).toEqual(tensors.get("w")!.data);
+});
+
+test("values in pieces are written as those in one", () => {
+  const file = (data: WrittenEntry["data"]): Uint8Array =>
+    writeSafetensors(new Map([["w", { dtype: "F32", shape: [2, 3], data }]]));
+  const whole = new Float32Array([1, -2, 3.5, 0, 1e-40, 6]);
+  const pieces = [whole.subarray(0, 1), whole.subarray(1, 4), new Float32Array(0), whole.slice(4)];
+  expect(file(pieces)).toEqual(file(whole));
+  expect(() => file(pieces.slice(1))).toThrow(
+    /Float32Array of \[2,3\] expected for F32, got Float32Array of 5/,
+  );
+  expect(() => file([])).toThrow(/expected for F32, got Array of 0/);
+  expect(() => file([whole.subarray(0, 5), new Int32Array(1)])).toThrow(/got Int32Array of 6/);
 });
 
 test("copies out of arrays whose slice is a view, such as Node's Buffer", () => {

@@ -79,7 +79,12 @@ export const barrier: ((x: Tensor, after: Tensor) => Tensor) & OpFunction = Obje
 /** What `customVjp` attaches to its node. */
 export interface CustomVjpMeta {
   outputs: number;
-  backward(ctx: { g: (Tensor | null)[]; inputs: Tensor[]; outputs: Tensor[] }): (Tensor | null)[];
+  backward(ctx: {
+    g: (Tensor | null)[];
+    inputs: Tensor[];
+    outputs: Tensor[];
+    land?: VjpContext["land"];
+  }): (Tensor | null)[];
 }
 
 const customVjpOp: OpDef = {
@@ -92,7 +97,8 @@ const customVjpOp: OpDef = {
   vjp(ctx: VjpContext) {
     const meta = ctx.meta as CustomVjpMeta;
     const args = ctx.inputs.slice(meta.outputs);
-    const grads = meta.backward({ g: [...ctx.g], inputs: [...args], outputs: [...ctx.outputs] });
+    const land = (input: number) => ctx.land?.(meta.outputs + input) ?? null;
+    const grads = meta.backward({ g: [...ctx.g], inputs: [...args], outputs: [...ctx.outputs], land });
     if (grads.length !== args.length) {
       throw new ShapeError(
         `customVjp: a gradient for each of ${args.length} inputs was expected, got ${grads.length}. Return null where none flows.`,
