@@ -3,6 +3,7 @@
  * its own; the GPU's with it on, in runs of their own.
  */
 
+import { Bench } from "tinybench";
 import type { Profiler } from "../tensor/profiler.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
 import { summarize, type Timing } from "./stats.ts";
@@ -70,15 +71,29 @@ export async function wallSamples(run: () => Promise<void>, options: SampleOptio
   // What comes before a run cannot stand between several.
   const least = TICKS * clockTick();
   const runs = before ? 1 : Math.max(1, Math.min(1000, Math.ceil(least / Math.max(last, clockTick()))));
-  const samples: number[] = [];
-  const end = performance.now() + time;
-  while (samples.length < fewest || performance.now() < end) {
-    signal?.throwIfAborted();
-    await before?.();
-    const begun = performance.now();
+  const bench = new Bench({
+    time,
+    iterations: fewest,
+    warmup: false,
+    throws: true,
+    retainSamples: true,
+    now: () => performance.now(),
+  });
+  const sample = async (): Promise<void> => {
     for (let r = 0; r < runs; r++) await run();
-    samples.push((performance.now() - begun) / runs);
+  };
+  bench.add("run", sample, {
+    async: true,
+    beforeEach: async () => {
+      signal?.throwIfAborted();
+      await before?.();
+    },
+  });
+  const [{ result }] = await bench.run();
+  if (!("latency" in result) || !result.latency.samples) {
+    throw new Error(`bench: samples expected, got a task that is ${result.state}.`);
   }
+  const samples = result.latency.samples.map((ms) => ms / runs);
   return samples;
 }
 

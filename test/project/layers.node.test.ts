@@ -28,6 +28,7 @@ const IMPORT_NOTHING = ["src/eval/estimators.ts"];
 /** Packages, and the files that may import them. `lazy`: only by `import()`, so that no bundle has it at its start. */
 const PACKAGES: Record<string, { where: RegExp; lazy: boolean }> = {
   webgpu: { where: /^src\/tensor\/gpu\.node\.ts$/, lazy: true },
+  tinybench: { where: /^src\/bench\/measure\.ts$/, lazy: false },
 };
 
 /** Where host mathematics of unspecified precision is allowed, and why. */

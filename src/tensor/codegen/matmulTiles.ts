@@ -117,7 +117,12 @@ export function tilingOf(sizes: MatmulSizes, lanes: Lanes, variant: string | und
   return chosen || defaultTiling(sizes, lanes);
 }
 
-const bucket = (size: number): number => 2 ** Math.round(Math.log2(Math.max(size, 1)));
+/** The power of two that is nearest by ratio. */
+function bucket(size: number): number {
+  let power = 1;
+  while (2 * power * power <= size * size) power *= 2;
+  return power;
+}
 
 /**
  * The shape class of a product, in which one choice holds: which operands are transposed, sizes to the nearest power of two,
