@@ -76,7 +76,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   });
   // Before the samples are drawn, which takes longer.
   if (args.exact) checkMeasurable(task, { ...evaluation, exact: true });
-  const { device, destroy } = await open();
+  const { device, tuning, destroy } = await open();
   const status = new StatusLine(process.stderr);
   const abort = abortOnSignals("eval: stopped. Run the same command again for its numbers.");
   try {
@@ -114,7 +114,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       seed: args.seed,
       ...report,
       adapter: adapterSummary(device),
-      versions: versions(),
+      versions: versions(tuning),
     };
     const head = `${args.checkpoint} · ${configWords({ task: taskConfig.name, ...taskConfig.config })} · seed ${args.seed}`;
     console.log(args.json ? JSON.stringify(record, null, 2) : `${head}\n\n${evalText(report, evaluation)}`);

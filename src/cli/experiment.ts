@@ -91,7 +91,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     config.arms.map((arm) => armName(arm, config)),
   );
   const unlock = lockFolder(out);
-  const { device, destroy } = await open().catch((error) => {
+  const { device, tuning, destroy } = await open().catch((error) => {
     unlock();
     throw error;
   });
@@ -106,7 +106,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       out,
       adapter: adapterSummary(device),
       command: ["naysay experiment", ...argv].join(" "),
-      versions: versions(),
+      versions: versions(tuning),
       loadBase,
       signal: abort.signal,
       observer: args.tensorboard ? { arm: async () => void (await writeTensorboard(files, out)) } : undefined,

@@ -58,6 +58,12 @@ const COMMANDS: readonly Command[] = [
     gpu: "needed",
     load: () => import("./pretrain.ts"),
   },
+  {
+    name: "tune",
+    summary: "measure which kernels are fastest on this adapter, for every later run",
+    gpu: "needed",
+    load: () => import("./tune.ts"),
+  },
 ];
 
 /** Runs a command line; the exit code: 0 done, 1 failed, 2 not understood; 130 and 143 stopped by a signal. */

@@ -109,7 +109,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       },
       weightsSha256: made.sha256,
       adapter: adapterSummary(backend.device),
-      versions: versions(),
+      versions: versions(backend.tuning),
       seconds: Math.round(seconds()),
     };
     const text = `${JSON.stringify(record, null, 2)}\n`;

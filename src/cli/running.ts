@@ -2,10 +2,10 @@
 import { init } from "../tensor/init.ts";
 import { Stopped } from "./stopped.ts";
 
-/** The adapter's device; `destroy` ends it. */
+/** The adapter's device and what was measured on it; `destroy` ends it. */
 export async function open() {
   const backend = await init();
-  return { device: backend.device, destroy: () => backend.destroy() };
+  return { device: backend.device, tuning: backend.tuning, destroy: () => backend.destroy() };
 }
 
 /**

@@ -27,7 +27,7 @@ export async function studyCommand(given: StudyCommand): Promise<number> {
   const { config, preset, command, loadBase } = given;
   const out = given.out ?? join("runs", preset);
   const unlock = lockFolder(out);
-  const { device, destroy } = await open().catch((error) => {
+  const { device, tuning, destroy } = await open().catch((error) => {
     unlock();
     throw error;
   });
@@ -41,7 +41,7 @@ export async function studyCommand(given: StudyCommand): Promise<number> {
       out,
       adapter: adapterSummary(device),
       command,
-      versions: versions(),
+      versions: versions(tuning),
       loadBase,
       signal: abort.signal,
       onPilot: (outcome) => status.show(pilotText(outcome), true),
