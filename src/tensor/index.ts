@@ -37,3 +37,5 @@ export type { Shape } from "./shape.ts";
 export { isTensor, scope, Tensor } from "./tensor.ts";
 export { TIERS, type Tier } from "./tiers.ts";
 export type { TensorLike } from "./trace.ts";
+export { type TunedClass, type TuneOptions, tune } from "./tune.ts";
+export { parseTuning, type TuningOption, type TuningTable } from "./tuning.ts";
