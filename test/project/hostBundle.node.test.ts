@@ -23,6 +23,9 @@ const { candidates } = await import("../../scripts/host/drivers.mjs");
 /** All that a bare Debian or Ubuntu has and the script uses. */
 const TOOLS = ["bash", "cat", "chmod", "cp", "dirname", "gzip", "mkdir", "mktemp", "tar"];
 
+// @ts-expect-error a script without types
+const { identityOf } = await import("../../scripts/host/repeat.mjs");
+
 let folder: string;
 let packed: { bytes: number; files: { name: string; bytes: number }[]; packages: Record<string, string> };
 
@@ -108,6 +111,21 @@ describe.skipIf(!softwarePackage())("the host bundle", () => {
     expect(code).toBe(2);
     expect(stderr).toMatch(/^run\.sh: a step of doctor, check, .* expected, got "chekc"\.\n/);
   });
+});
+
+test("a whole run's weights are held to the bits that SwiftShader is known to give, in the order of its arms", () => {
+  const adapter = { description: "SwiftShader driver 5.0.0", tier: "T2" };
+  const known = ["32445a9f", "e0f4eccb", "e6b3c8ce", "b0e0e289", "989aeb50"].map((sha, i) => [
+    `${i}`,
+    `${sha}00ff`,
+  ]);
+  const weights = Object.fromEntries(known);
+  expect(identityOf({ adapter, weights }, false)).toBe("as known");
+  expect(identityOf({ adapter, weights: { ...weights, 2: "e6b3c8cf00ff" } }, false)).toBe(
+    "other bits than known",
+  );
+  expect(identityOf({ adapter: { ...adapter, tier: "T0" }, weights }, false)).toMatch(/not known/);
+  expect(identityOf({ adapter, weights }, true)).toBe("a shortened run");
 });
 
 describe("ways to an NVIDIA driver", () => {
