@@ -62,7 +62,9 @@ describe.skipIf(!softwarePackage())("the host bundle", () => {
     ]);
     console.log(`host bundle: ${packed.bytes} bytes of ${LIMIT}`);
     expect(packed.bytes).toBeLessThanOrEqual(60 * 2 ** 20);
-    expect(Object.keys(packed.packages)).toEqual(expect.arrayContaining(["webgpu", "vitest", "fast-check"]));
+    expect(Object.keys(packed.packages)).toEqual(
+      expect.arrayContaining(["webgpu", "tinybench", "vitest", "fast-check"]),
+    );
   });
 
   test("--dry unpacks, finds an adapter's variables, and writes a report with its plan", async () => {
@@ -89,6 +91,15 @@ describe.skipIf(!softwarePackage())("the host bundle", () => {
     for (const path of ["node_modules/webgpu/dist/win32-x64", "node_modules/typescript", "dist/browser"]) {
       expect(unpacked(path), path).toBe(false);
     }
+  });
+
+  test("the benchmark finds all that it imports", async () => {
+    const { code, stdout } = await run("bench.json", "--only", "bench", "--quick", "--minutes", "0.06");
+    const { steps } = JSON.parse(readFileSync(join(folder, "bench.json"), "utf8"));
+    // Its time is over before it is done; what it says by then is no module that is missing.
+    expect([code, stdout.includes("bench: FAILED")]).toEqual([1, true]);
+    expect(steps.bench.timedOut, JSON.stringify(steps.bench)).toBe(true);
+    expect(steps.bench.stderr).not.toMatch(/ERR_MODULE_NOT_FOUND/);
   });
 
   test("the doctor and whatever fails are in the report; the exit code tells", async () => {
