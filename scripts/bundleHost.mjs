@@ -48,7 +48,11 @@ const OWN = [
   "scripts/host",
 ];
 /** What the tests, the engine and the benchmark load from node_modules, with all that these need. */
-const PACKAGES = ["webgpu", "wgsl_reflect"];
+const PACKAGES = [
+  ...Object.keys(JSON.parse(readFileSync(inRoot("package.json"), "utf8")).dependencies),
+  "webgpu",
+  "wgsl_reflect",
+];
 /** What the tests need besides: 8 MiB. */
 const TEST_PACKAGES = ["vitest", "fast-check"];
 /** Of these only some files: the rest is for other systems, or for a browser. */

@@ -12,6 +12,8 @@ const KNOWN = [
   { adapter: /SwiftShader/, tier: "T2", whole: ["32445a9f", "e0f4eccb", "e6b3c8ce", "b0e0e289", "989aeb50"] },
 ];
 
+const OTHER = "other bits than known";
+
 /** The quick preset with few and small steps. */
 const SHORT = {
   train: { steps: 10, promptsPerStep: 4, numGenerations: 4, microBatchRows: 16 },
@@ -37,6 +39,14 @@ function bitsOf(folder) {
   };
 }
 
+/** Whether a whole run's weights are those that this adapter is known to give. */
+export function identityOf({ adapter, weights }, quick) {
+  const known = KNOWN.find((row) => row.adapter.test(adapter.description) && row.tier === adapter.tier);
+  if (quick || !known) return quick ? "a shortened run" : "an adapter whose bits are not known";
+  const found = Object.values(weights).map((sha) => sha.slice(0, 8));
+  return known.whole.every((sha, i) => sha === found[i]) ? "as known" : OTHER;
+}
+
 /** Trains twice. `seconds` is for both together. */
 export async function repeatTraining({ node, app, made, env, seconds, quick }) {
   const begun = performance.now();
@@ -58,18 +68,9 @@ export async function repeatTraining({ node, app, made, env, seconds, quick }) {
   const [a, b] = runs.map((run) => run.bits);
   for (const run of runs) delete run.bits;
   const same = JSON.stringify(a) === JSON.stringify(b);
-  const known = KNOWN.find(
-    ({ adapter, tier }) => adapter.test(a.adapter.description) && tier === a.adapter.tier,
-  );
-  const short = Object.values(a.weights).map((sha) => sha.slice(0, 8));
-  const identity =
-    quick || !known
-      ? "unknown adapter or shortened run"
-      : known.whole.every((sha) => short.includes(sha))
-        ? "as known"
-        : "other bits than known";
+  const identity = identityOf(a, quick);
   return {
-    ok: same && identity !== "other bits than known",
+    ok: same && identity !== OTHER,
     same,
     identity,
     adapter: a.adapter,

@@ -23,6 +23,9 @@ const { candidates } = await import("../../scripts/host/drivers.mjs");
 /** All that a bare Debian or Ubuntu has and the script uses. */
 const TOOLS = ["bash", "cat", "chmod", "cp", "dirname", "gzip", "mkdir", "mktemp", "tar"];
 
+// @ts-expect-error a script without types
+const { identityOf } = await import("../../scripts/host/repeat.mjs");
+
 let folder: string;
 let packed: { bytes: number; files: { name: string; bytes: number }[]; packages: Record<string, string> };
 
@@ -59,7 +62,9 @@ describe.skipIf(!softwarePackage())("the host bundle", () => {
     ]);
     console.log(`host bundle: ${packed.bytes} bytes of ${LIMIT}`);
     expect(packed.bytes).toBeLessThanOrEqual(60 * 2 ** 20);
-    expect(Object.keys(packed.packages)).toEqual(expect.arrayContaining(["webgpu", "vitest", "fast-check"]));
+    expect(Object.keys(packed.packages)).toEqual(
+      expect.arrayContaining(["webgpu", "tinybench", "vitest", "fast-check"]),
+    );
   });
 
   test("--dry unpacks, finds an adapter's variables, and writes a report with its plan", async () => {
@@ -88,6 +93,15 @@ describe.skipIf(!softwarePackage())("the host bundle", () => {
     }
   });
 
+  test("the benchmark finds all that it imports", async () => {
+    const { code, stdout } = await run("bench.json", "--only", "bench", "--quick", "--minutes", "0.06");
+    const { steps } = JSON.parse(readFileSync(join(folder, "bench.json"), "utf8"));
+    // Its time is over before it is done; what it says by then is no module that is missing.
+    expect([code, stdout.includes("bench: FAILED")]).toEqual([1, true]);
+    expect(steps.bench.timedOut, JSON.stringify(steps.bench)).toBe(true);
+    expect(steps.bench.stderr).not.toMatch(/ERR_MODULE_NOT_FOUND/);
+  });
+
   test("the doctor and whatever fails are in the report; the exit code tells", async () => {
     const well = await run("well.json", "--only", "doctor");
     expect(well.code, well.stdout + well.stderr).toBe(0);
@@ -108,6 +122,21 @@ describe.skipIf(!softwarePackage())("the host bundle", () => {
     expect(code).toBe(2);
     expect(stderr).toMatch(/^run\.sh: a step of doctor, check, .* expected, got "chekc"\.\n/);
   });
+});
+
+test("a whole run's weights are held to the bits that SwiftShader is known to give, in the order of its arms", () => {
+  const adapter = { description: "SwiftShader driver 5.0.0", tier: "T2" };
+  const known = ["32445a9f", "e0f4eccb", "e6b3c8ce", "b0e0e289", "989aeb50"].map((sha, i) => [
+    `${i}`,
+    `${sha}00ff`,
+  ]);
+  const weights = Object.fromEntries(known);
+  expect(identityOf({ adapter, weights }, false)).toBe("as known");
+  expect(identityOf({ adapter, weights: { ...weights, 2: "e6b3c8cf00ff" } }, false)).toBe(
+    "other bits than known",
+  );
+  expect(identityOf({ adapter: { ...adapter, tier: "T0" }, weights }, false)).toMatch(/not known/);
+  expect(identityOf({ adapter, weights }, true)).toBe("a shortened run");
 });
 
 describe("ways to an NVIDIA driver", () => {
