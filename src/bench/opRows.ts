@@ -17,7 +17,8 @@ export type OpSize = Pick<OpCase, "inputs" | "attrs">;
 const DRAWN = 4099;
 
 /** Elements of an input within its range; whole numbers where it is no float. */
-function draw(rng: Rng, { shape, dtype = "f32", range }: OpCase["inputs"][number]): Tensor {
+function draw(rng: Rng, { shape, dtype = "f32", range, values }: OpCase["inputs"][number]): Tensor {
+  if (values) return tensor(values, { shape, dtype });
   const [low, high] = range ?? (dtype === "bool" ? [0, 1] : [-2, 2]);
   const n = shape.reduce((a, b) => a * b, 1);
   const drawn = Float64Array.from({ length: Math.min(n, DRAWN) }, () => {

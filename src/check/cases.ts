@@ -88,7 +88,8 @@ export function drawInputs(inputs: readonly CaseInput[], rng: Rng): NDArray[] {
   return inputs.map((x) => {
     const { shape, dtype } = typeOf(x);
     const out = ndarray(shape, dtype);
-    if (pooled.includes(x)) out.data.set(pool.splice(0, out.data.length));
+    if (x.values) out.data.set(x.values);
+    else if (pooled.includes(x)) out.data.set(pool.splice(0, out.data.length));
     else {
       const range = rangeOf(x);
       for (let i = 0; i < out.data.length; i++) out.data[i] = drawOne(rng, dtype, range, x.awayFromZero ?? 0);

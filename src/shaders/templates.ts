@@ -2,9 +2,19 @@
  * Hand-built kernels, as bodies over named bindings and parameters. `unit` is the unit of work (see the kernel
  * assembly in the code generator); bindings are b0, b1, ... inputs first, then outputs.
  */
+import {
+  type AttentionSizes,
+  attentionDKV,
+  attentionDQ,
+  attentionForward,
+  attentionHelpers,
+} from "./attention.ts";
+
+/** A text, or a function of the sizes that are part of it. */
+export type TemplateText = string | ((sizes: AttentionSizes) => string);
 
 /** Bodies by template name; `p.*` are sizes that the code generator supplies. */
-export const TEMPLATES: Readonly<Record<string, string>> = {
+export const TEMPLATES: Readonly<Record<string, TemplateText>> = {
   // b0 indices[N] -> b1 head[V], b2 next[N]. One thread per list and per element; reads only.
   indexChain: /* wgsl */ `
 if (unit < p.rows) {
@@ -101,13 +111,20 @@ for (var v = 0u; v < p.vocab; v++) {
 }
 b5[unit] = chosen;
 b6[unit] = (b0[base + chosen] - best) * scale - log(mass);`,
+
+  attention: attentionForward,
+  attentionDQ,
+  attentionDKV,
 };
 
 /** Functions that template bodies call. */
-export const TEMPLATE_HELPERS: Readonly<Record<string, string>> = {
+export const TEMPLATE_HELPERS: Readonly<Record<string, TemplateText>> = {
   sample: /* wgsl */ `
 fn orderKey(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }`,
+  attention: attentionHelpers,
+  attentionDQ: attentionHelpers,
+  attentionDKV: attentionHelpers,
 };

@@ -19,6 +19,8 @@ export interface CaseInput {
   awayFromZero?: number;
   /** All values distinct by a margin (ties would make the derivative undefined). */
   distinct?: boolean;
+  /** The values themselves, where they are not drawn. */
+  values?: readonly number[];
 }
 
 export interface OpCase {
@@ -87,10 +89,25 @@ export interface MapContext {
   attrs: Attrs;
 }
 
-/** Units of work of a hand-built kernel, and its sizes: `p.<name>` in its text. */
+/** Units of work of a hand-built kernel, and its sizes. */
 export interface TemplateSizes {
   units: number;
+  /** u32 that the text reads: `p.<name>`. */
   fields: Readonly<Record<string, number>>;
+  /** f32 that the text reads. */
+  scalars?: Readonly<Record<string, number>>;
+  /** What the text itself depends on, for templates that are functions of it. */
+  text?: TextSizes;
+  /** Bindings (operands, then results) whose elements the text reads and writes as vectors of four. */
+  vectors?: readonly number[];
+}
+
+/** Sizes that are part of a template's text; no size of a batch is. */
+export interface TextSizes {
+  readonly own: number;
+  readonly block: number;
+  readonly slots: number;
+  readonly vector: boolean;
 }
 
 /** The kinds of lowering. */

@@ -1,5 +1,5 @@
 /** Lowers nodes with hand-built kernels: binds operands in order and supplies the sizes their text names. */
-import { TEMPLATE_HELPERS, TEMPLATES } from "../../shaders/templates.ts";
+import { TEMPLATE_HELPERS, TEMPLATES, type TemplateText } from "../../shaders/templates.ts";
 import { ShaderError } from "../errors.ts";
 import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
@@ -17,7 +17,14 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     { name: "grid", type: "u32", value: grid[0] },
     { name: "count", type: "u32", value: sizes.units },
     ...Object.entries(sizes.fields).map(([name, value]) => ({ name, type: "u32" as const, value })),
+    ...Object.entries(sizes.scalars ?? {}).map(([name, value]) => ({ name, type: "f32" as const, value })),
   ];
+  const resolve = (text: TemplateText = ""): string => {
+    if (typeof text === "string") return text;
+    if (!sizes.text)
+      throw new ShaderError(`${node.op}: sizes of the text were expected. Check its lowering.`);
+    return text(sizes.text);
+  };
   const bindings = [
     // An operand that took over a state's memory is read there.
     ...node.inputs.map((v) => ({ value: ctx.inPlace.get(v) ?? v, write: false })),
@@ -28,17 +35,18 @@ ${fields.map((f) => `  ${f.name}: ${f.type},`).join("\n")}
 }
 ${bindings
   .map((b, i) => {
-    const type = b.value.dtype === "bool" ? "u32" : b.value.dtype;
+    const one = b.value.dtype === "bool" ? "u32" : b.value.dtype;
+    const type = sizes.vectors?.includes(i) ? `vec4<${one}>` : one;
     return `@group(0) @binding(${i}) var<storage, ${b.write ? "read_write" : "read"}> ${b.name}: array<${type}>;`;
   })
   .join("\n")}
 @group(0) @binding(${bindings.length}) var<uniform> p: Params;
-${TEMPLATE_HELPERS[lowering.template] ?? ""}
+${resolve(TEMPLATE_HELPERS[lowering.template])}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let unit = (wg.y * p.grid + wg.x) * ${WORKGROUP}u + lane;
   if (unit >= p.count) { return; }
-${TEMPLATES[lowering.template]}
+${resolve(TEMPLATES[lowering.template])}
 }
 `;
   return {

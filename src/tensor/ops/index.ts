@@ -1,4 +1,5 @@
 /** Every op users call, in one object: `ops.add(a, b)`. An op exported from its file appears here by itself. */
+import * as attention from "./attention.ts";
 import * as control from "./control.ts";
 import * as define from "./define.ts";
 import * as elementwise from "./elementwise.ts";
@@ -20,6 +21,7 @@ const { takeRows } = rowBlocks;
 export const ops = {
   stopGradient,
   full,
+  ...attention,
   ...elementwise,
   ...indexing,
   linearLogProbs,

@@ -1,6 +1,7 @@
 /** The op table: every primitive that the op files export, by name. Nothing is registered anywhere else. */
 import { NaysayError } from "../errors.ts";
 import type { OpDef, OpFunction } from "../opdef.ts";
+import * as attention from "./attention.ts";
 import * as control from "./control.ts";
 import * as define from "./define.ts";
 import * as elementwise from "./elementwise.ts";
@@ -12,6 +13,7 @@ import * as reduce from "./reduce.ts";
 import * as sample from "./sample.ts";
 
 const FILES: readonly object[] = [
+  attention,
   control,
   define,
   elementwise,

@@ -1,0 +1,257 @@
+/**
+ * Bodies of the attention kernels. One thread has a few rows of its own (queries, or keys in dK and dV) and walks the
+ * keys (or queries) that they may see, a block at a time: every element loaded takes part in several products, and
+ * scores live in registers alone. `unit` counts tiles of such rows within a head of keys.
+ *
+ * Layouts: queries [B, T, KV, G, D], keys and values [B, S, KV, D], visible [B, T, 2]; a row is (t, g) of one head of
+ * keys. `p.width` is the number of elements of a row of D: vec4<f32> where D is a multiple of 4, f32 elsewhere.
+ */
+
+/** Sizes that are part of the text. */
+export interface AttentionSizes {
+  /** Rows of a thread. */
+  readonly own: number;
+  /** Rows of the other kind in a block; a multiple of 4. */
+  readonly block: number;
+  /** Elements that the arrays of a thread hold; at least `p.width`. */
+  readonly slots: number;
+  /** Whether elements are vectors of four. */
+  readonly vector: boolean;
+}
+
+const LOG2_E = "1.4426950408889634";
+const LN_2 = "0.6931471805599453";
+
+/** Scores of keys that a query does not see, and the least that the largest seen so far is taken for. */
+const HIDDEN = "vec4<f32>(-2e30)";
+const LEAST = "-1e30";
+
+/** Lines for 0 to n - 1. */
+function each(n: number, line: (i: number) => string): string {
+  return Array.from({ length: n }, (_, i) => line(i)).join("\n");
+}
+
+const element = (sizes: AttentionSizes): string => (sizes.vector ? "vec4<f32>" : "f32");
+
+/** Products of the element `a` with four others, over the numbers that an element holds. */
+function products(a: string, names: readonly string[], { vector }: AttentionSizes): string {
+  return `${a} * ${vector ? "mat4x4" : "vec4"}<f32>(${names.join(", ")})`;
+}
+
+/** Names of the four of a block from 4 m on. */
+const four = (name: string, m: number): string[] => [0, 1, 2, 3].map((j) => `${name}${4 * m + j}`);
+
+/** `target += sum over the block, in order, of weight * element`. */
+function weighted(target: string, weights: string, name: string, { block }: AttentionSizes): string {
+  return each(block, (j) => `a = fma(${name}${j}, E(${weights}${Math.floor(j / 4)}[${j % 4}]), a);`)
+    .replace(/^/, `a = ${target};\n`)
+    .concat(`\n${target} = a;`);
+}
+
+/** Functions and types that the bodies name. */
+export function attentionHelpers(sizes: AttentionSizes): string {
+  return /* wgsl */ `
+alias E = ${element(sizes)};
+const STEPS = vec4<u32>(0u, 1u, 2u, 3u);
+// 2^n for whole n up to 0, exactly; 0 below the normal numbers.
+fn pow2(n: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(max(n + 127.0, vec4<f32>(0.0))) << vec4<u32>(23u));
+}`;
+}
+
+/** The tile's place, and for each query of a thread its row in [B, T, KV, G] and the keys it sees. */
+function ownQueries({ own }: AttentionSizes, visible: string): string {
+  return /* wgsl */ `
+let head = unit / p.tiles;
+let b = head / p.heads;
+let h = head % p.heads;
+let rows = p.queries * p.groups;
+let first = unit % p.tiles * ${own}u;
+${each(
+  own,
+  (i) => `let r${i} = min(first + ${i}u, rows - 1u);
+let t${i} = b * p.queries + r${i} / p.groups;
+let row${i} = (t${i} * p.heads + h) * p.groups + r${i} % p.groups;
+let from${i} = ${visible}[t${i} * 2u];
+let to${i} = min(${visible}[t${i} * 2u + 1u], p.keys);`,
+)}
+var begin = from0;
+var end = to0;
+${each(own - 1, (i) => `begin = min(begin, from${i + 1});\nend = max(end, to${i + 1});`)}
+var a: E;`;
+}
+
+/** Addresses of a block of keys from `s` on. Beyond the last that anybody here sees, it is that one again. */
+function blockOfKeys({ block }: AttentionSizes): string {
+  return `${each(block, (j) => `let key${j} = ((b * p.keys + min(s + ${j}u, end - 1u)) * p.heads + h) * p.width;`)}
+${each(block / 4, (m) => `let at${m} = vec4<u32>(s + ${4 * m}u) + STEPS;`)}`;
+}
+
+const seen = (i: number, m: number): string =>
+  `(at${m} >= vec4<u32>(from${i})) & (at${m} < vec4<u32>(to${i}))`;
+
+/** Lines for every row of the thread and every four of the block. */
+function pairs({ own, block }: AttentionSizes, line: (i: number, m: number) => string): string {
+  return each(own, (i) => each(block / 4, (m) => line(i, m)));
+}
+
+/**
+ * b0 q, b1 k, b2 v, b3 visible -> b4 out, b5 logSumExp. Scores are in base 2, and weights are kept relative to a power of
+ * two: rescaling is exact, so that no bit depends on where blocks begin, nor on keys that are not seen.
+ */
+export function attentionForward(sizes: AttentionSizes): string {
+  const { own, block } = sizes;
+  const quads = block / 4;
+  return /* wgsl */ `${ownQueries(sizes, "b3")}
+${each(own, (i) => `var top${i} = ${LEAST};\nvar sum${i} = 0.0;\nvar acc${i}: array<E, ${sizes.slots}>;`)}
+for (var s = begin; s < end; s += ${block}u) {
+${blockOfKeys(sizes)}
+${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);`)}
+for (var c = 0u; c < p.width; c++) {
+${each(block, (j) => `let k${j} = b1[key${j} + c];`)}
+${each(own, (i) => `let q${i} = b0[row${i} * p.width + c];`)}
+${pairs(sizes, (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m), sizes)};`)}
+}
+${pairs(sizes, (i, m) => `x${i}${m} = select(${HIDDEN}, x${i}${m} * p.scale, ${seen(i, m)});`)}
+${each(own, (i) => {
+  const all = Array.from({ length: quads }, (_, m) => `x${i}${m}`).reduce((x, y) => `max(${x}, ${y})`);
+  return `let m${i} = ${all};
+let best${i} = max(top${i}, floor(max(max(m${i}.x, m${i}.y), max(m${i}.z, m${i}.w))));
+let keep${i} = pow2(vec4<f32>(top${i} - best${i})).x;
+top${i} = best${i};
+sum${i} *= keep${i};
+${each(
+  quads,
+  (m) => `let f${i}${m} = floor(x${i}${m});
+let w${i}${m} = exp2(x${i}${m} - f${i}${m}) * pow2(f${i}${m} - best${i});
+sum${i} = sum${i} + w${i}${m}.x + w${i}${m}.y + w${i}${m}.z + w${i}${m}.w;`,
+)}`;
+})}
+for (var c = 0u; c < p.width; c++) {
+${each(block, (j) => `let v${j} = b2[key${j} + c];`)}
+${each(own, (i) => `acc${i}[c] *= keep${i};\n${weighted(`acc${i}[c]`, `w${i}`, "v", sizes)}`)}
+}
+}
+${each(
+  own,
+  (i) => `if (first + ${i}u < rows) {
+  let scale${i} = select(0.0, 1.0 / sum${i}, sum${i} > 0.0);
+  for (var c = 0u; c < p.width; c++) { b4[row${i} * p.width + c] = acc${i}[c] * scale${i}; }
+  b5[row${i}] = select(${LEAST}, top${i} * ${LN_2} + log(sum${i}), sum${i} > 0.0);
+}`,
+)}`;
+}
+
+/** b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7 dQ. */
+export function attentionDQ(sizes: AttentionSizes): string {
+  const { own, block } = sizes;
+  return /* wgsl */ `${ownQueries(sizes, "b6")}
+${each(own, (i) => `let lse${i} = b4[row${i}] * ${LOG2_E};\nlet delta${i} = b5[row${i}];\nvar acc${i}: array<E, ${sizes.slots}>;`)}
+for (var s = begin; s < end; s += ${block}u) {
+${blockOfKeys(sizes)}
+${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
+for (var c = 0u; c < p.width; c++) {
+${each(block, (j) => `let k${j} = b1[key${j} + c];\nlet v${j} = b2[key${j} + c];`)}
+${each(own, (i) => `let q${i} = b0[row${i} * p.width + c];\nlet g${i} = b3[row${i} * p.width + c];`)}
+${pairs(
+  sizes,
+  (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m), sizes)};
+y${i}${m} += ${products(`g${i}`, four("v", m), sizes)};`,
+)}
+}
+${pairs(
+  sizes,
+  (i, m) =>
+    `let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${i}), ${seen(i, m)}) * (y${i}${m} - delta${i});`,
+)}
+for (var c = 0u; c < p.width; c++) {
+${each(block, (j) => `let k${j} = b1[key${j} + c];`)}
+${each(own, (i) => weighted(`acc${i}[c]`, `w${i}`, "k", sizes))}
+}
+}
+${each(
+  own,
+  (i) => `if (first + ${i}u < rows) {
+  for (var c = 0u; c < p.width; c++) { b7[row${i} * p.width + c] = acc${i}[c] * p.unit; }
+}`,
+)}`;
+}
+
+/** b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7 dK and then dV. */
+export function attentionDKV(sizes: AttentionSizes): string {
+  const { own, block } = sizes;
+  const quads = block / 4;
+  const gather = (name: string, of: (j: number) => string, type = "f32"): string =>
+    each(
+      quads,
+      (m) => `let ${name}${m} = vec4<${type}>(${[0, 1, 2, 3].map((j) => of(4 * m + j)).join(", ")});`,
+    );
+  return /* wgsl */ `
+let head = unit / p.tiles;
+let b = head / p.heads;
+let h = head % p.heads;
+let first = unit % p.tiles * ${own}u;
+${each(
+  own,
+  (i) => `let s${i} = min(first + ${i}u, p.keys - 1u);
+let key${i} = ((b * p.keys + s${i}) * p.heads + h) * p.width;
+var dk${i}: array<E, ${sizes.slots}>;
+var dv${i}: array<E, ${sizes.slots}>;`,
+)}
+// The queries from the first to the last that sees any key here.
+var begin = p.queries;
+var end = 0u;
+for (var t = 0u; t < p.queries; t++) {
+  let low = b6[(b * p.queries + t) * 2u];
+  let high = b6[(b * p.queries + t) * 2u + 1u];
+  let sees = low < high && low < first + ${own}u && high > first;
+  begin = select(begin, min(begin, t), sees);
+  end = select(end, t + 1u, sees);
+}
+begin *= p.groups;
+end *= p.groups;
+var a: E;
+for (var r = begin; r < end; r += ${block}u) {
+${each(
+  block,
+  (j) => `let r${j} = min(r + ${j}u, end - 1u);
+let t${j} = b * p.queries + r${j} / p.groups;
+let n${j} = (t${j} * p.heads + h) * p.groups + r${j} % p.groups;
+let row${j} = n${j} * p.width;`,
+)}
+${gather("from", (j) => `b6[t${j} * 2u]`, "u32")}
+${gather("to", (j) => `select(b6[t${j} * 2u + 1u], 0u, r + ${j}u >= end)`, "u32")}
+${gather("lse", (j) => `b4[n${j}]`)}
+${gather("delta", (j) => `b5[n${j}]`)}
+${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
+for (var c = 0u; c < p.width; c++) {
+${each(block, (j) => `let q${j} = b0[row${j} + c];\nlet g${j} = b3[row${j} + c];`)}
+${each(own, (i) => `let k${i} = b1[key${i} + c];\nlet v${i} = b2[key${i} + c];`)}
+${pairs(
+  sizes,
+  (i, m) => `x${i}${m} += ${products(`k${i}`, four("q", m), sizes)};
+y${i}${m} += ${products(`v${i}`, four("g", m), sizes)};`,
+)}
+}
+${pairs(
+  sizes,
+  (i, m) => `let sees${i}${m} = (from${m} <= vec4<u32>(s${i})) & (to${m} > vec4<u32>(s${i}));
+let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${m} * ${LOG2_E}), sees${i}${m});
+let z${i}${m} = w${i}${m} * (y${i}${m} - delta${m});`,
+)}
+for (var c = 0u; c < p.width; c++) {
+${each(block, (j) => `let q${j} = b0[row${j} + c];\nlet g${j} = b3[row${j} + c];`)}
+${each(own, (i) => `${weighted(`dk${i}[c]`, `z${i}`, "q", sizes)}\n${weighted(`dv${i}[c]`, `w${i}`, "g", sizes)}`)}
+}
+}
+let values = p.batch * p.keys * p.heads * p.width;
+${each(
+  own,
+  (i) => `if (first + ${i}u < p.keys) {
+  for (var c = 0u; c < p.width; c++) {
+    b7[key${i} + c] = dk${i}[c] * p.unit;
+    b7[values + key${i} + c] = dv${i}[c];
+  }
+}`,
+)}`;
+}

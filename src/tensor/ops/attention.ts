@@ -1,0 +1,377 @@
+/**
+ * Attention whose scores never reach memory:
+ *
+ *     score[t, s] = q[t] . k[s] / sqrt(D)          for the keys that query t sees
+ *     logSumExp[t] = log sum_s exp(score[t, s])
+ *     out[t] = sum_s exp(score[t, s] - logSumExp[t]) v[s]
+ *
+ * The G heads of queries that share a head of keys stand beside each other, so keys are never repeated. Which keys a
+ * query sees is an interval, and data: causal masks, padding at the left, packed rows, windows and the filled part of a
+ * cache are all of them. A row's bits depend on what it sees alone: not on what it does not see, nor on its batch.
+ */
+import { requireDType } from "../dtype.ts";
+import { ShapeError } from "../errors.ts";
+import type { ValueType } from "../ir.ts";
+import { type NDArray, ndarray } from "../ndarray.ts";
+import {
+  bytesOf,
+  type CaseInput,
+  type OpCase,
+  type OpDef,
+  type OpFunction,
+  type TemplateSizes,
+} from "../opdef.ts";
+import { sameShape, show } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { apply, requireTensor } from "../trace.ts";
+import { full } from "./define.ts";
+import { mul, sub } from "./elementwise.ts";
+import { reshape, slice } from "./movement.ts";
+import { sum } from "./reduce.ts";
+
+/** Longest row of a head: what a thread keeps of it has to fit. */
+const MAX_HEAD_DIM = 256;
+
+/** Logarithm of the sum of nothing: finite, and exp of it is 0. */
+const LOG_OF_NOTHING = -1e30;
+
+/** Rows of the other kind that a thread takes at a time. */
+const BLOCK = 8;
+
+interface Dims {
+  /** Batch, queries, heads of keys, heads of queries for each, head dim, keys. */
+  b: number;
+  t: number;
+  h: number;
+  g: number;
+  d: number;
+  s: number;
+}
+
+function dimsOf([q, k]: readonly { shape: readonly number[] }[]): Dims {
+  const [b, t, h, g, d] = q.shape;
+  return { b, t, h, g, d, s: k.shape[1] };
+}
+
+function checkOperands(op: string, [q, k, v, visible]: readonly ValueType[]): Dims {
+  for (const [name, x] of Object.entries({ q, k, v })) requireDType(op, name, x.dtype, ["f32"]);
+  requireDType(op, "visible", visible.dtype, ["u32"]);
+  const [b, t, h, , d] = q.shape;
+  const fits =
+    q.shape.length === 5 &&
+    k.shape.length === 4 &&
+    sameShape(k.shape, [b, k.shape[1], h, d]) &&
+    sameShape(v.shape, k.shape) &&
+    sameShape(visible.shape, [b, t, 2]);
+  if (!fits) {
+    throw new ShapeError(
+      `${op}: q[B, T, KV, G, D], k[B, S, KV, D], v[B, S, KV, D] and visible[B, T, 2] were expected, got q${show(q.shape)}, k${show(k.shape)}, v${show(v.shape)}, visible${show(visible.shape)}. Reshape them.`,
+    );
+  }
+  if (q.shape.slice(2).includes(0) || d > MAX_HEAD_DIM) {
+    throw new ShapeError(
+      `${op}: heads of 1 to ${MAX_HEAD_DIM} elements were expected, got q${show(q.shape)}. Check headDim.`,
+    );
+  }
+  return dimsOf([q, k]);
+}
+
+/** Calls `f` with each query of a head and each key it sees: positions of their rows in q and k, and of the query alone. */
+function forEachPair(inputs: readonly NDArray[], visible: NDArray, f: (q: number, k: number) => void): void {
+  const { b, t, h, g, s } = dimsOf(inputs);
+  for (let i = 0; i < b * t * h * g; i++) {
+    const at = Math.floor(i / (h * g)); // b, t
+    const from = visible.data[2 * at];
+    const to = Math.min(visible.data[2 * at + 1], s);
+    const head = Math.floor(i / g) % h;
+    for (let j = from; j < to; j++) f(i, (Math.floor(at / t) * s + j) * h + head);
+  }
+}
+
+function dot(a: NDArray, i: number, b: NDArray, j: number, d: number): number {
+  let x = 0;
+  for (let c = 0; c < d; c++) x += a.data[i * d + c] * b.data[j * d + c];
+  return x;
+}
+
+function addTo(into: NDArray, i: number, from: NDArray, j: number, weight: number, d: number): void {
+  for (let c = 0; c < d; c++) into.data[i * d + c] += weight * from.data[j * d + c];
+}
+
+/** What a thread does, from sizes that no batch has a part in; `vectors` are the bindings whose rows are of D. */
+function template(dims: Dims, rows: number, vectors: readonly number[]): TemplateSizes {
+  const { b, t, h, g, d, s } = dims;
+  const own = Math.max(
+    1,
+    Math.min(d <= 64 ? 4 : d <= 128 ? 2 : 1, 2 ** Math.floor(Math.log2(Math.max(1, rows)))),
+  );
+  const vector = d % 4 === 0;
+  const width = vector ? d / 4 : d;
+  const tiles = Math.ceil(rows / own);
+  let slots = 4;
+  while (slots < width) slots *= 2;
+  return {
+    units: b * h * tiles,
+    fields: { batch: b, queries: t, keys: s, heads: h, groups: g, width, tiles },
+    scalars: { scale: Math.LOG2E / Math.sqrt(d), unit: 1 / Math.sqrt(d) },
+    text: { own, block: BLOCK, slots, vector },
+    vectors: vector ? vectors : [],
+  };
+}
+
+/** Pairs of a query and a key, as far as shapes tell: those of a causal mask, and at most. */
+function pairsOf({ b, t, h, g, s }: Dims): { causal: number; most: number } {
+  const most = b * h * g * t * s;
+  return { causal: s >= t ? most - (b * h * g * t * (t - 1)) / 2 : most, most };
+}
+
+/** Cost of a kernel that does so many multiply-adds of D elements for each pair. */
+const costOf =
+  (products: number): OpDef["cost"] =>
+  (ins, outs) => {
+    const dims = dimsOf(ins);
+    const { causal, most } = pairsOf(dims);
+    const each = 2 * products * dims.d + 8;
+    return { flops: each * causal, mostFlops: each * most, bytes: bytesOf(ins) + bytesOf(outs) };
+  };
+
+// ---------------------------------------------------------------- backward
+
+const backwardInfer: OpDef["infer"] = ([q, k]) => [
+  { shape: q.shape, dtype: "f32" },
+  { shape: [2, ...k.shape], dtype: "f32" },
+];
+
+/** p and dScore of each pair, from q, k, v, dOut, logSumExp, delta. */
+function forEachScore(
+  [q, k, v, dOut, lse, delta, visible]: readonly NDArray[],
+  f: (query: number, key: number, p: number, dScore: number) => void,
+): void {
+  const { d } = dimsOf([q, k]);
+  forEachPair([q, k], visible, (i, j) => {
+    const p = Math.exp(dot(q, i, k, j, d) / Math.sqrt(d) - lse.data[i]);
+    f(i, j, p, p * (dot(dOut, i, v, j, d) - delta.data[i]));
+  });
+}
+
+const BACKWARD = {
+  internal: "reached, and tested, through the gradient of attention",
+  noGradient: "second derivatives of attention are not built",
+  cases: [],
+} as const;
+
+const dqOp: OpDef = {
+  ...BACKWARD,
+  name: "attentionDQ",
+  signature:
+    "q[B, T, KV, G, D], k[B, S, KV, D], v[B, S, KV, D], dOut[B, T, KV, G, D], logSumExp[B, T, KV, G], delta[B, T, KV, G], visible[B, T, 2] u32 -> dQ[B, T, KV, G, D]",
+  doc: "Gradient of attention for its queries.",
+  source: "FlashAttention-2, arXiv 2307.08691, algorithm 2",
+  infer: (inputs, attrs) => [backwardInfer(inputs, attrs)[0]],
+  reference(inputs, _attrs, [t]) {
+    const [q, k] = inputs;
+    const { d } = dimsOf(inputs);
+    const out = ndarray(t.shape, "f32");
+    forEachScore(inputs, (i, j, _p, ds) => addTo(out, i, k, j, ds / Math.sqrt(d), q.shape[4]));
+    return [out];
+  },
+  lowering: {
+    kind: "template",
+    template: "attentionDQ",
+    sizes: (inputs) => {
+      const dims = dimsOf(inputs);
+      return template(dims, dims.t * dims.g, [0, 1, 2, 3, 7]);
+    },
+  },
+  cost: costOf(3),
+};
+
+const dkvOp: OpDef = {
+  ...BACKWARD,
+  name: "attentionDKV",
+  signature: `${dqOp.signature.split(" -> ")[0]} -> dKV[2, B, S, KV, D]`,
+  doc: "Gradients of attention for its keys and its values, in one tensor: with two there would be nine storage buffers.",
+  source: dqOp.source,
+  infer: (inputs, attrs) => [backwardInfer(inputs, attrs)[1]],
+  reference(inputs, _attrs, [t]) {
+    const [q, k, , dOut] = inputs;
+    const { d } = dimsOf(inputs);
+    const out = ndarray(t.shape, "f32");
+    const values = k.data.length / d; // rows before those of dV
+    forEachScore(inputs, (i, j, p, ds) => {
+      addTo(out, j, q, i, ds / Math.sqrt(d), d);
+      addTo(out, values + j, dOut, i, p, d);
+    });
+    return [out];
+  },
+  lowering: {
+    kind: "template",
+    template: "attentionDKV",
+    sizes: (inputs) => {
+      const dims = dimsOf(inputs);
+      return template(dims, dims.s, [0, 1, 2, 3, 7]);
+    },
+  },
+  cost: costOf(4),
+};
+
+// ---------------------------------------------------------------- forward
+
+type Interval = readonly [number, number];
+
+/** Intervals [from, to) of every query, as an input of a case. */
+function visibleInput(b: number, t: number, of: (b: number, t: number) => Interval): CaseInput {
+  const values = Array.from({ length: b * t }, (_, i) => of(Math.floor(i / t), i % t)).flat();
+  return { shape: [b, t, 2], dtype: "u32", values };
+}
+
+/** A case of these sizes; by default each query sees the keys up to its own, the last query all of them. */
+function attentionCase(
+  [b, t, s, h, g, d]: readonly number[],
+  of: (b: number, t: number) => Interval = (_b, i) => [0, i + 1 + s - t],
+): OpCase {
+  return {
+    inputs: [
+      { shape: [b, t, h, g, d] },
+      { shape: [b, s, h, d] },
+      { shape: [b, s, h, d] },
+      visibleInput(b, t, of),
+    ],
+  };
+}
+
+const [f32, u32] = (["f32", "u32"] as const).map((dtype) => (...shape: number[]) => ({ shape, dtype }));
+
+const attentionOp: OpDef = {
+  name: "attention",
+  signature:
+    "q[B, T, KV, G, D], k[B, S, KV, D], v[B, S, KV, D], visible[B, T, 2] u32 -> out[B, T, KV, G, D], logSumExp[B, T, KV, G]",
+  doc: "Softmax of q k / sqrt(D) over the keys visible[b, t, 0] <= s < visible[b, t, 1], times v; where there are none, 0 and -1e30.",
+  source: "FlashAttention, arXiv 2205.14135; online softmax, arXiv 1805.02867",
+  resultNames: ["out", "logSumExp"],
+  infer(inputs) {
+    checkOperands("attention", inputs);
+    const [{ shape }] = inputs;
+    return [
+      { shape, dtype: "f32" },
+      { shape: shape.slice(0, 4), dtype: "f32" },
+    ];
+  },
+  vjp({ g: [gOut, gLse], inputs: [q, k, v, visible], outputs: [out, lse] }) {
+    const dOut = gOut ?? full(q.shape, 0);
+    // d score = p (dOut . v - delta), with what flows to logSumExp in delta.
+    const rowSums = gOut ? sum(mul(gOut, out), -1) : full(lse.shape, 0); // [B, T, KV, G]
+    const delta = gLse ? sub(rowSums, gLse) : rowSums;
+    const operands = [q, k, v, dOut, lse, delta, visible];
+    const [dq] = apply(dqOp, operands);
+    const [dkv] = apply(dkvOp, operands); // [2, B, S, KV, D]
+    const part = (i: number): Tensor => {
+      const start = dkv.shape.map((_, axis) => (axis === 0 ? i : 0));
+      return reshape(slice(dkv, start, [i + 1, ...k.shape]), k.shape);
+    };
+    return [dq, part(0), part(1), null];
+  },
+  reference([q, k, v, visible], _attrs, [outType, lseType]) {
+    const { d } = dimsOf([q, k]);
+    const score = (i: number, j: number): number => dot(q, i, k, j, d) / Math.sqrt(d);
+    const top = ndarray(lseType.shape, "f32");
+    const total = ndarray(lseType.shape, "f32");
+    top.data.fill(Number.NEGATIVE_INFINITY);
+    forEachPair([q, k], visible, (i, j) => {
+      top.data[i] = Math.max(top.data[i], score(i, j));
+    });
+    forEachPair([q, k], visible, (i, j) => {
+      total.data[i] += Math.exp(score(i, j) - top.data[i]);
+    });
+    const out = ndarray(outType.shape, "f32");
+    forEachPair([q, k], visible, (i, j) => {
+      addTo(out, i, v, j, Math.exp(score(i, j) - top.data[i]) / total.data[i], d);
+    });
+    const lse = ndarray(lseType.shape, "f32");
+    total.data.forEach((x, i) => {
+      lse.data[i] = x === 0 ? LOG_OF_NOTHING : top.data[i] + Math.log(x);
+    });
+    return [out, lse];
+  },
+  lowering: {
+    kind: "template",
+    template: "attention",
+    sizes: (inputs) => {
+      const dims = dimsOf(inputs);
+      return template(dims, dims.t * dims.g, [0, 1, 2, 4]);
+    },
+  },
+  cases: [
+    attentionCase([1, 1, 1, 1, 1, 1]),
+    attentionCase([2, 7, 7, 2, 1, 8]),
+    attentionCase([1, 5, 9, 1, 3, 4]),
+    attentionCase([2, 3, 3, 1, 2, 5]),
+    attentionCase([1, 33, 33, 2, 1, 32]),
+    attentionCase([1, 9, 9, 1, 1, 68]),
+    attentionCase([1, 3, 12, 1, 1, 256]),
+    attentionCase([1, 2, 3, 1, 1, 201]),
+    // Decoding: one query, a part of the cache.
+    attentionCase([3, 1, 24, 2, 2, 16], (b) => [b, 11]),
+    attentionCase([2, 1, 300, 1, 1, 8], (b) => [3 * b, 290]),
+    // Padding at the left, whose queries see nothing; rows packed from segments; windows; ends beyond the last key.
+    attentionCase([2, 6, 6, 1, 1, 12], (b, t) => [2 * b, t + 1]),
+    attentionCase([1, 19, 19, 1, 1, 4], (_b, t) => [t < 5 ? 0 : t < 12 ? 5 : 12, t + 1]),
+    attentionCase([1, 21, 21, 1, 2, 4], (_b, t) => [Math.max(0, t - 3), t + 1]),
+    attentionCase([1, 4, 5, 1, 1, 4], (_b, t) => [t, 99]),
+    attentionCase([0, 3, 3, 1, 1, 4]),
+    attentionCase([2, 0, 3, 1, 1, 4]),
+    attentionCase([2, 3, 0, 1, 1, 4], () => [0, 0]),
+  ],
+  bad: [
+    { inputs: [f32(1, 3, 2, 1, 4), f32(1, 3, 1, 4), f32(1, 3, 1, 4), u32(1, 3, 2)], error: "ShapeError" },
+    { inputs: [f32(1, 3, 2, 4), f32(1, 3, 2, 4), f32(1, 3, 2, 4), u32(1, 3, 2)], error: "ShapeError" },
+    { inputs: [f32(1, 3, 2, 1, 4), f32(1, 3, 2, 4), f32(1, 4, 2, 4), u32(1, 3, 2)], error: "ShapeError" },
+    { inputs: [f32(1, 3, 2, 1, 4), f32(1, 3, 2, 4), f32(1, 3, 2, 4), u32(1, 3)], error: "ShapeError" },
+    { inputs: [f32(1, 3, 2, 0, 4), f32(1, 3, 2, 4), f32(1, 3, 2, 4), u32(1, 3, 2)], error: "ShapeError" },
+    {
+      inputs: [f32(1, 1, 1, 1, 260), f32(1, 1, 1, 260), f32(1, 1, 1, 260), u32(1, 1, 2)],
+      error: "ShapeError",
+    },
+    { inputs: [f32(1, 3, 2, 1, 4), f32(1, 3, 2, 4), f32(1, 3, 2, 4), f32(1, 3, 2)], error: "DTypeError" },
+  ],
+  noCase: { one: "what a query sees is two numbers" },
+  tolerance: {
+    forward: 2e-5,
+    ofMagnitudes: true,
+    reason:
+      "weights are exp of sums of up to 256 products, whose rounding they show; means of values may cancel",
+  },
+  cost: costOf(2),
+  perf: [
+    attentionCase([8, 128, 128, 4, 1, 32]),
+    attentionCase([1, 1024, 1024, 12, 1, 64]),
+    attentionCase([64, 1, 64, 4, 1, 32]),
+  ],
+};
+
+export interface Attended {
+  /** [B, T, KV, G, D]. */
+  out: Tensor;
+  /** [B, T, KV, G] f32, nats: log of the sum of exp of the scores; -1e30 where a query sees nothing. */
+  logSumExp: Tensor;
+}
+
+/**
+ * Attention of `q` [B, T, KV, G, D] over `k` and `v` [B, S, KV, D]: query t of row b sees the keys from visible[b, t, 0]
+ * up to, not including, visible[b, t, 1] (u32). Scores are divided by sqrt(D). A query that sees nothing gives 0. Throws
+ * `ShapeError` where shapes do not fit or D is more than 256.
+ * Source: arXiv 2205.14135.
+ */
+export const attention: ((q: Tensor, k: Tensor, v: Tensor, visible: Tensor) => Attended) & OpFunction =
+  Object.assign(
+    (q: Tensor, k: Tensor, v: Tensor, visible: Tensor): Attended => {
+      requireTensor("attention", q, k, v, visible);
+      const [out, logSumExp] = apply(attentionOp, [q, k, v, visible]);
+      return { out, logSumExp };
+    },
+    { op: attentionOp },
+  );
+
+/** The gradient's kernels, for the table. */
+export const attentionDQ: OpFunction = { op: dqOp };
+export const attentionDKV: OpFunction = { op: dkvOp };
