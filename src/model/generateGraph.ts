@@ -5,7 +5,7 @@
 import { assign, type HostScalar } from "../tensor/compile.ts";
 import { ops } from "../tensor/ops/index.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { causalPass, type Parameters, type Transformer } from "./transformer.ts";
+import { causalPass, intervals, type Parameters, type Transformer } from "./transformer.ts";
 
 /** What sampling needs at every step; all data. */
 export interface Draw {
@@ -25,7 +25,7 @@ type Cache = readonly { readonly keys: Tensor; readonly values: Tensor }[];
 
 /** What lives on the device for the rows of one rollout. */
 export interface RowState {
-  /** [R, KV, S, D] a layer. */
+  /** [R, S, KV, D] a layer. */
   cache: Cache;
   /** [R, W] u32, W the bucket of maxCompletionLength. */
   tokens: Tensor;
@@ -54,7 +54,7 @@ export interface Prefilled {
 /** The same inside a compiled function, where numbers are scalar tensors. */
 type Traced<T> = { readonly [K in keyof T]: T[K] extends readonly HostScalar[] ? readonly Tensor[] : Tensor };
 
-/** `tokens` [N, P] u32 with prompts at the right, `start` [N] u32 -> cache [N, KV, P, D] a layer, logits [N, V]. */
+/** `tokens` [N, P] u32 with prompts at the right, `start` [N] u32 -> cache [N, P, KV, D] a layer, logits [N, V]. */
 export function prefill(model: Transformer, params: Parameters, tokens: Tensor, start: Tensor): Prefilled {
   const cache: { keys: Tensor; values: Tensor }[] = [];
   const hidden = model.run(params, tokens, {
@@ -69,15 +69,13 @@ export function prefill(model: Transformer, params: Parameters, tokens: Tensor, 
   return { cache, logits: model.logits(params, last) };
 }
 
-/** Copies each row's prompt into the cache, clears what a rollout before left, and draws the first token. */
+/** Copies each row's prompt into the cache and draws the first token. What else the cache holds, no query sees. */
 export function begin(state: RowState, prefilled: Prefilled, ids: RowIds, draw: Draw): undefined {
   const zero = ops.full([], 0, "u32");
   state.cache.forEach((layer, i) => {
     const { keys, values } = prefilled.cache[i];
-    // Not the prompt's columns alone: what weights gone bad have left in others is not finite, and 0 times it is NaN.
-    const empty = ops.full(layer.keys.shape, 0);
-    assign(layer.keys, ops.updateAt(empty, ops.take(keys, ids.source), zero, 2));
-    assign(layer.values, ops.updateAt(empty, ops.take(values, ids.source), zero, 2));
+    assign(layer.keys, ops.updateAt(layer.keys, ops.take(keys, ids.source), zero, 1));
+    assign(layer.values, ops.updateAt(layer.values, ops.take(values, ids.source), zero, 1));
   });
   assign(state.finished, ops.full(state.finished.shape, 0, "u32"));
   drawToken(state, ops.take(prefilled.logits, ids.source), ids, draw, zero);
@@ -94,18 +92,16 @@ export function decode(
   step: Tensor,
 ): undefined {
   const [rows] = state.tokens.shape;
-  const span = state.cache[0].keys.shape[2]; // S
   const { promptLength } = draw as unknown as Traced<Draw>;
   const slot = ops.sub(ops.add(step, promptLength), 1); // P + step - 1, column of the token that is run
-  const seen = ops.iota([rows, 1, 1, 1, span], 4);
-  const begun = ops.ge(seen, ops.reshape(ids.start, [rows, 1, 1, 1, 1]));
+  const first = ops.reshape(ids.start, [rows, 1]);
   const hidden = model.run(params, ops.sliceAt(state.tokens, ops.sub(step, 1), 1, 1), {
-    positions: ops.reshape(ops.sub(slot, ids.start), [rows, 1]),
-    visible: ops.and(begun, ops.le(seen, slot)), // [R, 1, 1, 1, S]
+    positions: ops.sub(slot, first),
+    visible: intervals(first, ops.broadcastTo(ops.add(slot, 1), [rows, 1])), // [R, 1, 2]
     remember: (i, keys, values) => {
       const layer = state.cache[i];
-      assign(layer.keys, ops.updateAt(layer.keys, keys, slot, 2));
-      assign(layer.values, ops.updateAt(layer.values, values, slot, 2));
+      assign(layer.keys, ops.updateAt(layer.keys, keys, slot, 1));
+      assign(layer.values, ops.updateAt(layer.values, values, slot, 1));
       return layer;
     },
   }); // [R, 1, C]

@@ -126,7 +126,7 @@ export class Decoder implements Kept {
 
   constructor(model: Transformer, rows: number, columns: number, completionLength: number) {
     const { numLayers, numKeyValueHeads, headDim } = model.config;
-    const shape = [rows, numKeyValueHeads, columns, headDim];
+    const shape = [rows, columns, numKeyValueHeads, headDim];
     this.bytes = Decoder.bytes(model, rows, columns, completionLength);
     // In a scope: where memory does not suffice for all, none is kept.
     this.state = scope(() => ({

@@ -28,16 +28,13 @@ import { rotaryTable, rotate } from "./rotary.ts";
 /** Tensors by parameter name (a cut one's blocks by theirs): `FlatTensors.tensors`, or the traced ones of an argument. */
 export type Parameters = Readonly<Record<string, Tensor>>;
 
-/** Scores of keys that are not visible: exp(score - max) is exactly 0, and a row of nothing else stays finite. */
-const HIDDEN_SCORE = -1e30;
-
 /** One run through the layers. */
 export interface Pass {
   /** [T] or [B, T] u32: position of each query; one beyond maxPositions - 1 counts as that. */
   positions: Tensor;
-  /** bool, broadcasts to [B, KV, G, T, S]: which keys a query sees. */
+  /** [B, T, 2] u32: the first key that a query sees, and the one after the last. */
   visible: Tensor;
-  /** Gets the new keys and values of a layer, [B, KV, T, D] each, and returns all to attend to, [B, KV, S, D]. */
+  /** Gets the new keys and values of a layer, [B, T, KV, D] each, and returns all to attend to, [B, S, KV, D]. */
   remember?(layer: number, keys: Tensor, values: Tensor): { keys: Tensor; values: Tensor };
   /** Recompute each layer in the backward pass instead of keeping its inside. */
   recompute?: boolean;
@@ -193,30 +190,21 @@ export class Transformer {
     return [heads(third(0), 1), heads(third(1), 1), heads(third(2), 1)];
   }
 
-  /** Grouped-query attention: the G heads that share keys are rows of one product, so keys are never repeated. */
   private attention(params: Parameters, index: number, x: Tensor, angles: Tensor | null, pass: Pass): Tensor {
-    const { numKeyValueHeads: kv, headDim: d, normEps } = this.config;
+    const { numHeads, numKeyValueHeads: kv, headDim: d, normEps } = this.config;
     const parts = this.parts.layers[index];
     const [b, t] = x.shape;
     let [q, k, v] = this.project(params, parts, x);
-    const groups = q.shape[3];
     if (parts.queryNorm) q = ops.rmsNorm(q, this.parameter(params, parts.queryNorm.weight), normEps);
     if (parts.keyNorm) k = ops.rmsNorm(k, this.parameter(params, parts.keyNorm.weight), normEps);
     if (angles) {
       q = rotate(q, angles);
       k = rotate(k, angles);
     }
-    const headsFirst = (y: Tensor): Tensor => ops.permute(ops.reshape(y, [b, t, kv, d]), [0, 2, 1, 3]); // [B, KV, T, D]
-    const own = { keys: headsFirst(k), values: headsFirst(v) };
-    const { keys, values } = pass.remember?.(index, own.keys, own.values) ?? own; // [B, KV, S, D]
-    const s = keys.shape[2];
-    const rows = ops.reshape(ops.permute(q, [0, 2, 3, 1, 4]), [b, kv, groups * t, d]); // [B, KV, G T, D]
-    const products = ops.matmul(rows, keys, { transposeB: true }); // [B, KV, G T, S]
-    const scores = ops.mul(ops.reshape(products, [b, kv, groups, t, s]), 1 / Math.sqrt(d));
-    const weights = ops.softmax(ops.where(pass.visible, scores, HIDDEN_SCORE)); // [B, KV, G, T, S]
-    const mixed = ops.matmul(ops.reshape(weights, [b, kv, groups * t, s]), values); // [B, KV, G T, D]
-    const joined = ops.permute(ops.reshape(mixed, [b, kv, groups, t, d]), [0, 3, 1, 2, 4]); // [B, T, KV, G, D]
-    return this.linear(params, parts.output, ops.reshape(joined, [b, t, kv * groups * d]));
+    const own = { keys: ops.reshape(k, [b, t, kv, d]), values: ops.reshape(v, [b, t, kv, d]) };
+    const { keys, values } = pass.remember?.(index, own.keys, own.values) ?? own; // [B, S, KV, D]
+    const { out } = ops.attention(q, keys, values, pass.visible); // [B, T, KV, G, D]
+    return this.linear(params, parts.output, ops.reshape(out, [b, t, numHeads * d]));
   }
 }
 
@@ -237,18 +225,21 @@ function checkTokens(tokens: Tensor): void {
 export function causalPass(tokens: Tensor, start?: Tensor): Pass {
   checkTokens(tokens);
   const [b, t] = tokens.shape;
-  const query = ops.iota([t, t], 0);
-  const key = ops.iota([t, t], 1);
-  const causal = ops.le(key, query); // [T, S]
-  if (!start) return { positions: ops.iota([t]), visible: causal };
+  const end = ops.add(ops.iota([b, t], 1), 1); // [B, T]
+  if (!start) return { positions: ops.iota([t]), visible: intervals(ops.full([b, t], 0, "u32"), end) };
   if (start.shape.length !== 1 || start.shape[0] !== b || start.dtype !== "u32") {
     throw new ShapeError(`transformer: start u32[B=${b}] was expected, got ${start}. One number a row.`);
   }
-  const first = ops.reshape(start, [b, 1]);
-  const at = ops.iota([b, t], 1);
-  const begun = ops.ge(ops.iota([b, 1, 1, 1, t], 4), ops.reshape(start, [b, 1, 1, 1, 1]));
+  const first = ops.broadcastTo(ops.reshape(start, [b, 1]), [b, t]);
   return {
-    positions: ops.sub(ops.maximum(at, first), first), // [B, T], 0 in the padding
-    visible: ops.and(begun, causal), // [B, 1, 1, T, S]
+    positions: ops.sub(ops.maximum(ops.iota([b, t], 1), first), first), // [B, T], 0 in the padding
+    visible: intervals(first, end),
   };
+}
+
+/** `first` and `end` [B, T] u32 -> [B, T, 2]: what a query sees begins at the one and ends before the other. */
+export function intervals(first: Tensor, end: Tensor): Tensor {
+  const [b, t] = first.shape;
+  const sides = [first, end].map((x) => ops.reshape(x, [b, t, 1]));
+  return ops.where(ops.eq(ops.iota([b, t, 2], 2), 0), sides[0], sides[1]);
 }

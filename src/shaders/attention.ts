@@ -4,7 +4,8 @@
  * scores live in registers alone. `unit` counts tiles of such rows within a head of keys.
  *
  * Layouts: queries [B, T, KV, G, D], keys and values [B, S, KV, D], visible [B, T, 2]; a row is (t, g) of one head of
- * keys. `p.width` is the number of elements of a row of D: vec4<f32> where D is a multiple of 4, f32 elsewhere.
+ * keys, and `p.width` is D. Numbers are loaded one by one whatever D: with vectors of four in the same tiles, lavapipe took
+ * three times as long to compile the texts, and the kernels ran no faster there or on SwiftShader (bench/NOTES.md).
  */
 
 /** Sizes that are part of the text. */
@@ -13,10 +14,8 @@ export interface AttentionSizes {
   readonly own: number;
   /** Rows of the other kind in a block; a multiple of 4. */
   readonly block: number;
-  /** Elements that the arrays of a thread hold; at least `p.width`. */
+  /** Numbers that the arrays of a thread hold; at least `p.width`. */
   readonly slots: number;
-  /** Whether elements are vectors of four. */
-  readonly vector: boolean;
 }
 
 const LOG2_E = "1.4426950408889634";
@@ -26,16 +25,17 @@ const LN_2 = "0.6931471805599453";
 const HIDDEN = "vec4<f32>(-2e30)";
 const LEAST = "-1e30";
 
+/** Threads side by side that walk the same queries in dK and dV. */
+const LANES = 8;
+
 /** Lines for 0 to n - 1. */
 function each(n: number, line: (i: number) => string): string {
   return Array.from({ length: n }, (_, i) => line(i)).join("\n");
 }
 
-const element = (sizes: AttentionSizes): string => (sizes.vector ? "vec4<f32>" : "f32");
-
-/** Products of the element `a` with four others, over the numbers that an element holds. */
-function products(a: string, names: readonly string[], { vector }: AttentionSizes): string {
-  return `${a} * ${vector ? "mat4x4" : "vec4"}<f32>(${names.join(", ")})`;
+/** Products of `a` with four others. */
+function products(a: string, names: readonly string[]): string {
+  return `${a} * vec4<f32>(${names.join(", ")})`;
 }
 
 /** Names of the four of a block from 4 m on. */
@@ -43,30 +43,27 @@ const four = (name: string, m: number): string[] => [0, 1, 2, 3].map((j) => `${n
 
 /** `target += sum over the block, in order, of weight * element`. */
 function weighted(target: string, weights: string, name: string, { block }: AttentionSizes): string {
-  return each(block, (j) => `a = fma(${name}${j}, E(${weights}${Math.floor(j / 4)}[${j % 4}]), a);`)
-    .replace(/^/, `a = ${target};\n`)
-    .concat(`\n${target} = a;`);
+  const sum = each(block, (j) => `a = fma(${name}${j}, ${weights}${Math.floor(j / 4)}[${j % 4}], a);`);
+  return `a = ${target};\n${sum}\n${target} = a;`;
 }
 
-/** Functions and types that the bodies name. */
-export function attentionHelpers(sizes: AttentionSizes): string {
-  return /* wgsl */ `
-alias E = ${element(sizes)};
+/** What the bodies name. */
+export const ATTENTION_HELPERS = /* wgsl */ `
 const STEPS = vec4<u32>(0u, 1u, 2u, 3u);
 // 2^n for whole n up to 0, exactly; 0 below the normal numbers.
 fn pow2(n: vec4<f32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4<u32>(max(n + 127.0, vec4<f32>(0.0))) << vec4<u32>(23u));
 }`;
-}
 
 /** The tile's place, and for each query of a thread its row in [B, T, KV, G] and the keys it sees. */
 function ownQueries({ own }: AttentionSizes, visible: string): string {
   return /* wgsl */ `
-let head = unit / p.tiles;
+let rest = unit / p.side;
+let head = rest / p.tiles * p.side + unit % p.side;
 let b = head / p.heads;
 let h = head % p.heads;
 let rows = p.queries * p.groups;
-let first = unit % p.tiles * ${own}u;
+let first = rest % p.tiles * ${own}u;
 ${each(
   own,
   (i) => `let r${i} = min(first + ${i}u, rows - 1u);
@@ -78,7 +75,7 @@ let to${i} = min(${visible}[t${i} * 2u + 1u], p.keys);`,
 var begin = from0;
 var end = to0;
 ${each(own - 1, (i) => `begin = min(begin, from${i + 1});\nend = max(end, to${i + 1});`)}
-var a: E;`;
+var a = 0.0;`;
 }
 
 /** Addresses of a block of keys from `s` on. Beyond the last that anybody here sees, it is that one again. */
@@ -103,14 +100,14 @@ export function attentionForward(sizes: AttentionSizes): string {
   const { own, block } = sizes;
   const quads = block / 4;
   return /* wgsl */ `${ownQueries(sizes, "b3")}
-${each(own, (i) => `var top${i} = ${LEAST};\nvar sum${i} = 0.0;\nvar acc${i}: array<E, ${sizes.slots}>;`)}
+${each(own, (i) => `var top${i} = ${LEAST};\nvar sum${i} = 0.0;\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
 for (var s = begin; s < end; s += ${block}u) {
 ${blockOfKeys(sizes)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < p.width; c++) {
 ${each(block, (j) => `let k${j} = b1[key${j} + c];`)}
 ${each(own, (i) => `let q${i} = b0[row${i} * p.width + c];`)}
-${pairs(sizes, (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m), sizes)};`)}
+${pairs(sizes, (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};`)}
 }
 ${pairs(sizes, (i, m) => `x${i}${m} = select(${HIDDEN}, x${i}${m} * p.scale, ${seen(i, m)});`)}
 ${each(own, (i) => {
@@ -146,7 +143,7 @@ ${each(
 export function attentionDQ(sizes: AttentionSizes): string {
   const { own, block } = sizes;
   return /* wgsl */ `${ownQueries(sizes, "b6")}
-${each(own, (i) => `let lse${i} = b4[row${i}] * ${LOG2_E};\nlet delta${i} = b5[row${i}];\nvar acc${i}: array<E, ${sizes.slots}>;`)}
+${each(own, (i) => `let lse${i} = b4[row${i}] * ${LOG2_E};\nlet delta${i} = b5[row${i}];\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
 for (var s = begin; s < end; s += ${block}u) {
 ${blockOfKeys(sizes)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
@@ -155,8 +152,8 @@ ${each(block, (j) => `let k${j} = b1[key${j} + c];\nlet v${j} = b2[key${j} + c];
 ${each(own, (i) => `let q${i} = b0[row${i} * p.width + c];\nlet g${i} = b3[row${i} * p.width + c];`)}
 ${pairs(
   sizes,
-  (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m), sizes)};
-y${i}${m} += ${products(`g${i}`, four("v", m), sizes)};`,
+  (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};
+y${i}${m} += ${products(`g${i}`, four("v", m))};`,
 )}
 }
 ${pairs(
@@ -187,40 +184,47 @@ export function attentionDKV(sizes: AttentionSizes): string {
       (m) => `let ${name}${m} = vec4<${type}>(${[0, 1, 2, 3].map((j) => of(4 * m + j)).join(", ")});`,
     );
   return /* wgsl */ `
-let head = unit / p.tiles;
+let rest = unit / p.side;
+let head = rest / p.tiles * p.side + unit % p.side;
 let b = head / p.heads;
 let h = head % p.heads;
-let first = unit % p.tiles * ${own}u;
+let first = rest % p.tiles * ${own}u;
 ${each(
   own,
   (i) => `let s${i} = min(first + ${i}u, p.keys - 1u);
 let key${i} = ((b * p.keys + s${i}) * p.heads + h) * p.width;
-var dk${i}: array<E, ${sizes.slots}>;
-var dv${i}: array<E, ${sizes.slots}>;`,
+var dk${i}: array<f32, ${sizes.slots}>;
+var dv${i}: array<f32, ${sizes.slots}>;`,
 )}
-// The queries from the first to the last that sees any key here.
+// The queries from the first to the last that sees a key of this thread or of those beside it: lanes that run together
+// read the same rows.
+let span = ${own * LANES}u / p.side;
+let base = first / span * span;
 var begin = p.queries;
 var end = 0u;
-for (var t = 0u; t < p.queries; t++) {
-  let low = b6[(b * p.queries + t) * 2u];
-  let high = b6[(b * p.queries + t) * 2u + 1u];
-  let sees = low < high && low < first + ${own}u && high > first;
-  begin = select(begin, min(begin, t), sees);
-  end = select(end, t + 1u, sees);
+for (var i = 0u; i < p.queries; i++) {
+  let low = b6[(b * p.queries + i) * 2u];
+  let high = b6[(b * p.queries + i) * 2u + 1u];
+  let sees = low < high && low < base + span && high > base;
+  begin = select(begin, min(begin, i), sees);
+  end = select(end, i + 1u, sees);
 }
-begin *= p.groups;
-end *= p.groups;
-var a: E;
-for (var r = begin; r < end; r += ${block}u) {
+var a = 0.0;
+// A block is the next rows (t, g) in order; counted on, since a division costs as much as many products.
+var t = begin;
+var g = 0u;
+while (t < end) {
 ${each(
   block,
-  (j) => `let r${j} = min(r + ${j}u, end - 1u);
-let t${j} = b * p.queries + r${j} / p.groups;
-let n${j} = (t${j} * p.heads + h) * p.groups + r${j} % p.groups;
-let row${j} = n${j} * p.width;`,
+  (j) => `let t${j} = t;
+let at${j} = b * p.queries + min(t, end - 1u);
+let n${j} = (at${j} * p.heads + h) * p.groups + g;
+let row${j} = n${j} * p.width;
+g = select(g + 1u, 0u, g + 1u == p.groups);
+t = select(t, t + 1u, g == 0u);`,
 )}
-${gather("from", (j) => `b6[t${j} * 2u]`, "u32")}
-${gather("to", (j) => `select(b6[t${j} * 2u + 1u], 0u, r + ${j}u >= end)`, "u32")}
+${gather("from", (j) => `b6[at${j} * 2u]`, "u32")}
+${gather("to", (j) => `select(b6[at${j} * 2u + 1u], 0u, t${j} >= end)`, "u32")}
 ${gather("lse", (j) => `b4[n${j}]`)}
 ${gather("delta", (j) => `b5[n${j}]`)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
@@ -229,8 +233,8 @@ ${each(block, (j) => `let q${j} = b0[row${j} + c];\nlet g${j} = b3[row${j} + c];
 ${each(own, (i) => `let k${i} = b1[key${i} + c];\nlet v${i} = b2[key${i} + c];`)}
 ${pairs(
   sizes,
-  (i, m) => `x${i}${m} += ${products(`k${i}`, four("q", m), sizes)};
-y${i}${m} += ${products(`v${i}`, four("g", m), sizes)};`,
+  (i, m) => `x${i}${m} += ${products(`k${i}`, four("q", m))};
+y${i}${m} += ${products(`v${i}`, four("g", m))};`,
 )}
 }
 ${pairs(

@@ -3,11 +3,11 @@
  * assembly in the code generator); bindings are b0, b1, ... inputs first, then outputs.
  */
 import {
+  ATTENTION_HELPERS,
   type AttentionSizes,
   attentionDKV,
   attentionDQ,
   attentionForward,
-  attentionHelpers,
 } from "./attention.ts";
 
 /** A text, or a function of the sizes that are part of it. */
@@ -118,13 +118,13 @@ b6[unit] = (b0[base + chosen] - best) * scale - log(mass);`,
 };
 
 /** Functions that template bodies call. */
-export const TEMPLATE_HELPERS: Readonly<Record<string, TemplateText>> = {
+export const TEMPLATE_HELPERS: Readonly<Record<string, string>> = {
   sample: /* wgsl */ `
 fn orderKey(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }`,
-  attention: attentionHelpers,
-  attentionDQ: attentionHelpers,
-  attentionDKV: attentionHelpers,
+  attention: ATTENTION_HELPERS,
+  attentionDQ: ATTENTION_HELPERS,
+  attentionDKV: ATTENTION_HELPERS,
 };

@@ -98,8 +98,6 @@ export interface TemplateSizes {
   scalars?: Readonly<Record<string, number>>;
   /** What the text itself depends on, for templates that are functions of it. */
   text?: TextSizes;
-  /** Bindings (operands, then results) whose elements the text reads and writes as vectors of four. */
-  vectors?: readonly number[];
 }
 
 /** Sizes that are part of a template's text; no size of a batch is. */
@@ -107,7 +105,6 @@ export interface TextSizes {
   readonly own: number;
   readonly block: number;
   readonly slots: number;
-  readonly vector: boolean;
 }
 
 /** The kinds of lowering. */

@@ -1,6 +1,7 @@
 /** Lowers nodes with hand-built kernels: binds operands in order and supplies the sizes their text names. */
-import { TEMPLATE_HELPERS, TEMPLATES, type TemplateText } from "../../shaders/templates.ts";
+import { TEMPLATE_HELPERS, TEMPLATES } from "../../shaders/templates.ts";
 import { ShaderError } from "../errors.ts";
+import type { TextSizes } from "../opdef.ts";
 import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { Field } from "./builder.ts";
@@ -19,12 +20,11 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     ...Object.entries(sizes.fields).map(([name, value]) => ({ name, type: "u32" as const, value })),
     ...Object.entries(sizes.scalars ?? {}).map(([name, value]) => ({ name, type: "f32" as const, value })),
   ];
-  const resolve = (text: TemplateText = ""): string => {
-    if (typeof text === "string") return text;
-    if (!sizes.text)
-      throw new ShaderError(`${node.op}: sizes of the text were expected. Check its lowering.`);
-    return text(sizes.text);
-  };
+  const text = TEMPLATES[lowering.template];
+  if (typeof text === "function" && !sizes.text) {
+    throw new ShaderError(`${node.op}: sizes of the text were expected, got none. Check its lowering.`);
+  }
+  const body = typeof text === "function" ? text(sizes.text as TextSizes) : text;
   const bindings = [
     // An operand that took over a state's memory is read there.
     ...node.inputs.map((v) => ({ value: ctx.inPlace.get(v) ?? v, write: false })),
@@ -35,18 +35,17 @@ ${fields.map((f) => `  ${f.name}: ${f.type},`).join("\n")}
 }
 ${bindings
   .map((b, i) => {
-    const one = b.value.dtype === "bool" ? "u32" : b.value.dtype;
-    const type = sizes.vectors?.includes(i) ? `vec4<${one}>` : one;
+    const type = b.value.dtype === "bool" ? "u32" : b.value.dtype;
     return `@group(0) @binding(${i}) var<storage, ${b.write ? "read_write" : "read"}> ${b.name}: array<${type}>;`;
   })
   .join("\n")}
 @group(0) @binding(${bindings.length}) var<uniform> p: Params;
-${resolve(TEMPLATE_HELPERS[lowering.template])}
+${TEMPLATE_HELPERS[lowering.template] ?? ""}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let unit = (wg.y * p.grid + wg.x) * ${WORKGROUP}u + lane;
   if (unit >= p.count) { return; }
-${resolve(TEMPLATES[lowering.template])}
+${body}
 }
 `;
   return {

@@ -38,6 +38,12 @@ const LOG_OF_NOTHING = -1e30;
 /** Rows of the other kind that a thread takes at a time. */
 const BLOCK = 8;
 
+/**
+ * Heads whose threads stand side by side, as far as their number allows: such threads walk the same intervals, so lanes that
+ * run in lock step end together. No bit depends on it.
+ */
+const SIDE_BY_SIDE = 8;
+
 interface Dims {
   /** Batch, queries, heads of keys, heads of queries for each, head dim, keys. */
   b: number;
@@ -98,24 +104,20 @@ function addTo(into: NDArray, i: number, from: NDArray, j: number, weight: numbe
   for (let c = 0; c < d; c++) into.data[i * d + c] += weight * from.data[j * d + c];
 }
 
-/** What a thread does, from sizes that no batch has a part in; `vectors` are the bindings whose rows are of D. */
-function template(dims: Dims, rows: number, vectors: readonly number[]): TemplateSizes {
-  const { b, t, h, g, d, s } = dims;
-  const own = Math.max(
-    1,
-    Math.min(d <= 64 ? 4 : d <= 128 ? 2 : 1, 2 ** Math.floor(Math.log2(Math.max(1, rows)))),
-  );
-  const vector = d % 4 === 0;
-  const width = vector ? d / 4 : d;
+/** What the threads of a kernel do that have so many rows of their own in each head. */
+function template({ b, t, h, g, d, s }: Dims, rows: number): TemplateSizes {
+  const most = d <= 128 ? 4 : 2;
+  const own = rows >= most ? most : rows >= 2 ? 2 : 1;
   const tiles = Math.ceil(rows / own);
-  let slots = 4;
-  while (slots < width) slots *= 2;
+  let side = SIDE_BY_SIDE;
+  while ((b * h) % side !== 0) side /= 2;
+  let slots = 16;
+  while (slots < d) slots *= 2;
   return {
     units: b * h * tiles,
-    fields: { batch: b, queries: t, keys: s, heads: h, groups: g, width, tiles },
+    fields: { batch: b, queries: t, keys: s, heads: h, groups: g, width: d, tiles, side },
     scalars: { scale: Math.LOG2E / Math.sqrt(d), unit: 1 / Math.sqrt(d) },
-    text: { own, block: BLOCK, slots, vector },
-    vectors: vector ? vectors : [],
+    text: { own, block: own === 1 ? 2 * BLOCK : BLOCK, slots },
   };
 }
 
@@ -180,7 +182,7 @@ const dqOp: OpDef = {
     template: "attentionDQ",
     sizes: (inputs) => {
       const dims = dimsOf(inputs);
-      return template(dims, dims.t * dims.g, [0, 1, 2, 3, 7]);
+      return template(dims, dims.t * dims.g);
     },
   },
   cost: costOf(3),
@@ -209,7 +211,7 @@ const dkvOp: OpDef = {
     template: "attentionDKV",
     sizes: (inputs) => {
       const dims = dimsOf(inputs);
-      return template(dims, dims.s, [0, 1, 2, 3, 7]);
+      return template(dims, dims.s);
     },
   },
   cost: costOf(4),
@@ -298,7 +300,7 @@ const attentionOp: OpDef = {
     template: "attention",
     sizes: (inputs) => {
       const dims = dimsOf(inputs);
-      return template(dims, dims.t * dims.g, [0, 1, 2, 4]);
+      return template(dims, dims.t * dims.g);
     },
   },
   cases: [
