@@ -16,6 +16,8 @@ export interface AttentionSizes {
   readonly block: number;
   /** Numbers that the arrays of a thread hold; at least `p.width`. */
   readonly slots: number;
+  /** Threads that share the keys of a row. */
+  readonly parts: number;
 }
 
 const LOG2_E = "1.4426950408889634";
@@ -47,13 +49,22 @@ function weighted(target: string, weights: string, name: string, { block }: Atte
   return `a = ${target};\n${sum}\n${target} = a;`;
 }
 
+/** Numbers of a row that the threads which share it join at a time. */
+const PIECE = 32;
+
 /** What the bodies name. */
-export const ATTENTION_HELPERS = /* wgsl */ `
+export function attentionHelpers({ parts }: AttentionSizes): string {
+  const shared = /* wgsl */ `
+var<workgroup> tops: array<f32, 64>;
+var<workgroup> sums: array<f32, 64>;
+var<workgroup> pieces: array<f32, ${64 * PIECE}>;`;
+  return /* wgsl */ `
 const STEPS = vec4<u32>(0u, 1u, 2u, 3u);
 // 2^n for whole n up to 0, exactly; 0 below the normal numbers.
 fn pow2(n: vec4<f32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4<u32>(max(n + 127.0, vec4<f32>(0.0))) << vec4<u32>(23u));
-}`;
+}${parts > 1 ? shared : ""}`;
+}
 
 /** The tile's place, and for each query of a thread its row in [B, T, KV, G] and the keys it sees. */
 function ownQueries({ own }: AttentionSizes, visible: string): string {
@@ -97,11 +108,16 @@ function pairs({ own, block }: AttentionSizes, line: (i: number, m: number) => s
  * two: rescaling is exact, so that no bit depends on where blocks begin, nor on keys that are not seen.
  */
 export function attentionForward(sizes: AttentionSizes): string {
+  return sizes.parts > 1 ? splitForward(sizes) : wholeForward(sizes);
+}
+
+/** Takes the keys from `from` on, every `step`-th of them a block, into `top`, `sum` and `acc` of each row. */
+function walkKeys(sizes: AttentionSizes, from: string, step: string): string {
   const { own, block } = sizes;
   const quads = block / 4;
   return /* wgsl */ `${ownQueries(sizes, "b3")}
 ${each(own, (i) => `var top${i} = ${LEAST};\nvar sum${i} = 0.0;\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
-for (var s = begin; s < end; s += ${block}u) {
+for (var s = ${from}; s < end; s += ${step}) {
 ${blockOfKeys(sizes)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < p.width; c++) {
@@ -128,15 +144,53 @@ for (var c = 0u; c < p.width; c++) {
 ${each(block, (j) => `let v${j} = b2[key${j} + c];`)}
 ${each(own, (i) => `acc${i}[c] *= keep${i};\n${weighted(`acc${i}[c]`, `w${i}`, "v", sizes)}`)}
 }
+}`;
 }
+
+const logSumExp = (top: string, sum: string): string =>
+  `select(${LEAST}, ${top} * ${LN_2} + log(${sum}), ${sum} > 0.0)`;
+
+function wholeForward(sizes: AttentionSizes): string {
+  return /* wgsl */ `${walkKeys(sizes, "begin", `${sizes.block}u`)}
 ${each(
-  own,
+  sizes.own,
   (i) => `if (first + ${i}u < rows) {
   let scale${i} = select(0.0, 1.0 / sum${i}, sum${i} > 0.0);
   for (var c = 0u; c < p.width; c++) { b4[row${i} * p.width + c] = acc${i}[c] * scale${i}; }
-  b5[row${i}] = select(${LEAST}, top${i} * ${LN_2} + log(sum${i}), sum${i} > 0.0);
+  b5[row${i}] = ${logSumExp(`top${i}`, `sum${i}`)};
 }`,
 )}`;
+}
+
+/**
+ * A row's keys split over `parts` threads, which join what they have in order: for one query and a long cache. Blocks are
+ * counted from the first key that is seen, so only how many are seen decides a bit.
+ */
+function splitForward(sizes: AttentionSizes): string {
+  const { parts, block } = sizes;
+  return /* wgsl */ `${walkKeys(sizes, `begin + part * ${block}u`, `${parts * block}u`)}
+tops[lane] = top0;
+sums[lane] = sum0;
+workgroupBarrier();
+let base = lane - part;
+var best = ${LEAST};
+for (var j = 0u; j < ${parts}u; j++) { best = max(best, tops[base + j]); }
+var total = 0.0;
+for (var j = 0u; j < ${parts}u; j++) { total += sums[base + j] * pow2(vec4<f32>(tops[base + j] - best)).x; }
+let keep = pow2(vec4<f32>(top0 - best)).x;
+let scale = select(0.0, 1.0 / total, total > 0.0);
+for (var d = 0u; d < p.width; d += ${PIECE}u) {
+  let length = min(${PIECE}u, p.width - d);
+  for (var c = 0u; c < length; c++) { pieces[lane * ${PIECE}u + c] = acc0[d + c] * keep; }
+  workgroupBarrier();
+  for (var c = part; c < length; c += ${parts}u) {
+    var x = 0.0;
+    for (var j = 0u; j < ${parts}u; j++) { x += pieces[(base + j) * ${PIECE}u + c]; }
+    if (inside) { b4[row0 * p.width + d + c] = x * scale; }
+  }
+  workgroupBarrier();
+}
+if (inside && part == 0u) { b5[row0] = ${logSumExp("best", "total")}; }`;
 }
 
 /** b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7 dQ. */

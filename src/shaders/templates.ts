@@ -1,13 +1,14 @@
 /**
  * Hand-built kernels, as bodies over named bindings and parameters. `unit` is the unit of work (see the kernel
- * assembly in the code generator); bindings are b0, b1, ... inputs first, then outputs.
+ * assembly in the code generator); where threads share one, `part` is the thread's, and `inside` false in those of no
+ * unit. Bindings are b0, b1, ... inputs first, then outputs.
  */
 import {
-  ATTENTION_HELPERS,
   type AttentionSizes,
   attentionDKV,
   attentionDQ,
   attentionForward,
+  attentionHelpers,
 } from "./attention.ts";
 
 /** A text, or a function of the sizes that are part of it. */
@@ -118,13 +119,13 @@ b6[unit] = (b0[base + chosen] - best) * scale - log(mass);`,
 };
 
 /** Functions that template bodies call. */
-export const TEMPLATE_HELPERS: Readonly<Record<string, string>> = {
+export const TEMPLATE_HELPERS: Readonly<Record<string, TemplateText>> = {
   sample: /* wgsl */ `
 fn orderKey(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }`,
-  attention: ATTENTION_HELPERS,
-  attentionDQ: ATTENTION_HELPERS,
-  attentionDKV: ATTENTION_HELPERS,
+  attention: attentionHelpers,
+  attentionDQ: attentionHelpers,
+  attentionDKV: attentionHelpers,
 };

@@ -105,6 +105,8 @@ export interface TextSizes {
   readonly own: number;
   readonly block: number;
   readonly slots: number;
+  /** Threads that share a unit of work, which they begin together: such a text may hold barriers. */
+  readonly parts: number;
 }
 
 /** The kinds of lowering. */

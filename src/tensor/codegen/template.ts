@@ -1,11 +1,21 @@
 /** Lowers nodes with hand-built kernels: binds operands in order and supplies the sizes their text names. */
-import { TEMPLATE_HELPERS, TEMPLATES } from "../../shaders/templates.ts";
+import { TEMPLATE_HELPERS, TEMPLATES, type TemplateText } from "../../shaders/templates.ts";
 import { ShaderError } from "../errors.ts";
-import type { TextSizes } from "../opdef.ts";
 import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { Field } from "./builder.ts";
 import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, WORKGROUP } from "./kernel.ts";
+
+const OWN_UNIT = `  let unit = (wg.y * p.grid + wg.x) * ${WORKGROUP}u + lane;
+  if (unit >= p.count) { return; }`;
+
+/** Threads of no unit stay, for the barriers, with the last. */
+function sharedUnit(parts: number): string {
+  return `  let thread = (wg.y * p.grid + wg.x) * ${WORKGROUP}u + lane;
+  let part = thread % ${parts}u;
+  let inside = thread / ${parts}u < p.count;
+  let unit = min(thread / ${parts}u, p.count - 1u);`;
+}
 
 export function templateKernel(group: Group, ctx: LowerContext): Kernel {
   const [node] = group.nodes;
@@ -13,18 +23,19 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
   if (lowering.kind !== "template")
     throw new ShaderError(`${node.op}: a template was expected. Check its lowering.`);
   const sizes = lowering.sizes(node.inputs, node.results);
-  const grid = gridOf(Math.ceil(sizes.units / WORKGROUP), ctx.maxGroups);
+  const parts = sizes.text?.parts ?? 1;
+  const grid = gridOf(Math.ceil((sizes.units * parts) / WORKGROUP), ctx.maxGroups);
   const fields: Field[] = [
     { name: "grid", type: "u32", value: grid[0] },
     { name: "count", type: "u32", value: sizes.units },
     ...Object.entries(sizes.fields).map(([name, value]) => ({ name, type: "u32" as const, value })),
     ...Object.entries(sizes.scalars ?? {}).map(([name, value]) => ({ name, type: "f32" as const, value })),
   ];
-  const text = TEMPLATES[lowering.template];
-  if (typeof text === "function" && !sizes.text) {
+  const resolve = (text: TemplateText = ""): string => {
+    if (typeof text === "string") return text;
+    if (sizes.text) return text(sizes.text);
     throw new ShaderError(`${node.op}: sizes of the text were expected, got none. Check its lowering.`);
-  }
-  const body = typeof text === "function" ? text(sizes.text as TextSizes) : text;
+  };
   const bindings = [
     // An operand that took over a state's memory is read there.
     ...node.inputs.map((v) => ({ value: ctx.inPlace.get(v) ?? v, write: false })),
@@ -40,12 +51,11 @@ ${bindings
   })
   .join("\n")}
 @group(0) @binding(${bindings.length}) var<uniform> p: Params;
-${TEMPLATE_HELPERS[lowering.template] ?? ""}
+${resolve(TEMPLATE_HELPERS[lowering.template])}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let unit = (wg.y * p.grid + wg.x) * ${WORKGROUP}u + lane;
-  if (unit >= p.count) { return; }
-${body}
+${parts === 1 ? OWN_UNIT : sharedUnit(parts)}
+${resolve(TEMPLATES[lowering.template])}
 }
 `;
   return {

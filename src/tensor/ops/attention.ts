@@ -12,18 +12,13 @@
 import { requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import type { ValueType } from "../ir.ts";
-import { type NDArray, ndarray } from "../ndarray.ts";
-import {
-  bytesOf,
-  type CaseInput,
-  type OpCase,
-  type OpDef,
-  type OpFunction,
-  type TemplateSizes,
-} from "../opdef.ts";
+import { ndarray } from "../ndarray.ts";
+import type { CaseInput, OpCase, OpDef, OpFunction } from "../opdef.ts";
 import { sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, requireTensor } from "../trace.ts";
+import { attentionDKV, attentionDQ } from "./attentionBackward.ts";
+import { addTo, costOf, dimsOf, dot, forEachPair, partsOf, template } from "./attentionShapes.ts";
 import { full } from "./define.ts";
 import { mul, sub } from "./elementwise.ts";
 import { reshape, slice } from "./movement.ts";
@@ -35,33 +30,9 @@ const MAX_HEAD_DIM = 256;
 /** Logarithm of the sum of nothing: finite, and exp of it is 0. */
 const LOG_OF_NOTHING = -1e30;
 
-/** Rows of the other kind that a thread takes at a time. */
-const BLOCK = 8;
-
-/**
- * Heads whose threads stand side by side, as far as their number allows: such threads walk the same intervals, so lanes that
- * run in lock step end together. No bit depends on it.
- */
-const SIDE_BY_SIDE = 8;
-
-interface Dims {
-  /** Batch, queries, heads of keys, heads of queries for each, head dim, keys. */
-  b: number;
-  t: number;
-  h: number;
-  g: number;
-  d: number;
-  s: number;
-}
-
-function dimsOf([q, k]: readonly { shape: readonly number[] }[]): Dims {
-  const [b, t, h, g, d] = q.shape;
-  return { b, t, h, g, d, s: k.shape[1] };
-}
-
-function checkOperands(op: string, [q, k, v, visible]: readonly ValueType[]): Dims {
-  for (const [name, x] of Object.entries({ q, k, v })) requireDType(op, name, x.dtype, ["f32"]);
-  requireDType(op, "visible", visible.dtype, ["u32"]);
+function checkOperands([q, k, v, visible]: readonly ValueType[]): void {
+  for (const [name, x] of Object.entries({ q, k, v })) requireDType("attention", name, x.dtype, ["f32"]);
+  requireDType("attention", "visible", visible.dtype, ["u32"]);
   const [b, t, h, , d] = q.shape;
   const fits =
     q.shape.length === 5 &&
@@ -71,153 +42,15 @@ function checkOperands(op: string, [q, k, v, visible]: readonly ValueType[]): Di
     sameShape(visible.shape, [b, t, 2]);
   if (!fits) {
     throw new ShapeError(
-      `${op}: q[B, T, KV, G, D], k[B, S, KV, D], v[B, S, KV, D] and visible[B, T, 2] were expected, got q${show(q.shape)}, k${show(k.shape)}, v${show(v.shape)}, visible${show(visible.shape)}. Reshape them.`,
+      `attention: q[B, T, KV, G, D], k[B, S, KV, D], v[B, S, KV, D] and visible[B, T, 2] were expected, got q${show(q.shape)}, k${show(k.shape)}, v${show(v.shape)}, visible${show(visible.shape)}. Reshape them.`,
     );
   }
   if (q.shape.slice(2).includes(0) || d > MAX_HEAD_DIM) {
     throw new ShapeError(
-      `${op}: heads of 1 to ${MAX_HEAD_DIM} elements were expected, got q${show(q.shape)}. Check headDim.`,
+      `attention: heads of 1 to ${MAX_HEAD_DIM} elements were expected, got q${show(q.shape)}. Check headDim.`,
     );
   }
-  return dimsOf([q, k]);
 }
-
-/** Calls `f` with each query of a head and each key it sees: positions of their rows in q and k, and of the query alone. */
-function forEachPair(inputs: readonly NDArray[], visible: NDArray, f: (q: number, k: number) => void): void {
-  const { b, t, h, g, s } = dimsOf(inputs);
-  for (let i = 0; i < b * t * h * g; i++) {
-    const at = Math.floor(i / (h * g)); // b, t
-    const from = visible.data[2 * at];
-    const to = Math.min(visible.data[2 * at + 1], s);
-    const head = Math.floor(i / g) % h;
-    for (let j = from; j < to; j++) f(i, (Math.floor(at / t) * s + j) * h + head);
-  }
-}
-
-function dot(a: NDArray, i: number, b: NDArray, j: number, d: number): number {
-  let x = 0;
-  for (let c = 0; c < d; c++) x += a.data[i * d + c] * b.data[j * d + c];
-  return x;
-}
-
-function addTo(into: NDArray, i: number, from: NDArray, j: number, weight: number, d: number): void {
-  for (let c = 0; c < d; c++) into.data[i * d + c] += weight * from.data[j * d + c];
-}
-
-/** What the threads of a kernel do that have so many rows of their own in each head. */
-function template({ b, t, h, g, d, s }: Dims, rows: number): TemplateSizes {
-  const most = d <= 128 ? 4 : 2;
-  const own = rows >= most ? most : rows >= 2 ? 2 : 1;
-  const tiles = Math.ceil(rows / own);
-  let side = SIDE_BY_SIDE;
-  while ((b * h) % side !== 0) side /= 2;
-  let slots = 16;
-  while (slots < d) slots *= 2;
-  return {
-    units: b * h * tiles,
-    fields: { batch: b, queries: t, keys: s, heads: h, groups: g, width: d, tiles, side },
-    scalars: { scale: Math.LOG2E / Math.sqrt(d), unit: 1 / Math.sqrt(d) },
-    text: { own, block: own === 1 ? 2 * BLOCK : BLOCK, slots },
-  };
-}
-
-/** Pairs of a query and a key, as far as shapes tell: those of a causal mask, and at most. */
-function pairsOf({ b, t, h, g, s }: Dims): { causal: number; most: number } {
-  const most = b * h * g * t * s;
-  return { causal: s >= t ? most - (b * h * g * t * (t - 1)) / 2 : most, most };
-}
-
-/** Cost of a kernel that does so many multiply-adds of D elements for each pair. */
-const costOf =
-  (products: number): OpDef["cost"] =>
-  (ins, outs) => {
-    const dims = dimsOf(ins);
-    const { causal, most } = pairsOf(dims);
-    const each = 2 * products * dims.d + 8;
-    return { flops: each * causal, mostFlops: each * most, bytes: bytesOf(ins) + bytesOf(outs) };
-  };
-
-// ---------------------------------------------------------------- backward
-
-const backwardInfer: OpDef["infer"] = ([q, k]) => [
-  { shape: q.shape, dtype: "f32" },
-  { shape: [2, ...k.shape], dtype: "f32" },
-];
-
-/** p and dScore of each pair, from q, k, v, dOut, logSumExp, delta. */
-function forEachScore(
-  [q, k, v, dOut, lse, delta, visible]: readonly NDArray[],
-  f: (query: number, key: number, p: number, dScore: number) => void,
-): void {
-  const { d } = dimsOf([q, k]);
-  forEachPair([q, k], visible, (i, j) => {
-    const p = Math.exp(dot(q, i, k, j, d) / Math.sqrt(d) - lse.data[i]);
-    f(i, j, p, p * (dot(dOut, i, v, j, d) - delta.data[i]));
-  });
-}
-
-const BACKWARD = {
-  internal: "reached, and tested, through the gradient of attention",
-  noGradient: "second derivatives of attention are not built",
-  cases: [],
-} as const;
-
-const dqOp: OpDef = {
-  ...BACKWARD,
-  name: "attentionDQ",
-  signature:
-    "q[B, T, KV, G, D], k[B, S, KV, D], v[B, S, KV, D], dOut[B, T, KV, G, D], logSumExp[B, T, KV, G], delta[B, T, KV, G], visible[B, T, 2] u32 -> dQ[B, T, KV, G, D]",
-  doc: "Gradient of attention for its queries.",
-  source: "FlashAttention-2, arXiv 2307.08691, algorithm 2",
-  infer: (inputs, attrs) => [backwardInfer(inputs, attrs)[0]],
-  reference(inputs, _attrs, [t]) {
-    const [q, k] = inputs;
-    const { d } = dimsOf(inputs);
-    const out = ndarray(t.shape, "f32");
-    forEachScore(inputs, (i, j, _p, ds) => addTo(out, i, k, j, ds / Math.sqrt(d), q.shape[4]));
-    return [out];
-  },
-  lowering: {
-    kind: "template",
-    template: "attentionDQ",
-    sizes: (inputs) => {
-      const dims = dimsOf(inputs);
-      return template(dims, dims.t * dims.g);
-    },
-  },
-  cost: costOf(3),
-};
-
-const dkvOp: OpDef = {
-  ...BACKWARD,
-  name: "attentionDKV",
-  signature: `${dqOp.signature.split(" -> ")[0]} -> dKV[2, B, S, KV, D]`,
-  doc: "Gradients of attention for its keys and its values, in one tensor: with two there would be nine storage buffers.",
-  source: dqOp.source,
-  infer: (inputs, attrs) => [backwardInfer(inputs, attrs)[1]],
-  reference(inputs, _attrs, [t]) {
-    const [q, k, , dOut] = inputs;
-    const { d } = dimsOf(inputs);
-    const out = ndarray(t.shape, "f32");
-    const values = k.data.length / d; // rows before those of dV
-    forEachScore(inputs, (i, j, p, ds) => {
-      addTo(out, j, q, i, ds / Math.sqrt(d), d);
-      addTo(out, values + j, dOut, i, p, d);
-    });
-    return [out];
-  },
-  lowering: {
-    kind: "template",
-    template: "attentionDKV",
-    sizes: (inputs) => {
-      const dims = dimsOf(inputs);
-      return template(dims, dims.s);
-    },
-  },
-  cost: costOf(4),
-};
-
-// ---------------------------------------------------------------- forward
 
 type Interval = readonly [number, number];
 
@@ -252,7 +85,7 @@ const attentionOp: OpDef = {
   source: "FlashAttention, arXiv 2205.14135; online softmax, arXiv 1805.02867",
   resultNames: ["out", "logSumExp"],
   infer(inputs) {
-    checkOperands("attention", inputs);
+    checkOperands(inputs);
     const [{ shape }] = inputs;
     return [
       { shape, dtype: "f32" },
@@ -265,8 +98,8 @@ const attentionOp: OpDef = {
     const rowSums = gOut ? sum(mul(gOut, out), -1) : full(lse.shape, 0); // [B, T, KV, G]
     const delta = gLse ? sub(rowSums, gLse) : rowSums;
     const operands = [q, k, v, dOut, lse, delta, visible];
-    const [dq] = apply(dqOp, operands);
-    const [dkv] = apply(dkvOp, operands); // [2, B, S, KV, D]
+    const [dq] = apply(attentionDQ.op, operands);
+    const [dkv] = apply(attentionDKV.op, operands); // [2, B, S, KV, D]
     const part = (i: number): Tensor => {
       const start = dkv.shape.map((_, axis) => (axis === 0 ? i : 0));
       return reshape(slice(dkv, start, [i + 1, ...k.shape]), k.shape);
@@ -300,7 +133,7 @@ const attentionOp: OpDef = {
     template: "attention",
     sizes: (inputs) => {
       const dims = dimsOf(inputs);
-      return template(dims, dims.t * dims.g);
+      return template(dims, dims.t * dims.g, partsOf(dims));
     },
   },
   cases: [
@@ -312,9 +145,10 @@ const attentionOp: OpDef = {
     attentionCase([1, 9, 9, 1, 1, 68]),
     attentionCase([1, 3, 12, 1, 1, 256]),
     attentionCase([1, 2, 3, 1, 1, 201]),
-    // Decoding: one query, a part of the cache.
+    // Decoding: one query, a part of the cache; a long one is split.
     attentionCase([3, 1, 24, 2, 2, 16], (b) => [b, 11]),
     attentionCase([2, 1, 300, 1, 1, 8], (b) => [3 * b, 290]),
+    attentionCase([3, 1, 200, 2, 2, 37], (b) => [60 * b, 60 * b + [0, 1, 75][b]]),
     // Padding at the left, whose queries see nothing; rows packed from segments; windows; ends beyond the last key.
     attentionCase([2, 6, 6, 1, 1, 12], (b, t) => [2 * b, t + 1]),
     attentionCase([1, 19, 19, 1, 1, 4], (_b, t) => [t < 5 ? 0 : t < 12 ? 5 : 12, t + 1]),
@@ -373,7 +207,3 @@ export const attention: ((q: Tensor, k: Tensor, v: Tensor, visible: Tensor) => A
     },
     { op: attentionOp },
   );
-
-/** The gradient's kernels, for the table. */
-export const attentionDQ: OpFunction = { op: dqOp };
-export const attentionDKV: OpFunction = { op: dkvOp };

@@ -2,6 +2,7 @@
 import { NaysayError } from "../errors.ts";
 import type { OpDef, OpFunction } from "../opdef.ts";
 import * as attention from "./attention.ts";
+import * as attentionBackward from "./attentionBackward.ts";
 import * as control from "./control.ts";
 import * as define from "./define.ts";
 import * as elementwise from "./elementwise.ts";
@@ -14,6 +15,7 @@ import * as sample from "./sample.ts";
 
 const FILES: readonly object[] = [
   attention,
+  attentionBackward,
   control,
   define,
   elementwise,
