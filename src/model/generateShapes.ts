@@ -1,14 +1,14 @@
 /**
- * The shapes of generation, and what is kept of them. Lengths come in buckets, so that few programs exist, and a cache
- * of keys longer than its rows changes no bit: columns that nobody sees have the weight 0 exactly.
+ * The shapes of generation, and what is kept of them. Lengths come in buckets, so that few programs exist, and a cache of
+ * keys longer than its rows changes no bit: attention walks what a query sees, counted from its row's beginning.
  *
- * That holds on either side of `SINGLE_THREAD_LENGTH` columns, which is itself a bucket: up to there a softmax is summed
- * in order of the columns, so only what is seen counts; beyond, 64 lanes share it, and the column where a prompt ends
- * decides which lane adds what. There, prompts that would end at different columns alone do not decode together.
+ * How it does that depends on which side of `WHOLE_LENGTH` columns the cache is, and that is itself a bucket: up to there
+ * one thread takes all keys of a query, beyond it several share them. So prompts that would alone be on different sides do not
+ * decode together.
  */
-import { SINGLE_THREAD_LENGTH } from "../tensor/codegen/row.ts";
 import { type Compiled, compile, type HostScalar } from "../tensor/compile.ts";
 import { zeros } from "../tensor/create.ts";
+import { WHOLE_LENGTH } from "../tensor/ops/attentionShapes.ts";
 import { forEachTensor, scope, type Tensor } from "../tensor/tensor.ts";
 import {
   begin,
@@ -43,22 +43,18 @@ export interface PromptGroup {
   members: number[];
 }
 
-/**
- * Groups prompts so that the columns of each depend on its own length and on the request alone, as far as bits do: all
- * whose rows stay within `SINGLE_THREAD_LENGTH`, and beyond it those of one bucket.
- */
+/** Groups prompts by what decides bits, of a prompt's own length and the request: whether its rows stay within `WHOLE_LENGTH`. */
 export function promptGroups(
   prompts: readonly ArrayLike<number>[],
   request: { promptLength?: number; maxCompletionLength: number },
 ): PromptGroup[] {
   const { promptLength, maxCompletionLength } = request;
-  const groups = new Map<number, PromptGroup>();
+  const groups = new Map<boolean, PromptGroup>();
   prompts.forEach(({ length }, index) => {
     const columns = promptLength ?? bucketLength(length);
-    const ordered = columns + maxCompletionLength - 1 <= SINGLE_THREAD_LENGTH;
-    const key = ordered ? 0 : columns;
-    const group = groups.get(key);
-    if (!group) groups.set(key, { promptLength: columns, members: [index] });
+    const whole = columns + maxCompletionLength - 1 <= WHOLE_LENGTH;
+    const group = groups.get(whole);
+    if (!group) groups.set(whole, { promptLength: columns, members: [index] });
     else {
       group.promptLength = Math.max(group.promptLength, columns);
       group.members.push(index);

@@ -8,7 +8,7 @@ import { initializeParameters } from "../../src/model/parameters.ts";
 import type { Parameters } from "../../src/model/transformer.ts";
 import { Transformer } from "../../src/model/transformer.ts";
 import { backend } from "../../src/tensor/backend.ts";
-import { SINGLE_THREAD_LENGTH } from "../../src/tensor/codegen/row.ts";
+import { WHOLE_LENGTH } from "../../src/tensor/ops/attentionShapes.ts";
 import { useBackend } from "../helpers/backend.ts";
 
 const config = modelConfig({ vocabSize: 11, hiddenSize: 16, numLayers: 2, numHeads: 4, maxPositions: 300 });
@@ -83,7 +83,7 @@ test("weights that had gone bad leave nothing behind in the cache", async () => 
   for (const row of [0, 1]) expect(bits(again, row)).toEqual(bits(good, row));
 });
 
-describe(`beyond ${SINGLE_THREAD_LENGTH} columns`, () => {
+describe(`beyond ${WHOLE_LENGTH} columns`, () => {
   const width = 12;
   const options: GenerateOptions = { ...ASK, maxCompletionLength: width };
 
@@ -109,16 +109,14 @@ describe(`beyond ${SINGLE_THREAD_LENGTH} columns`, () => {
     expect(streamed).toEqual(together.tokens);
   });
 
-  test("prompts are parted where their columns decide a bit, and only there", () => {
+  test("prompts are parted where their columns decide how attention sums, and only there", () => {
     // Alone: 8 and 96 + 30 columns stay below, 128, 192 and 256 + 30 do not.
     const lengths = [150, 3, 240, 90, 100, 145];
     const groups = (maxCompletionLength: number, promptLength?: number) =>
       promptGroups(lengths.map(prompt), { maxCompletionLength, promptLength });
     expect(groups(30)).toEqual([
-      { promptLength: 192, members: [0, 5] },
+      { promptLength: 256, members: [0, 2, 4, 5] },
       { promptLength: 96, members: [1, 3] },
-      { promptLength: 256, members: [2] },
-      { promptLength: 128, members: [4] },
     ]);
     expect(groups(30, 250)).toEqual([{ promptLength: 250, members: [0, 1, 2, 3, 4, 5] }]);
     expect(promptGroups([3, 20, 60].map(prompt), { maxCompletionLength: 65 })).toEqual([
@@ -131,7 +129,7 @@ describe(`beyond ${SINGLE_THREAD_LENGTH} columns`, () => {
       const cache = cacheColumns(columns, 1);
       expect(cache).toBeGreaterThanOrEqual(columns);
       expect(cache % 4).toBe(0);
-      expect(cache <= SINGLE_THREAD_LENGTH).toBe(columns <= SINGLE_THREAD_LENGTH);
+      expect(cache <= WHOLE_LENGTH).toBe(columns <= WHOLE_LENGTH);
     }
   });
 });
