@@ -73,11 +73,17 @@ export function materialize(graph: Graph): Graph {
     }
     return copyOf(v);
   };
+  // Hand-built kernels that read the same share a copy of it: attention and its gradients the same queries and keys.
+  const copies = new Map<Value, Value>();
+  const solidOf = (v: Value): Value => {
+    if (isComputed(v) || (v.node.op === "input" && !v.node.attrs.scalar)) return v;
+    const copy = copies.get(v) ?? copyOf(v);
+    copies.set(v, copy);
+    return copy;
+  };
   const inner = rewrite(separatePatches(graph), (n, inputs) => {
     if (opByName(n.op).lowering.kind !== "template") return null;
-    const solid = inputs.map((v) =>
-      isComputed(v) || (v.node.op === "input" && !v.node.attrs.scalar) ? v : copyOf(v),
-    );
+    const solid = inputs.map(solidOf);
     return new Node(n.op, solid, n.attrs, n.results, n.meta).results;
   });
   // What a chain of patches overwrites on its way cannot be a result as well.
