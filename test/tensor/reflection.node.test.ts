@@ -135,6 +135,18 @@ test("dropping any barrier makes them race", () => {
   }
 });
 
+test("dropping any barrier of attention that is split makes them race", () => {
+  const barrier = "workgroupBarrier();";
+  // Of more elements than are joined at a time, so that the last barrier matters too.
+  const k = shared.filter((k) => k.group.kind === "template").at(-1) as Kernel;
+  const parts = k.wgsl.split(barrier);
+  expect(parts.length, k.label).toBe(4);
+  for (let cut = 1; cut < parts.length; cut++) {
+    const without = `${parts.slice(0, cut).join(barrier)}${parts.slice(cut).join(barrier)}`;
+    expect(races(k, without).length, `without barrier ${cut}`).toBeGreaterThan(0);
+  }
+});
+
 describe("a row program of many reductions", () => {
   /** Kernels of `f` on rows of 64 lanes, without a device. */
   const rowKernels = (f: (x: Tensor) => unknown, length: number, tier: Tier): readonly Kernel[] =>
