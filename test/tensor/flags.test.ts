@@ -14,7 +14,15 @@ import {
 const from = (values: Record<string, string>) => readFlags((name) => values[name]);
 
 test("flags have quiet defaults", () => {
-  expect(from({})).toEqual({ debug: 0, nan: false, profile: null, tier: null, passesOff: [], toggles: [] });
+  expect(from({})).toEqual({
+    debug: 0,
+    nan: false,
+    profile: null,
+    tier: null,
+    passesOff: [],
+    toggles: [],
+    tuning: "auto",
+  });
 });
 
 test("flags are read", () => {
@@ -24,6 +32,7 @@ test("flags are read", () => {
     PROFILE: "t.json",
     NAYSAY_TIER: "t1",
     NAYSAY_PASSES_OFF: "fuse, cse,",
+    NAYSAY_TUNING: "off",
   };
   expect(from(values)).toMatchObject({
     debug: 2,
@@ -31,12 +40,14 @@ test("flags are read", () => {
     profile: "t.json",
     tier: "T1",
     passesOff: ["fuse", "cse"],
+    tuning: "off",
   });
   expect(from({ DEBUG: "vite:*" }).debug).toBe(0);
 });
 
 test("a value that a flag does not take is a ConfigError", () => {
   expect(() => from({ NAN: "yes" })).toThrow(/NAN: expected 0 or 1/);
+  expect(() => from({ NAYSAY_TUNING: "on" })).toThrow(/NAYSAY_TUNING: expected auto or off/);
   expect(() => from({ NAYSAY_TIER: "T7" })).toThrow(expect.objectContaining({ name: "ConfigError" }));
 });
 
