@@ -50,7 +50,13 @@ export interface DecodedCheckpoint {
 
 /** Values of all tensors as they lie on the device, copied a segment at a time: a cut tensor's by blocks, in order. */
 async function readPieces(flat: FlatTensors): Promise<Map<string, { shape: Shape; pieces: Float32Array[] }>> {
-  const segments = (await Promise.all(flat.flat.map((t) => t.data()))) as Float32Array[];
+  // The reference backend computes in float64; a file holds f32.
+  const segments = await Promise.all(
+    flat.flat.map(async (t) => {
+      const values = await t.data();
+      return values instanceof Float32Array ? values : Float32Array.from(values);
+    }),
+  );
   const piece = ({ shape, segment, offset }: FlatPart): Float32Array =>
     segments[segment].subarray(offset, offset + numel(shape));
   return new Map(
