@@ -54,6 +54,7 @@ const WORD: Record<DType, FieldType> = { f32: "f32", i32: "i32", u32: "u32", boo
 export class KernelBuilder {
   readonly fields: Field[] = [];
   private readonly fieldNames = new Map<string, string>();
+  private part = "";
   readonly bindings = new Map<Value, Binding>();
   private readonly helpers = new Set<string>();
   private readonly declarations: string[] = [];
@@ -78,14 +79,22 @@ export class KernelBuilder {
 
   // ------------------------------------------------------------ parameters
 
-  /** A size or stride, read from the parameter block; equal numbers share a member. */
+  /**
+   * From here on equal numbers share no member with those before: two shapes whose sizes are equal by chance, one here and
+   * one there, then have one text all the same.
+   */
+  section(name: string): void {
+    this.part = name;
+  }
+
+  /** A size or stride, read from the parameter block; equal numbers of a section share a member. */
   size(n: number): string {
     if (n === 0 || n === 1) return `${n}u`;
     return this.field("u32", n);
   }
 
   field(type: FieldType, value: number): string {
-    const key = `${type}:${Object.is(value, -0) ? "-0" : value}`;
+    const key = `${this.part}:${type}:${Object.is(value, -0) ? "-0" : value}`;
     let name = this.fieldNames.get(key);
     if (!name) {
       name = `${type === "u32" ? "n" : type === "f32" ? "c" : "j"}${this.fields.length}`;

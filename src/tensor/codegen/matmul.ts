@@ -119,6 +119,7 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
       const acc = Array.from({ length: tileM }, () => Array.from({ length: quads }, () => k.fresh("acc")));
       const type = e.type("f32", width);
       for (const name of acc.flat()) k.line(`var ${name} = ${type}(0.0);`);
+      k.section("loop");
       k.block(`for (var ${kk} = 0u; ${kk} < ${k.size(steps)}; ${kk}++)`, () => {
         const left = sameRows ? quadOperandA(e, a, tile, aByRows, ofQuad) : operandA(e, a, tile, aByRows);
         const right = operandB(e, k, b, tile, bByK);
@@ -138,6 +139,7 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
           e.store(outputs, (v) => delinearize(position, v.shape), width);
         }
       };
+      k.section("results");
       inside(() => {
         if (tileM === 1) {
           acc.forEach((sums, j) => {
