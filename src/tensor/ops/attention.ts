@@ -133,7 +133,7 @@ const attentionOp: OpDef = {
     template: "attention",
     sizes: (inputs) => {
       const dims = dimsOf(inputs);
-      return template(dims, dims.t * dims.g, partsOf(dims));
+      return template(dims, dims.t * dims.g, { parts: partsOf(dims) });
     },
   },
   cases: [

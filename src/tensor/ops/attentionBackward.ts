@@ -7,7 +7,7 @@
  */
 import { type NDArray, ndarray } from "../ndarray.ts";
 import type { OpDef, OpFunction } from "../opdef.ts";
-import { addTo, costOf, dimsOf, dot, forEachPair, template } from "./attentionShapes.ts";
+import { addTo, costOf, dimsOf, dot, forEachPair, SHORT_BLOCK, template } from "./attentionShapes.ts";
 
 const backwardInfer: OpDef["infer"] = ([q, k]) => [
   { shape: q.shape, dtype: "f32" },
@@ -81,7 +81,7 @@ const dkvOp: OpDef = {
     template: "attentionDKV",
     sizes: (inputs) => {
       const dims = dimsOf(inputs);
-      return template(dims, dims.s);
+      return template(dims, dims.s, { block: SHORT_BLOCK });
     },
   },
   cost: costOf(4),
