@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- [words] [--json] [--out file] [--quick] [--tier T0] [--time 300]`: the adapter's ceilings, the workloads W1 to
- * W5 and the op table's perf sizes on this adapter. Words choose workloads and ops. `npm run bench -- compare a.json b.json` sets
+ * `npm run bench -- [words] [--json] [--out file] [--quick] [--tier T0] [--time 300] [--tune]`: the adapter's ceilings, the workloads
+ * W1 to W5 and the op table's perf sizes on this adapter. Words choose workloads and ops; `--tune` then measures the ways to compute
+ * their products, for later runs. `npm run bench -- compare a.json b.json` sets
  * two results side by side; `npm run bench -- curves` fits time against size. README.md beside this file says how to read them.
  */
 
@@ -14,6 +15,7 @@ import { assetPath } from "../dist/cli/assets.js";
 import { planLaunch, relaunch } from "../dist/cli/launch.js";
 import { NaysayError } from "../dist/tensor/errors.js";
 import { init } from "../dist/tensor/init.js";
+import { tune } from "../dist/tensor/tune.js";
 import { coldStart } from "./coldStart.mjs";
 import { curves } from "./curves.mjs";
 import { readResult } from "./readResult.mjs";
@@ -27,6 +29,7 @@ function commandLine() {
       quick: { type: "boolean", default: false },
       tier: { type: "string" },
       time: { type: "string", default: "300" },
+      tune: { type: "boolean", default: false },
     },
   });
   const time = Number(values.time);
@@ -54,7 +57,7 @@ function keep(path, result) {
   renameSync(`${path}.part`, path);
 }
 
-async function run({ words, json, out, quick, tier, time }) {
+async function run({ words, json, out, quick, tier, time, tune: tunes }) {
   chosenBy(words);
   const plan = await planLaunch();
   if (Object.keys(plan.env).length > 0) return relaunch(plan.env);
@@ -62,7 +65,8 @@ async function run({ words, json, out, quick, tier, time }) {
   const print = (...lines) => {
     if (!json) console.log(lines.join("\n"));
   };
-  print(backend.device.describe());
+  const { size } = backend.tuning;
+  print(`${backend.device.describe()}${size > 0 ? `; ${size} kernels chosen by measurement` : ""}`);
   const result = await runBench(backend, {
     words,
     quick,
@@ -76,6 +80,19 @@ async function run({ words, json, out, quick, tier, time }) {
     onProgress: (sofar) => keep(out, sofar),
   });
   keep(out, result);
+  if (tunes) {
+    print("", `tuning ${backend.tuning.missing.size} shape classes`);
+    await tune(backend, {
+      time,
+      onClass: ({ shapeClass, chosen, ms }) => {
+        const gain = (ms.default / ms[chosen ?? "default"]).toFixed(2);
+        print(
+          `  ${shapeClass}: ${chosen ? `${chosen}, ${gain} times as fast as the default` : "the default"}`,
+        );
+      },
+    });
+    await backend.tuning.save();
+  }
   if (json) console.log(JSON.stringify(result, null, 2));
   backend.destroy();
   return result.errors.length > 0 ? 1 : 0;

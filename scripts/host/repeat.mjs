@@ -9,7 +9,7 @@ import { runLimited } from "./processes.mjs";
 
 /** The first eight digits of the weights' SHA-256, arm by arm, of the quick preset at seed 1: `npm start`. */
 const KNOWN = [
-  { adapter: /SwiftShader/, tier: "T2", whole: ["32445a9f", "e0f4eccb", "e6b3c8ce", "b0e0e289", "989aeb50"] },
+  { adapter: /SwiftShader/, tier: "T2", whole: ["32445a9f", "85269ccd", "14ff357d", "ffebcdd2", "66202116"] },
 ];
 
 const OTHER = "other bits than known";

@@ -75,12 +75,22 @@ async function tests({ runLimited, node, app, made, env, seconds, quick }) {
   return { ok, ...(ok ? {} : { why }), passed, skippedTests: skipped, failed, ...ended };
 }
 
-/** Ceilings, W1 to W5, every op's perf sizes: as far as it came, where its time is over. */
-async function bench({ runLimited, node, app, made, env, seconds, quick }) {
-  const path = join(made, "bench.json");
-  const command = [node, join(app, "bench/bench.mjs"), "--out", path];
+/** Ceilings, W1 to W5, every op's perf sizes: as far as it came, where its time is over. Then the ways to compute products. */
+const bench = (context) => measure(context, "bench", ["--tune"]);
+
+/** The workloads once more, with the kernels that were fastest. */
+const tuned = (context) => {
+  const software = context.report.steps.doctor?.adapter?.software !== false;
+  return measure(context, "tuned", ["w1", "w2", "w3", "w4", ...(software ? [] : ["w5"])]);
+};
+
+async function measure({ runLimited, node, app, made, env, seconds, quick }, name, words) {
+  const path = join(made, `${name}.json`);
+  const command = [node, join(app, "bench/bench.mjs"), "--out", path, ...words];
   if (quick) command.push("--quick", "--time", "50");
-  const said = await runLimited(command, { seconds, env, cwd: app });
+  // What is tuned here stays here.
+  const tuning = { XDG_CACHE_HOME: join(made, "cache"), NAYSAY_TUNING: "auto" };
+  const said = await runLimited(command, { seconds, env: { ...env, ...tuning }, cwd: app });
   const ended = { ...said, stdout: said.stdout.slice(-8000), stderr: said.stderr.slice(-4000) };
   if (!existsSync(path)) return { ok: false, why: `no result came (exit code ${said.code})`, ...ended };
   const result = JSON.parse(readFileSync(path, "utf8"));
@@ -149,6 +159,7 @@ export const STEPS = [
   { name: "check", seconds: 2400, does: "every op and whole programs on every tier", run: check },
   { name: "repeat", seconds: 1200, does: "the same training twice, bit for bit", run: repeat },
   { name: "bench", seconds: 3600, does: "ceilings, W1 to W5, every op", run: bench },
+  { name: "tuned", seconds: 1800, does: "the workloads with the fastest kernels", run: tuned },
   { name: "curves", seconds: 1800, does: "time against sizes, lines over operations", run: curves },
   { name: "torch", seconds: 2400, does: "the same work by PyTorch", run: torch },
   { name: "tests", seconds: 2400, does: "the engine's tests that need no browser", run: tests },

@@ -58,6 +58,8 @@ export interface BenchResult {
   quick: boolean;
   /** ms for each row. */
   time: number;
+  /** Shape classes whose kernel was chosen by measurement (`naysay tune`). */
+  tuned?: number;
   ceilings: Ceilings | null;
   rows: BenchRow[];
   errors: BenchFailure[];

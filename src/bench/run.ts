@@ -72,6 +72,7 @@ export async function runBench(backend: WebGpuBackend, options: BenchOptions): P
     machine,
     quick,
     time,
+    tuned: backend.tuning.size,
     ceilings: null,
     rows: [],
     errors: [],
