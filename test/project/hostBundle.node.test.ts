@@ -126,7 +126,7 @@ describe.skipIf(!softwarePackage())("the host bundle", () => {
 
 test("a whole run's weights are held to the bits that SwiftShader is known to give, in the order of its arms", () => {
   const adapter = { description: "SwiftShader driver 5.0.0", tier: "T2" };
-  const known = ["32445a9f", "e0f4eccb", "e6b3c8ce", "b0e0e289", "989aeb50"].map((sha, i) => [
+  const known = ["32445a9f", "85269ccd", "14ff357d", "ffebcdd2", "66202116"].map((sha, i) => [
     `${i}`,
     `${sha}00ff`,
   ]);

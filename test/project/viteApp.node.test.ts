@@ -14,8 +14,8 @@ import { chromiumLaunch, serveFolder } from "../helpers/chromium.ts";
 import { naysay, runCommand } from "../helpers/command.ts";
 import { root } from "../helpers/sourceFiles.ts";
 
-/** Largest JavaScript of the built app, page and worker together, bytes after gzip. */
-const BUDGET = 150_000;
+/** Largest JavaScript of the built app, bytes after gzip: page, worker, and the check and benchmark that load when asked for. */
+const BUDGET = 155_000;
 
 let folder: string;
 let app: string;
