@@ -102,7 +102,9 @@ try {
   const options = commandLine();
   const [first, ...rest] = options.words;
   if (first === "compare") compare(rest, options.json);
-  else if (first === "curves") process.exitCode = await curves(options);
+  else if (first === "curves" && rest.length > 0) {
+    throw new Error(`bench: curves: no more words expected, got "${rest.join(" ")}". Leave them out.`);
+  } else if (first === "curves") process.exitCode = await curves(options);
   else process.exitCode = await run(options);
 } catch (error) {
   // What the user can mend is a line; anything else is a fault with its place.

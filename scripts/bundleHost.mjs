@@ -166,6 +166,11 @@ export async function bundleHost(out, { tests = true } = {}) {
     const app = join(staging, "app");
     mkdirSync(app);
     const found = gather(app, tests);
+    if (existsSync(out) && readdirSync(out).length > 0 && !existsSync(join(out, "bundle.json"))) {
+      throw new Error(
+        `bundle:host: --out: an empty folder or an older bundle expected, got ${out}. Name another.`,
+      );
+    }
     rmSync(out, { recursive: true, force: true });
     mkdirSync(out, { recursive: true });
     const tar = join(staging, "app.tar");

@@ -333,6 +333,7 @@ export {
   NaysayError,
   NonFiniteError,
   ops,
+  parseTuning,
   profileTrace,
   Rng,
   type RngState,

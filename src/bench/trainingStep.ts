@@ -4,13 +4,11 @@
  */
 
 import { initializeParameters } from "../model/parameters.ts";
-import { scoreLogits } from "../model/scoring.ts";
 import { type Parameters, Transformer } from "../model/transformer.ts";
-import { valueAndGrad } from "../tensor/autodiff.ts";
 import { compile } from "../tensor/compile.ts";
 import { type FlatTensors, tensor } from "../tensor/create.ts";
 import { ops } from "../tensor/ops/index.ts";
-import { AdamW, accumulate } from "../tensor/optim.ts";
+import { AdamW, accumulateGrad } from "../tensor/optim.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
 import { measure } from "./measure.ts";
@@ -46,12 +44,11 @@ export function trainingSetup(sizes: ModelSizes): TrainingSetup {
   const gradients = compile(
     (grads: Parameters, trained: Parameters, x: Tensor, y: Tensor) => {
       const loss = (p: Parameters) => {
-        const logits = model.logits(p, model.hidden(p, x)); // [B, T, V]
-        return ops.neg(ops.mean(scoreLogits(logits, y).logProbs));
+        // Beyond one chunk of the vocabulary without [B, T, V].
+        const { logProbs } = ops.linearLogProbs(model.hidden(p, x), model.head(p), y); // [B, T]
+        return ops.neg(ops.mean(logProbs));
       };
-      const { value, grad } = valueAndGrad(loss)(trained);
-      accumulate(grads, grad);
-      return value;
+      return accumulateGrad(grads, loss)(trained).value;
     },
     { state: [0], label: "train" },
   );

@@ -3,6 +3,7 @@
  * every later run. No result changes by it: only ways with equal bits are taken.
  */
 
+import { dirname } from "node:path";
 import { alignColumns } from "../eval/table.ts";
 import { initializeParameters } from "../model/parameters.ts";
 import { taskModel } from "../rl/makeBase.ts";
@@ -12,6 +13,7 @@ import { sharedPrograms, Trainer } from "../rl/trainer.ts";
 import { flags } from "../tensor/flags.ts";
 import { init } from "../tensor/init.ts";
 import { type TunedClass, tune } from "../tensor/tune.ts";
+import type { TuningTable } from "../tensor/tuning.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { files } from "./files.ts";
 import { abortOnSignals } from "./running.ts";
@@ -47,6 +49,8 @@ export async function run(argv: readonly string[]): Promise<number> {
     console.log(`naysay tune\n${argHelp(FLAGS)}`);
     return 0;
   }
+  // Before minutes of measuring.
+  if (args.out !== undefined) await files.mkdirp(dirname(args.out));
   const abort = abortOnSignals("tune: stopped. What was measured before is kept.");
   const status = new StatusLine(process.stderr);
   const backend = await init({ tuning: args.again ? "off" : flags().tuning });
@@ -63,25 +67,29 @@ export async function run(argv: readonly string[]): Promise<number> {
         done++;
         status.show(`tune ${done}/${classes} · ${shapeClass}: ${chosen ?? "the default"}`);
       },
-    }).finally(() => (backend.tuning.size > known ? backend.tuning.save() : undefined));
+    }).catch(async (error) => {
+      if (done > 0) await backend.tuning.save();
+      throw error;
+    });
     status.clear();
-    if (args.out !== undefined) {
-      await files.writeFileAtomic(
-        args.out,
-        new TextEncoder().encode(`${JSON.stringify(backend.tuning.table(), null, 2)}\n`),
-      );
-    }
     console.log(
       args.json
         ? JSON.stringify({ known, measured, table: backend.tuning.table() }, null, 2)
         : text(measured, known),
     );
+    if (args.out !== undefined) await writeTable(args.out, backend.tuning.table());
+    // Last, so that what was measured is shown and written where it cannot be stored.
+    if (measured.length > 0) await backend.tuning.save();
     return 0;
   } finally {
     status.clear();
     abort.off();
     backend.destroy();
   }
+}
+
+function writeTable(path: string, table: TuningTable): Promise<void> {
+  return files.writeFileAtomic(path, new TextEncoder().encode(`${JSON.stringify(table, null, 2)}\n`));
 }
 
 /** Builds the programs of rollout, scoring and update, by running each once on weights from nothing. */
@@ -103,6 +111,7 @@ async function meetProducts(preset: string, signal: AbortSignal): Promise<void> 
     await trainer.step(signal);
   } finally {
     trainer.dispose();
+    shared.dispose();
   }
 }
 

@@ -1,7 +1,7 @@
 /** `#host` in Node: what happens when the process ends, and files for what the debug flags gather. */
 
 import { writeFileSync } from "node:fs";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -38,16 +38,27 @@ export function cacheFolder(): string {
   return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "naysay");
 }
 
-/** What was kept under a name; null where there is nothing that can be read. */
-export function readCached(name: string): Promise<string | null> {
-  return readFile(join(cacheFolder(), name), "utf8").catch(() => null);
+/** What was kept under a name; null where there is nothing that can be read, or no home to look in. */
+export async function readCached(name: string): Promise<string | null> {
+  try {
+    return await readFile(join(cacheFolder(), name), "utf8");
+  } catch {
+    return null;
+  }
 }
+
+let written = 0;
 
 /** Keeps a text under a name, whole or not at all. */
 export async function writeCached(name: string, text: string): Promise<void> {
   const path = join(cacheFolder(), name);
-  const fresh = `${path}.${process.pid}.tmp`;
+  const fresh = `${path}.${process.pid}-${written++}.tmp`;
   await mkdir(cacheFolder(), { recursive: true });
-  await writeFile(fresh, text);
-  await rename(fresh, path);
+  try {
+    await writeFile(fresh, text);
+    await rename(fresh, path);
+  } catch (error) {
+    await rm(fresh, { force: true });
+    throw error;
+  }
 }

@@ -18,10 +18,10 @@ import { numel } from "./shape.ts";
 /** Rows of the small input, and their lengths where the kernel takes four elements at a time or one. */
 const ROWS = 3;
 const LENGTHS = { 4: 516, 1: 517 } as const;
-/** Operands of the small matrix product: two quads of threads, four steps along k twice. */
+/** Operands of the small matrix product: four quads with other rows each, four steps along k twice. */
 const PRODUCT = [
-  [4, 8],
-  [8, 32],
+  [32, 8],
+  [8, 16],
 ] as const;
 
 const f32 = (shape: readonly number[]): ValueType => ({ shape, dtype: "f32" });

@@ -4,7 +4,8 @@
  * those of an untuned device.
  */
 
-import { type MatmulProduct, matmulVariants } from "./codegen/matmulTiles.ts";
+import { DEFAULT_VARIANT as DEFAULT, type MatmulProduct, matmulVariants } from "./codegen/matmulTiles.ts";
+import { ConfigError } from "./errors.ts";
 import { Node, type ValueType } from "./ir.ts";
 import { philox } from "./random.ts";
 import { numel } from "./shape.ts";
@@ -36,10 +37,21 @@ const MOST_ROUNDS = 9;
 const SAMPLE_MS = 4;
 /** Elements of an operand or result; larger products are measured with fewer rows or batches. */
 const MOST_ELEMENTS = 1 << 24;
-const DEFAULT = "default";
 
-/** Measures every class that is missing from `backend.tuning`, enters what is faster, and returns what was measured. */
+/**
+ * Measures every class that is missing from `backend.tuning`, enters what is faster, and returns what was measured;
+ * `backend.tuning.save()` keeps it for later starts. Throws `ConfigError` for another backend or time.
+ */
 export async function tune(backend: WebGpuBackend, options: TuneOptions = {}): Promise<TunedClass[]> {
+  if (backend?.kind !== "webgpu") {
+    throw new ConfigError(
+      `tune: a WebGPU backend expected, got ${String((backend as { kind?: unknown } | undefined)?.kind)}. Pass what init() gives.`,
+    );
+  }
+  const { time = 500 } = options;
+  if (!(time > 0 && Number.isFinite(time))) {
+    throw new ConfigError(`tune: time of ms above 0 expected, got ${time}. Leave it out.`);
+  }
   const done: TunedClass[] = [];
   for (const [shapeClass, product] of [...backend.tuning.missing]) {
     options.signal?.throwIfAborted();
@@ -66,9 +78,10 @@ async function tuneClass(
     [...batch, ...(transposeA ? [k, m] : [m, k])],
     [...batch, ...(transposeB ? [n, k] : [k, n])],
   ];
-  const operands = shapes.map((shape, i) => randomOperand(backend, numel(shape), i));
+  const operands: Storage[] = [];
   const ways: Way[] = [];
   try {
+    for (const shape of shapes) operands.push(randomOperand(backend, numel(shape), operands.length));
     const names = [DEFAULT, ...matmulVariants(product, backend.lanes)];
     for (const name of names) {
       signal?.throwIfAborted();
@@ -108,13 +121,13 @@ async function tuneClass(
   }
 }
 
-/** The product with fewer batches, then rows, where its operands would take too much memory; the class stays. */
+/** The product with fewer batches, then rows, where its operands would take too much memory. */
 function affordable(product: MatmulProduct): MatmulProduct {
   let { batches, m } = product;
   const { n, k } = product;
   const elements = (): number => batches * Math.max(m * k, k * n, m * n);
   while (elements() > MOST_ELEMENTS && batches > 1) batches = Math.ceil(batches / 2);
-  while (elements() > MOST_ELEMENTS && m % 128 === 0) m /= 2;
+  while (elements() > MOST_ELEMENTS && k * n <= MOST_ELEMENTS && m % 128 === 0) m /= 2;
   return { ...product, batch: [batches], batches, m };
 }
 

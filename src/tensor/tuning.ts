@@ -3,9 +3,10 @@
  * bits are ever entered (tune.ts), so a table changes no result, whoever made it and whether or not it is used.
  */
 import { readCached, writeCached } from "#host";
-import type { MatmulProduct } from "./codegen/matmulTiles.ts";
+import { isMatmulVariant, type MatmulProduct } from "./codegen/matmulTiles.ts";
 import type { Device } from "./device.ts";
 import { ConfigError } from "./errors.ts";
+import { VERSION } from "./version.ts";
 
 /** A table as it is stored and shipped: plain JSON. */
 export interface TuningTable {
@@ -18,13 +19,13 @@ export interface TuningTable {
 /** `"auto"` uses what is stored for the adapter, `"off"` nothing; a table is used where it is of this adapter. */
 export type TuningOption = "auto" | "off" | TuningTable;
 
-/** The adapter, driver and tier, as far as a device tells: tables of others say nothing of this one. */
+/** naysay's version, adapter, driver and tier, as far as a device tells: tables of others say nothing of this one. */
 export function tuningKey(device: Device): string {
   const { vendor, architecture, description, driver, backend, tier } = device.info;
-  return [vendor, architecture, description, driver, backend, tier].join(" · ");
+  return [tier, VERSION, vendor, architecture, description, driver, backend].join(" · ");
 }
 
-/** Throws `ConfigError` for what is no table. */
+/** A table from its text. Throws `ConfigError` for what is none; `name` stands in the message. */
 export function parseTuning(text: string, name: string): TuningTable {
   let read: unknown;
   try {
@@ -34,14 +35,26 @@ export function parseTuning(text: string, name: string): TuningTable {
       `${name}: a tuning table in JSON expected, got other text. Make one with naysay tune.`,
     );
   }
+  return checkTable(read, name);
+}
+
+function checkTable(read: unknown, name: string): TuningTable {
   const { adapter, choices } = (read ?? {}) as Partial<TuningTable>;
-  const texts = typeof choices === "object" && choices !== null ? Object.values(choices) : [0];
-  if (typeof adapter !== "string" || !texts.every((c) => typeof c === "string")) {
+  const isRecord = typeof choices === "object" && choices !== null && !Array.isArray(choices);
+  if (typeof adapter !== "string" || !isRecord || Object.values(choices).some((c) => typeof c !== "string")) {
     throw new ConfigError(
       `${name}: a tuning table {adapter, choices} expected, got something else. Make one with naysay tune.`,
     );
   }
-  return { adapter, choices: { ...(choices as Record<string, string>) } };
+  return { adapter, choices: { ...choices } };
+}
+
+function tryParse(text: string, name: string): TuningTable | null {
+  try {
+    return parseTuning(text, name);
+  } catch {
+    return null;
+  }
 }
 
 /** The table of a device, and the classes that programs asked for in vain. */
@@ -58,8 +71,10 @@ export class Tuning {
   /** Takes over the entries of a table of this adapter; returns how many. */
   add(table: TuningTable): number {
     if (table.adapter !== this.key) return 0;
-    for (const [shapeClass, variant] of Object.entries(table.choices)) this.set(shapeClass, variant);
-    return Object.keys(table.choices).length;
+    // A way that this version does not know is none: its class is measured again.
+    const known = Object.entries(table.choices).filter(([, variant]) => isMatmulVariant(variant));
+    for (const [shapeClass, variant] of known) this.set(shapeClass, variant);
+    return known.length;
   }
 
   set(shapeClass: string, variant: string): void {
@@ -83,9 +98,23 @@ export class Tuning {
     return { adapter: this.key, choices: Object.fromEntries(sorted) };
   }
 
-  /** Keeps the table for later starts: a file in Node, the browser's storage in a page. */
+  /**
+   * Keeps the table for later starts, beside what is stored of other classes: a file in Node, the browser's storage in a page.
+   * Rejects with `ConfigError` where nothing can be written.
+   */
   async save(): Promise<void> {
-    await writeCached(cacheName(this.key), `${JSON.stringify(this.table(), null, 2)}\n`);
+    const kept = new Tuning(this.key);
+    const stored = await readCached(cacheName(this.key));
+    if (stored !== null) kept.add(tryParse(stored, this.key) ?? this.table());
+    kept.add(this.table());
+    try {
+      await writeCached(cacheName(this.key), `${JSON.stringify(kept.table(), null, 2)}\n`);
+    } catch (error) {
+      throw new ConfigError(
+        `tuning: a place to write was expected, got ${(error as Error).message}. Set XDG_CACHE_HOME, or pass the table to init().`,
+        { cause: error },
+      );
+    }
   }
 }
 
@@ -96,7 +125,7 @@ export async function loadTuning(device: Device, option: TuningOption): Promise<
   const tuning = new Tuning(tuningKey(device));
   if (option === "off") return tuning;
   if (option !== "auto") {
-    tuning.add(option);
+    tuning.add(checkTable(option, "init: tuning"));
     return tuning;
   }
   const name = cacheName(tuning.key);

@@ -20,6 +20,9 @@ const STATES = "test/tensor/states.test.ts";
 const FUSION = "test/tensor/fusion.test.ts";
 const REPLAY = "test/tensor/replay.test.ts";
 
+const TUNING = "test/tensor/tuning.test.ts";
+const LANES = "test/tensor/tierCheck.test.ts";
+
 const codegen = (file) => `src/tensor/codegen/${file}.ts`;
 const pass = (file) => `src/tensor/passes/${file}.ts`;
 
@@ -27,14 +30,14 @@ export const MUTATIONS = [
   // Barriers
   {
     name: "lanes: no barrier before the tree",
-    file: codegen("joinLanes"),
+    file: codegen("lanes"),
     find: 'k.line("workgroupBarrier();");\n  return shared;',
     replace: "return shared;",
     tests: [REFLECTION],
   },
   {
     name: "lanes: no barrier within the tree",
-    file: codegen("joinLanes"),
+    file: codegen("lanes"),
     find: '  );\n  k.line("workgroupBarrier();");',
     replace: "  );",
     tests: [REFLECTION],
@@ -99,8 +102,8 @@ export const MUTATIONS = [
   {
     name: "grid: second axis ignored",
     file: codegen("kernel"),
-    find: "k.line(`let unit = (wg.y * ${width} + wg.x) * ",
-    replace: "k.line(`let unit = (wg.x + 0u * ${width}) * ",
+    find: "const at = `wg.y * ${width} + wg.x`;",
+    replace: "const at = `wg.x + 0u * ${width}`;",
     tests: [{ file: "test/tensor/ops.test.ts", only: "grids folded", env: {} }],
   },
   {
@@ -127,21 +130,21 @@ export const MUTATIONS = [
   // Arithmetic of kernels
   {
     name: "lanes: the tree reaches one lane too far",
-    file: codegen("joinLanes"),
+    file: codegen("lanes"),
     find: "`if (lane < ${s}u) {",
     replace: "`if (lane <= ${s}u) {",
     tests: [REFLECTION, ops("sum", "max")],
   },
   {
     name: "lanes, T2: a subgroup as wide as the step skips it",
-    file: codegen("joinLanes"),
+    file: codegen("lanes"),
     find: "if (subgroupSize <= ${s}u)",
     replace: "if (subgroupSize < ${s}u)",
     tests: [TIERS],
   },
   {
     name: "lanes, T2: steps beyond the subgroup are taken",
-    file: codegen("joinLanes"),
+    file: codegen("lanes"),
     find: "subgroupSize > ${s}u);",
     replace: "subgroupSize > 0u);",
     tests: [TIERS],
@@ -152,6 +155,55 @@ export const MUTATIONS = [
     find: "...(ta ? [q, i] : [i, q])",
     replace: "...(ta ? [i, q] : [q, i])",
     tests: [ops("matmul")],
+  },
+  {
+    name: "matmul: a quad's row is the first's",
+    file: codegen("matmul"),
+    find: "}, j & 3),",
+    replace: "}, 0),",
+    tests: [ops("matmul"), TUNING],
+  },
+  {
+    name: "matmul: threads beyond the last unit store",
+    file: codegen("kernel"),
+    find: "if (body.allThreads) k.block(`if (place < ${count})`, store);\n      else store();",
+    replace: "store();",
+    tests: [STATES, LANES],
+  },
+  {
+    name: "matmul through workgroup memory: no barrier before a block is read",
+    file: codegen("matmulShared"),
+    find: 'k.line("workgroupBarrier();");\n        const s =',
+    replace: "const s =",
+    tests: [REFLECTION, TUNING],
+  },
+  {
+    name: "matmul through workgroup memory: columns of a thread one vector off",
+    file: codegen("matmulShared"),
+    find: "constantIndex(q * SIDE * 4)",
+    replace: "constantIndex(q * 4)",
+    tests: [TUNING],
+  },
+  {
+    name: "tuning: bits are not compared",
+    file: "src/tensor/tune.ts",
+    find: "sameWords(bits, await ways[0].bits())",
+    replace: "true",
+    tests: [TUNING],
+  },
+  {
+    name: "attention: the last key that is seen is left out",
+    file: "src/shaders/attention.ts",
+    find: "let to${i} = min(${visible}[t${i} * 2u + 1u], p.keys);",
+    replace: "let to${i} = min(${visible}[t${i} * 2u + 1u], p.keys - 1u);",
+    tests: [ops("attention")],
+  },
+  {
+    name: "attention: dK and dV see a query too many",
+    file: "src/shaders/attention.ts",
+    find: "(to${m} > vec4<u32>(s${i}))",
+    replace: "(to${m} >= vec4<u32>(s${i}))",
+    tests: [ops("attention")],
   },
   {
     name: "sample: threshold is exclusive",

@@ -146,3 +146,26 @@ test("two states swap their values", () =>
     f(s, t);
     return list(s, t);
   }));
+
+test("a product is added to a state once for each element, however few tiles it has", async () => {
+  // Four tiles for 64 threads: those beyond the last run along with it where the tier has quads, and must not store.
+  const [m, k, n] = [8, 4, 16];
+  const start = Float32Array.from({ length: m * n }, () => Math.random());
+  const state = tensor(start, { shape: [m, n] });
+  const a = Float32Array.from({ length: m * k }, () => Math.random() - 0.5);
+  const b = Float32Array.from({ length: k * n }, () => Math.random() - 0.5);
+  const add = compile(
+    (sum: Tensor, x: Tensor, y: Tensor) => {
+      assign(sum, ops.add(sum, ops.matmul(x, y)));
+    },
+    { state: [0] },
+  );
+  const [x, y] = [tensor(a, { shape: [m, k] }), tensor(b, { shape: [k, n] })];
+  for (let i = 0; i < 3; i++) add(state, x, y);
+  const got = await state.data();
+  for (let i = 0; i < m * n; i++) {
+    let product = 0;
+    for (let q = 0; q < k; q++) product += a[Math.floor(i / n) * k + q] * b[q * n + (i % n)];
+    expect(Math.abs(got[i] - (start[i] + 3 * product))).toBeLessThan(1e-5);
+  }
+});

@@ -146,6 +146,20 @@ describe.runIf(hasSubgroups)("quads", () => {
   });
 });
 
+test.runIf(hasSubgroups)(
+  "quads with the rows of another are found, where a subgroup has several",
+  async () => {
+    const fixed = await products("T0");
+    const said = vi.spyOn(console, "error").mockImplementation(() => {});
+    /** Right only where all quads of a subgroup have the rows of the first. */
+    const firstQuad: QuadRead = (name, place) => `subgroupShuffle(${name}, ${place}u)`;
+    expect((await products("T2", { ...lanesFor("T2"), quad: firstQuad })).bits).toEqual(fixed.bits);
+    const { device } = await init({ tier: "T2" });
+    expect(said.mock.calls.length).toBe(device.subgroupMinSize > 4 ? 1 : 0);
+    device.destroy();
+  },
+);
+
 test("an adapter below T2 runs the trees of T0", async () => {
   const backend = await init({ tier: "T0" });
   const spy = vi.spyOn(backend.device.gpu, "createShaderModule");

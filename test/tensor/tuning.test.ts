@@ -128,13 +128,23 @@ test("a table is used on its adapter only, and what is no table is refused", () 
     "",
     "7",
     "null",
+    '{"adapter":"a","choices":["x"]}',
     "{}",
     '{"adapter":"a","choices":{"x":7}}',
     '{"adapter":1,"choices":{}}',
   ])
     expect(() => parseTuning(text, "file"), text).toThrow(ConfigError);
-  const product = { batch: [], batches: 1, m: 4, n: 4, k: 4, transposeA: false, transposeB: false };
-  // A name that this version does not know, or that does not fit, is the default.
-  mine.set(matmulClass(product), "fastest");
-  expect(mine.choose(matmulClass(product), product)).toBe("fastest");
+  // A way that this version does not know is none: its class is measured again.
+  expect(new Tuning("a").add({ adapter: "a", choices: { x: "fastest", y: "default" } })).toBe(1);
+});
+
+test("wrong arguments are refused before anything is measured", async () => {
+  backend.tuning = new Tuning("test");
+  ops.matmul(random([4, 4]), random([4, 4])).dispose();
+  for (const time of [Number.NaN, 0, -1]) await expect(tune(backend, { time })).rejects.toThrow(ConfigError);
+  expect(backend.tuning.missing.size).toBe(1);
+  const reference = { kind: "reference" } as unknown as WebGpuBackend;
+  await expect(tune(reference)).rejects.toThrow(/tune: a WebGPU backend expected, got reference/);
+  for (const tuning of ["on", 5, { adapter: "a" }, { adapter: "a", choices: { x: 7 } }])
+    await expect(init({ tuning: tuning as never })).rejects.toThrow(ConfigError);
 });

@@ -111,6 +111,13 @@ export function matmulVariants(sizes: MatmulSizes, lanes: Lanes): string[] {
   return VARIANTS.filter((v) => v.tiling(sizes, lanes) !== null).map((v) => v.name);
 }
 
+/** What a class is entered with where no way was faster than what is taken anyway. */
+export const DEFAULT_VARIANT = "default";
+
+export function isMatmulVariant(name: string): boolean {
+  return name === DEFAULT_VARIANT || VARIANTS.some((v) => v.name === name);
+}
+
 /** The tiling by a variant's name; the default where there is none, or where it does not fit. */
 export function tilingOf(sizes: MatmulSizes, lanes: Lanes, variant: string | undefined): Tiling {
   const chosen = variant && VARIANTS.find((v) => v.name === variant)?.tiling(sizes, lanes);

@@ -7,7 +7,8 @@
  *
  * The G heads of queries that share a head of keys stand beside each other, so keys are never repeated. Which keys a
  * query sees is an interval, and data: causal masks, padding at the left, packed rows, windows and the filled part of a
- * cache are all of them. A row's bits depend on what it sees alone: not on what it does not see, nor on its batch.
+ * cache are all of them. Where all is finite, a row's bits depend on what it sees alone: not on what it does not see, nor
+ * on its batch. (A tile of neighbouring queries weighs with 0 what only some of them see, and 0 times NaN is NaN.)
  */
 import { requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";

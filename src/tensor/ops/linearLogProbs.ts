@@ -15,6 +15,7 @@
  *
  * Source: arXiv 1805.02867 (joining maxima and sums), arXiv 2411.09009 (the loss by chunks).
  */
+import { requireDType } from "../dtype.ts";
 import { ShapeError, TensorError } from "../errors.ts";
 import type { LandRows } from "../opdef.ts";
 import { numel, sameShape, show } from "../shape.ts";
@@ -188,6 +189,8 @@ function backwardChunks(
 
 function check(hidden: Tensor, blocks: readonly Tensor[], tokens: Tensor, chunkRows: number): void {
   requireTensor("linearLogProbs", hidden, tokens, ...blocks);
+  requireDType("linearLogProbs", "hidden", hidden.dtype, ["f32"]);
+  requireDType("linearLogProbs", "tokens", tokens.dtype, ["u32"]);
   const width = hidden.shape.at(-1);
   const fits =
     blocks.length > 0 && blocks.every((w) => w.shape.length === 2 && w.shape[1] === width && w.shape[0] > 0);
