@@ -22,6 +22,9 @@ async function alive(collect: () => void): Promise<number> {
   return heapUsed + arrayBuffers;
 }
 
+/** Bytes a replay: V8 by itself moved a window by up to 9; a replay that keeps a small object leaves 63 or more. */
+const MOST_BYTES = 16;
+
 test("10,000 replays of a small program leave the heap as it was", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
@@ -50,14 +53,14 @@ test("10,000 replays of a small program leave the heap as it was", async () => {
   const memory = b.memory();
   // V8 itself makes and drops 100 kB of code now and then; what a replay leaves is left in every window.
   const windows: number[] = [];
-  while (windows.length < 3 && !(Math.min(...windows) < 8)) windows.push(await growth(false));
+  while (windows.length < 3 && !(Math.min(...windows) < MOST_BYTES)) windows.push(await growth(false));
   const leaking = [await growth(true), await growth(true)];
   const text = (bytes: number[]) => bytes.map((x) => x.toFixed(1)).join(", ");
   console.log(`heap: ${text(windows)} bytes a replay; ${text(leaking)} where each keeps an object`);
   expect(b.memory()).toEqual(memory);
-  expect(Math.min(...windows)).toBeLessThan(8);
+  expect(Math.min(...windows)).toBeLessThan(MOST_BYTES);
   // The measure sees an object of two fields a replay.
   expect(kept.length).toBe(2 * REPLAYS);
-  expect(Math.max(...leaking)).toBeGreaterThan(16);
+  expect(Math.max(...leaking)).toBeGreaterThan(2 * MOST_BYTES);
   b.destroy();
 });

@@ -9,8 +9,8 @@ import { root, sourceFiles, withoutComments } from "../helpers/sourceFiles.ts";
 const FORBIDDEN =
   /\b(innerHTML|outerHTML|insertAdjacentHTML|document\.write(ln)?|srcdoc|DOMParser|createContextualFragment|setHTML(Unsafe)?|eval\(|new Function|javascript:)|\.on[a-z]+ *=(?!=)/;
 
-/** What a visitor loads before the engine, bytes after gzip. */
-const PAGE_BUDGET = 60_000;
+/** The page without the engine, bytes after gzip: what a visitor loads before it, and the tab Bench, which loads when opened. */
+const PAGE_BUDGET = 66_000;
 
 function offences(path: string, text: string): string[] {
   const lines = withoutComments(text).split("\n");
