@@ -13,11 +13,17 @@ import { TotalsReporter } from "./test/helpers/totalsReporter.ts";
 
 export default defineConfig(async () => {
   const plan = await planLaunch();
-  // Pages run in Chromium, on SwiftShader whatever Node's adapter is: once is enough.
-  const pages =
-    process.env.NAYSAY_ADAPTER === "lavapipe"
-      ? ["test/web/**", "test/examples/**", "test/project/viteApp.node.test.ts"]
-      : [];
+  // Pages run in Chromium, on SwiftShader whatever Node's adapter is, and some of Node's tests say the same on every adapter:
+  // once is enough.
+  const adapterFree = [
+    "test/web/**",
+    "test/examples/**",
+    "test/project/viteApp.node.test.ts",
+    "test/project/hostBundle.node.test.ts",
+    "test/tensor/heap.node.test.ts",
+    "test/cli/tune.node.test.ts",
+  ];
+  const once = process.env.NAYSAY_ADAPTER === "lavapipe" ? adapterFree : [];
   return {
     // Isolated pages have a clock that ticks 5 us, others 0.1 ms.
     server: {
@@ -31,7 +37,7 @@ export default defineConfig(async () => {
     test: {
       reporters: ["default", new TotalsReporter(plan.line)],
       projects: [
-        { extends: true as const, ...nodeProject(plan, pages, ["test/helpers/build.ts"]) },
+        { extends: true as const, ...nodeProject(plan, once, ["test/helpers/build.ts"]) },
         {
           extends: true as const,
           resolve: {
