@@ -203,7 +203,7 @@ export const MUTATIONS = [
     file: "src/shaders/attention.ts",
     find: "(to${m} > vec4<u32>(s${i}))",
     replace: "(to${m} >= vec4<u32>(s${i}))",
-    tests: [ops("attention")],
+    tests: ["test/tensor/attention.test.ts"],
   },
   {
     name: "sample: threshold is exclusive",
