@@ -187,7 +187,7 @@ export const MUTATIONS = [
   {
     name: "tuning: bits are not compared",
     file: "src/tensor/tune.ts",
-    find: "sameWords(bits, await ways[0].bits())",
+    find: "sameWords(bits, fixed)",
     replace: "true",
     tests: [TUNING],
   },

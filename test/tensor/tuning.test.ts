@@ -107,8 +107,8 @@ test("a way with other bits than the default is not entered", async () => {
   let reads = 0;
   const spy = vi.spyOn(backend, "read").mockImplementation(async (...args) => {
     const got = await read(...args);
-    // The default's words are read again beside each way's: those are the odd reads after the first.
-    if (reads++ % 2 === 1) got[3] ^= 1;
+    // The first to be read are the default's.
+    if (reads++ > 0) got[3] ^= 1;
     return got;
   });
   const [tuned] = await tune(backend, { time: 1 });

@@ -15,7 +15,7 @@ import { type Emitter, LANE, type Width } from "./emit.ts";
 import { assemble, type Body, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
 import { QUAD_VARIANT, type QuadRead } from "./lanes.ts";
 import { sharedBody } from "./matmulShared.ts";
-import { type DirectTiling, type MatmulProduct, matmulClass, QUAD, tilingOf } from "./matmulTiles.ts";
+import { type DirectTiling, type MatmulProduct, matmulClass, QUAD, range, tilingOf } from "./matmulTiles.ts";
 
 /** How operands are read, by vectors of four. */
 export interface Layout {
@@ -161,8 +161,6 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
     },
   };
 }
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** A thread's share of the product, and where its operands stand. */
 interface Tile {

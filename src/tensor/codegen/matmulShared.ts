@@ -18,12 +18,10 @@ import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE } from "./emit.ts";
 import { type Body, WORKGROUP } from "./kernel.ts";
 import type { Layout } from "./matmul.ts";
-import type { MatmulProduct, SharedTiling } from "./matmulTiles.ts";
+import { type MatmulProduct, range, type SharedTiling } from "./matmulTiles.ts";
 
 /** Threads along either side of a block. */
 const SIDE = 8;
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 export function sharedBody(node: Node, product: MatmulProduct, layout: Layout, tiling: SharedTiling): Body {
   const [a, b] = node.inputs;

@@ -53,6 +53,9 @@ const LARGE_TILE_UNITS = 256;
 /** Threads that hand each other their part of a: consecutive, and in a subgroup of any size. */
 export const QUAD = 4;
 
+/** 0 to n - 1: what texts are unrolled over. */
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
 /** What is taken where nothing was measured: small texts, which compile fast. */
 export function defaultTiling({ batches, m, n, k }: MatmulSizes, { quad }: Lanes): Tiling {
   const columns = n % 4 === 0 ? 4 : 1;
