@@ -24,9 +24,10 @@ export interface BuildOptions {
 export interface Executable {
   /**
    * Runs on one storage or host number per graph input. Updates of states happen in place; results are new
-   * storages, each with one reference that the caller owns. Enqueues only: failures reject the next await.
+   * storages, each with one reference that the caller owns. `times` runs it again and again, for programs that give states
+   * new values and no results. Enqueues only: failures reject the next await.
    */
-  run(args: readonly (Storage | number)[]): Storage[];
+  run(args: readonly (Storage | number)[], times?: number): Storage[];
   /** Resolves when pipelines exist. */
   ready(): Promise<void>;
   /** Bytes of temporaries that the plan takes; 0 where there is no plan. */

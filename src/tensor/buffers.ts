@@ -141,12 +141,14 @@ export class BufferPool {
   private readonly device: Device;
   private readonly guards: boolean;
   private readonly spare: number;
+  private readonly submit: () => void;
   private nextId = 1;
   /** Storages alive, kept only where guard words are asked for. */
   readonly guarded = new Set<GpuStorage>();
 
-  /** `spare` is a seam for tests: see `SPARE_BYTES`. */
-  constructor(device: Device, guards: boolean, spare = SPARE_BYTES) {
+  /** `spare` is a seam for tests: see `SPARE_BYTES`. `submit` hands over what may still use a buffer. */
+  constructor(device: Device, guards: boolean, spare = SPARE_BYTES, submit = (): void => {}) {
+    this.submit = submit;
     this.device = device;
     this.guards = guards;
     this.spare = spare;
@@ -226,6 +228,7 @@ export class BufferPool {
   }
 
   private poison(storage: GpuStorage, size: number): void {
+    this.submit();
     this.device.queue.writeBuffer(storage.buffer, 0, new Uint32Array(size / 4).fill(GUARD_WORD));
     this.guarded.add(storage);
   }
@@ -242,6 +245,7 @@ export class BufferPool {
 
   destroy(buffer: GPUBuffer): void {
     this.allocatedBytes -= buffer.size;
+    this.submit();
     buffer.destroy();
   }
 }

@@ -69,7 +69,16 @@ export interface CompiledInfo {
   dispose(): void;
 }
 
-export type Compiled<A extends readonly unknown[], R> = ((...args: A) => R) & CompiledInfo;
+/** What else a compiled function does. */
+export interface CompiledRuns<A extends readonly unknown[]> {
+  /**
+   * Calls the function `times` times on the same arguments, in one submission where the work is not too much for one: for
+   * functions that give states new values and return no tensors. Throws `TensorError` for others.
+   */
+  repeat(times: number, ...args: A): void;
+}
+
+export type Compiled<A extends readonly unknown[], R> = ((...args: A) => R) & CompiledRuns<A> & CompiledInfo;
 
 /** Traces `fn` for one signature. */
 export function traceCall(
@@ -191,9 +200,8 @@ export function compile<A extends readonly unknown[], R>(
   const label = options.label ?? (fn.name || "program");
   const programs = new Map<string, Program>();
   let owner: Backend | null = null;
-  const call = (...args: A): R => {
-    const outer = currentTrace();
-    if (outer) return fn(...inlined(outer, args, options));
+  /** The program for these arguments, and its inputs. */
+  const prepare = (args: A): { program: Program; inputs: (Storage | number)[] } => {
     const b = backend();
     if (owner !== b) {
       for (const p of programs.values()) p.executable.dispose();
@@ -211,9 +219,36 @@ export function compile<A extends readonly unknown[], R>(
       programs.set(leaves.signature, program);
     }
     checkStates(label, leaves, program.captures);
-    return unpack(program, program.executable.run(runArgs(label, leaves, program.captures))) as R;
+    return { program, inputs: runArgs(label, leaves, program.captures) };
   };
-  const info: CompiledInfo = {
+  const call = (...args: A): R => {
+    const outer = currentTrace();
+    if (outer) return fn(...inlined(outer, args, options));
+    const { program, inputs } = prepare(args);
+    return unpack(program, program.executable.run(inputs)) as R;
+  };
+  const repeat = (times: number, ...args: A): void => {
+    if (!Number.isInteger(times) || times < 0) {
+      throw new TensorError(
+        `${label}: repeat: a number of times was expected, got ${times}. Pass a whole number.`,
+      );
+    }
+    const outer = currentTrace();
+    if (outer) {
+      for (let i = 0; i < times; i++) fn(...inlined(outer, args, options));
+      return;
+    }
+    if (times === 0) return;
+    const { program, inputs } = prepare(args);
+    if (program.outputs.length > 0) {
+      throw new TensorError(
+        `${label}: repeat: a function that returns no tensors was expected, got one that returns ${program.outputs.length}. Assign them to states.`,
+      );
+    }
+    program.executable.run(inputs, times);
+  };
+  const info: CompiledRuns<A> & CompiledInfo = {
+    repeat,
     get programs() {
       return programs.size;
     },

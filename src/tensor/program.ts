@@ -1,6 +1,6 @@
 /**
- * A program: kernels in order with their memory planned, replayed with one encoder, cached bind groups and no
- * allocation but for its results.
+ * A program: kernels in order with their memory planned, replayed with cached bind groups and no allocation but for its
+ * results.
  */
 import type { Executable } from "./backend.ts";
 import type { GpuStorage } from "./buffers.ts";
@@ -8,7 +8,7 @@ import { type FieldType, wordOf } from "./codegen/builder.ts";
 import { TensorError } from "./errors.ts";
 import { flags } from "./flags.ts";
 import { BufferUsage } from "./gpuConstants.ts";
-import type { Graph } from "./ir.ts";
+import type { Graph, StateUpdate } from "./ir.ts";
 import { NanCheck } from "./nanCheck.ts";
 import { ALIGN, bytesFor } from "./passes/memory.ts";
 import type { Lowered } from "./passes/pipeline.ts";
@@ -18,20 +18,6 @@ import { span, spanUntil } from "./spans.ts";
 import { type Dispatch, type RunStorages, type Step, Tapes } from "./tapes.ts";
 import type { Storage } from "./tensor.ts";
 import type { Task, WebGpuBackend } from "./webgpu.ts";
-
-/** Estimated operations after which a submission ends, so that no driver's watchdog fires: 0.2 s at 100 GFLOP/s. */
-const SUBMIT_FLOPS = 2e10;
-
-/** After which of the kernels, given by their estimated operations, a submission ends; after the last it ends anyway. */
-export function submissionEnds(flops: readonly number[], limit = SUBMIT_FLOPS): boolean[] {
-  let sum = 0;
-  return flops.map((f, i) => {
-    sum += f;
-    const end = sum > limit && i < flops.length - 1;
-    if (end) sum = 0;
-    return end;
-  });
-}
 
 interface ScalarSlot {
   readonly input: number;
@@ -62,6 +48,8 @@ export class Program implements Executable {
   /** Runs that wait to be handed to the device. */
   private waiting = 0;
   private dirty = true;
+  /** The command buffer that a run went into last. */
+  private usedIn = 0;
 
   constructor(backend: WebGpuBackend, traced: Graph, lowered: Lowered, label: string) {
     this.backend = backend;
@@ -72,16 +60,12 @@ export class Program implements Executable {
     const position = new Map(traced.inputs.map((v, i) => [v, i]));
     this.states = traced.updates.map((u) => position.get(u.input) as number);
     this.outputs = traced.outputs.map((v, i) => ({ bytes: bytesFor(v), label: `${label}.out${i}` }));
-    const ends = submissionEnds(
-      lowered.kernels.map((k) => k.mostFlops ?? k.flops),
-      backend.submitFlops,
-    );
     let offset = 0;
-    this.steps = lowered.kernels.map((kernel, i): Step => {
+    this.steps = lowered.kernels.map((kernel): Step => {
       const paramOffset = offset;
       const paramBytes = Math.ceil((kernel.fields.length * 4) / 16) * 16;
       offset += Math.ceil(paramBytes / ALIGN) * ALIGN;
-      return { kernel, paramOffset, paramBytes, cut: ends[i], pipeline: null };
+      return { kernel, paramOffset, paramBytes, flops: kernel.mostFlops ?? kernel.flops, pipeline: null };
     });
     this.words = new Uint32Array(offset / 4);
     this.packParams();
@@ -130,9 +114,9 @@ export class Program implements Executable {
     return this.backend.device.guard(this.building);
   }
 
-  run(args: readonly (Storage | number)[]): Storage[] {
+  run(args: readonly (Storage | number)[], times = 1): Storage[] {
     this.check(args);
-    const run = new Run(this, args, this.takeResults());
+    const run = new Run(this, args, this.takeResults(), times);
     this.backend.enqueue(run);
     return run.results;
   }
@@ -195,71 +179,49 @@ export class Program implements Executable {
         this.dirty = true;
       }
     }
-    if (this.dirty && this.params) this.backend.device.queue.writeBuffer(this.params, 0, this.words);
+    if (!this.dirty) return;
+    const { commands, device } = this.backend;
+    // A write overtakes what is not submitted: runs that wait there are to see the numbers of their own.
+    if (this.usedIn === commands.current) commands.flush();
+    if (this.params) device.queue.writeBuffer(this.params, 0, this.words);
     this.dirty = false;
   }
 
   private encode(run: Run): void {
     this.writeScalars(run.args);
-    const { device, profiler } = this.backend;
+    const { commands, profiler } = this.backend;
     const nan = flags().nan ? this.nanCheck() : null;
     const dispatches = this.dispatches(run);
-    const encoder =
-      profiler || nan
-        ? this.encodeWatched(dispatches, run, profiler, nan)
-        : this.encodeAll(dispatches, device.gpu, device.queue);
-    for (const c of this.lowered.copies) {
-      const bytes = numel(c.value.shape) * 4;
-      if (bytes === 0) continue;
-      const to = this.tapes.rangeOf(c.input, bytes, run);
-      const from = this.tapes.rangeOf(c.value, bytes, run);
-      encoder.copyBufferToBuffer(from.buffer, from.offset as number, to.buffer, to.offset as number, bytes);
+    for (let i = 0; i < run.times; i++) {
+      if (profiler || nan) this.encodeWatched(dispatches, run, profiler, nan);
+      else commands.run(dispatches);
+      for (const c of this.lowered.copies) this.copyState(c, run);
     }
-    profiler?.resolve(encoder);
-    if (nan) this.backend.expect(nan.verdict(encoder, this.steps.length));
-    device.queue.submit([encoder.finish()]);
-    this.backend.submits++;
-    this.backend.dispatches += dispatches.length;
+    this.usedIn = commands.current;
   }
 
-  /** The dispatches in as few passes as may be; returns the encoder that is still to be submitted. */
-  private encodeAll(dispatches: readonly Dispatch[], gpu: GPUDevice, queue: GPUQueue): GPUCommandEncoder {
-    const name = { label: this.label };
-    let encoder = gpu.createCommandEncoder();
-    if (dispatches.length === 0) return encoder;
-    let pass = encoder.beginComputePass(name);
-    let current: GPUComputePipeline | null = null;
-    for (let i = 0; i < dispatches.length; i++) {
-      const { pipeline, group, x, y, cut } = dispatches[i];
-      if (pipeline !== current) pass.setPipeline(pipeline);
-      current = pipeline;
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(x, y);
-      if (cut) {
-        pass.end();
-        queue.submit([encoder.finish()]);
-        this.backend.submits++;
-        encoder = gpu.createCommandEncoder();
-        pass = encoder.beginComputePass(name);
-        current = null;
-      }
-    }
-    pass.end();
-    return encoder;
+  private copyState({ input, value }: StateUpdate, run: Run): void {
+    const bytes = numel(value.shape) * 4;
+    if (bytes === 0) return;
+    const to = this.tapes.rangeOf(input, bytes, run);
+    const from = this.tapes.rangeOf(value, bytes, run);
+    this.backend.commands.copy(from.buffer, from.offset as number, to.buffer, to.offset as number, bytes);
   }
 
-  /** As `encodeAll`, a pass for each kernel, with what times it or looks at its results. */
+  /** As `Commands.run`, a pass for each kernel, with what times it or looks at its results. */
   private encodeWatched(
     dispatches: readonly Dispatch[],
     run: Run,
     profiler: Profiler | null,
     nan: NanCheck | null,
-  ): GPUCommandEncoder {
-    const { gpu, queue } = this.backend.device;
+  ): void {
+    const { commands, device } = this.backend;
+    commands.flush();
     const name = { label: this.label };
-    let encoder = gpu.createCommandEncoder(name);
+    let encoder = device.gpu.createCommandEncoder(name);
     if (nan) this.lookAtArguments(nan, encoder, run);
-    dispatches.forEach(({ pipeline, group, x, y, cut }, i) => {
+    let flops = 0;
+    dispatches.forEach(({ pipeline, group, x, y, flops: own }, i) => {
       const { kernel } = this.steps[i];
       const pass = profiler ? profiler.begin(encoder, kernel) : encoder.beginComputePass(name);
       pass.setPipeline(pipeline);
@@ -267,13 +229,17 @@ export class Program implements Executable {
       pass.dispatchWorkgroups(x, y);
       pass.end();
       if (nan) this.lookAtResults(nan, encoder, i, run);
-      if (cut) {
-        queue.submit([encoder.finish()]);
-        this.backend.submits++;
-        encoder = gpu.createCommandEncoder(name);
+      flops += own;
+      if (flops > commands.limit && i < dispatches.length - 1) {
+        commands.submit(encoder);
+        encoder = device.gpu.createCommandEncoder(name);
+        flops = 0;
       }
     });
-    return encoder;
+    profiler?.resolve(encoder);
+    if (nan) this.backend.expect(nan.verdict(encoder, this.steps.length));
+    commands.submit(encoder);
+    commands.dispatches += dispatches.length;
   }
 
   // ------------------------------------------------------------ NAN=1
@@ -339,10 +305,12 @@ class Run implements Task, RunStorages {
   readonly program: Program;
   readonly args: readonly (Storage | number)[];
   readonly results: GpuStorage[];
+  readonly times: number;
   private waited = false;
 
-  constructor(program: Program, args: readonly (Storage | number)[], results: GpuStorage[]) {
+  constructor(program: Program, args: readonly (Storage | number)[], results: GpuStorage[], times: number) {
     this.program = program;
+    this.times = times;
     this.args = args;
     this.results = results;
   }

@@ -69,22 +69,26 @@ export class ReferenceBackend implements Backend {
   build(graph: Graph, options: BuildOptions): Executable {
     this.programs++;
     const wanted = roots(graph);
+    const once = (args: readonly (Storage | number)[]): Storage[] => {
+      const inputs: NDArray[] = graph.inputs.map((v, i) => {
+        const a = args[i];
+        return ndarray(v.shape, v.dtype, typeof a === "number" ? [a] : (a as ReferenceStorage).data);
+      });
+      const results = interpret(graph, inputs, wanted);
+      graph.updates.forEach((u, i) => {
+        const state = args[graph.inputs.indexOf(u.input)] as ReferenceStorage;
+        state.data.set(results[graph.outputs.length + i].data);
+      });
+      return graph.outputs.map((_, i) => new ReferenceStorage(this, results[i].data));
+    };
     return {
       plannedBytes: 0,
       ready: async () => {},
       describe: () => `${options.label}: float64 reference`,
       dispose: () => {},
-      run: (args) => {
-        const inputs: NDArray[] = graph.inputs.map((v, i) => {
-          const a = args[i];
-          return ndarray(v.shape, v.dtype, typeof a === "number" ? [a] : (a as ReferenceStorage).data);
-        });
-        const results = interpret(graph, inputs, wanted);
-        graph.updates.forEach((u, i) => {
-          const state = args[graph.inputs.indexOf(u.input)] as ReferenceStorage;
-          state.data.set(results[graph.outputs.length + i].data);
-        });
-        return graph.outputs.map((_, i) => new ReferenceStorage(this, results[i].data));
+      run: (args, times = 1) => {
+        for (let i = 1; i < times; i++) for (const s of once(args)) s.release();
+        return once(args);
       },
     };
   }

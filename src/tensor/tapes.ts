@@ -23,8 +23,8 @@ export interface Step {
   /** Bytes of the kernel's parameters in the program's parameter buffer. */
   readonly paramOffset: number;
   readonly paramBytes: number;
-  /** True where a submission ends after it. */
-  readonly cut: boolean;
+  /** Operations, at most. */
+  readonly flops: number;
   pipeline: Pipeline | null;
 }
 
@@ -37,7 +37,7 @@ export interface Dispatch {
   readonly group: GPUBindGroup;
   readonly x: number;
   readonly y: number;
-  readonly cut: boolean;
+  readonly flops: number;
 }
 
 interface Tape {
@@ -115,7 +115,7 @@ export class Tapes {
         group: this.bindGroup(i, run),
         x: step.kernel.grid[0],
         y: step.kernel.grid[1],
-        cut: step.cut,
+        flops: step.flops,
       }),
     );
     if (this.tapes.length >= TAPES_KEPT) this.tapes.shift();

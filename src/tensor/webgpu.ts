@@ -5,6 +5,7 @@
 import type { Backend, BuildOptions, Executable, MemoryUse } from "./backend.ts";
 import { BufferPool, GpuStorage, GUARD_WORD } from "./buffers.ts";
 import { type Lanes, lanesFor } from "./codegen/lanes.ts";
+import { Commands } from "./commands.ts";
 import type { Device } from "./device.ts";
 import { type DType, type HostArray, hostArray } from "./dtype.ts";
 import { DeviceError } from "./errors.ts";
@@ -57,12 +58,11 @@ export class WebGpuBackend implements Backend {
   readonly kind = "webgpu";
   readonly device: Device;
   readonly pool: BufferPool;
+  readonly commands: Commands;
   readonly pipelines: PipelineCache;
   /** What was measured on this adapter: programs built from here on use it. */
   tuning: Tuning;
   profiler: Profiler | null = null;
-  submits = 0;
-  dispatches = 0;
   private programs = 0;
   private readonly options: WebGpuOptions;
   private readonly tasks: Task[] = [];
@@ -74,7 +74,10 @@ export class WebGpuBackend implements Backend {
   constructor(device: Device, options: WebGpuOptions = {}) {
     this.device = device;
     this.options = options;
-    this.pool = new BufferPool(device, options.guardWords ?? false, options.spareBytes);
+    this.commands = new Commands(device.gpu, options.submitFlops);
+    this.pool = new BufferPool(device, options.guardWords ?? false, options.spareBytes, () =>
+      this.commands.flush(),
+    );
     this.pipelines = new PipelineCache(device, options.lanes);
     this.tuning = new Tuning(tuningKey(device));
   }
@@ -159,6 +162,7 @@ export class WebGpuBackend implements Backend {
     this.enqueue({
       ready: null,
       go: () => {
+        this.commands.flush();
         this.device.queue.writeBuffer(s.buffer, s.offset, host as HostArray & { buffer: ArrayBuffer });
         s.fault = null;
       },
@@ -180,10 +184,8 @@ export class WebGpuBackend implements Backend {
       go: () => {
         if (s.fault) return;
         staging = this.stagingFor(bytes);
-        const encoder = this.device.gpu.createCommandEncoder({ label: "read" });
-        encoder.copyBufferToBuffer(s.buffer, s.offset, staging, 0, bytes);
-        this.device.queue.submit([encoder.finish()]);
-        this.submits++;
+        this.commands.copy(s.buffer, s.offset, staging, 0, bytes);
+        this.commands.flush();
       },
       done: () => s.release(),
     });
@@ -222,11 +224,6 @@ export class WebGpuBackend implements Backend {
 
   // ------------------------------------------------------------ programs
 
-  /** Estimated operations after which a submission ends; undefined: the program's own. */
-  get submitFlops(): number | undefined {
-    return this.options.submitFlops;
-  }
-
   /** How threads share what they have on this device. */
   get lanes(): Lanes {
     return this.options.lanes ?? lanesFor(this.device.tier);
@@ -261,6 +258,7 @@ export class WebGpuBackend implements Backend {
     await this.device.guard(
       (async () => {
         await this.drain();
+        this.commands.flush();
         await this.device.queue.onSubmittedWorkDone();
       })(),
     );
@@ -274,8 +272,8 @@ export class WebGpuBackend implements Backend {
     return {
       programs: this.programs,
       pipelines: this.pipelines.compiled,
-      dispatches: this.dispatches,
-      submits: this.submits,
+      dispatches: this.commands.dispatches,
+      submits: this.commands.submits,
     };
   }
 
@@ -297,6 +295,7 @@ export class WebGpuBackend implements Backend {
   }
 
   destroy(): void {
+    this.commands.flush();
     this.device.destroy();
   }
 }

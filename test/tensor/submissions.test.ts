@@ -1,33 +1,85 @@
 /** Submissions end by estimated work, so that no driver's watchdog fires: where, and that no bit depends on it. */
 
 import { afterEach, describe, expect, test } from "vitest";
-import { compile } from "../../src/tensor/compile.ts";
+import { Commands } from "../../src/tensor/commands.ts";
+import { assign, compile, u32 } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { setFlags } from "../../src/tensor/flags.ts";
 import { init } from "../../src/tensor/init.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
 import { opByName } from "../../src/tensor/ops/table.ts";
-import { submissionEnds } from "../../src/tensor/program.ts";
+import type { Dispatch } from "../../src/tensor/tapes.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 
 afterEach(() => setFlags({ nan: false }));
 
+/** A device that writes down what it is given: dispatches by their work, `c` for a copy, `|` for a submission. */
+function tape(): { gpu: GPUDevice; log: () => string } {
+  const words: (string | number)[] = [];
+  const pass = {
+    setPipeline: () => {},
+    setBindGroup: () => {},
+    dispatchWorkgroups: (x: number) => words.push(x),
+    end: () => {},
+  };
+  const encoder = {
+    beginComputePass: () => pass,
+    copyBufferToBuffer: () => words.push("c"),
+    finish: () => ({}),
+  };
+  const gpu = { createCommandEncoder: () => encoder, queue: { submit: () => words.push("|") } };
+  return { gpu: gpu as unknown as GPUDevice, log: () => words.join(" ") };
+}
+
+const works = (...flops: number[]): Dispatch[] =>
+  flops.map((f) => ({ pipeline: {}, group: {}, x: f, y: 1, flops: f }) as Dispatch);
+const buffer = {} as GPUBuffer;
+
 describe("where a submission ends", () => {
-  test("after the kernel that passes the limit, and not after the last", () => {
-    expect(submissionEnds([4, 4, 4, 4, 4, 4], 7)).toEqual([false, true, false, true, false, false]);
-    expect(submissionEnds([9, 1, 9], 7)).toEqual([true, false, false]);
-    expect(submissionEnds([], 7)).toEqual([]);
+  test("after the kernel that passes the limit, counted over runs, and with the turn", async () => {
+    const { gpu, log } = tape();
+    const commands = new Commands(gpu, 7);
+    commands.run(works(4, 4, 4));
+    commands.run(works(4, 1));
+    commands.copy(buffer, 0, buffer, 0, 4);
+    commands.run(works(2));
+    expect(log()).toBe("4 4 | 4 4 | 1 c 2");
+    await Promise.resolve();
+    expect(log()).toBe("4 4 | 4 4 | 1 c 2 |");
+    commands.run(works(9));
+    expect(log()).toBe("4 4 | 4 4 | 1 c 2 | 9 |");
+    await Promise.resolve();
+    expect(log()).toBe("4 4 | 4 4 | 1 c 2 | 9 |");
+    expect([commands.submits, commands.dispatches, commands.current]).toEqual([4, 7, 5]);
+  });
+
+  test("after so many dispatches, however small", () => {
+    const { gpu, log } = tape();
+    new Commands(gpu).run(works(...new Array(2100).fill(1)));
+    expect(
+      log()
+        .split(" | ")
+        .map((run) => run.split(" ").length),
+    ).toEqual([1024, 1024, 52]);
+  });
+
+  test("before a caller's own encoder", () => {
+    const { gpu, log } = tape();
+    const commands = new Commands(gpu);
+    commands.run(works(3));
+    commands.submit(gpu.createCommandEncoder());
+    expect(log()).toBe("3 | |");
   });
 
   test("by default within a second at 100 GFLOP/s", () => {
-    const ends = submissionEnds(Array.from({ length: 20 }, () => 2e10));
+    const { gpu, log } = tape();
+    new Commands(gpu).run(works(...new Array(20).fill(2e10)));
     const longest = Math.max(
-      ...ends
-        .join()
-        .split("true")
-        .map((run) => run.split(",").length - 1),
+      ...log()
+        .split("|")
+        .map((run) => run.trim().split(" ").length),
     );
-    expect(ends).toContain(true);
+    expect(log()).toContain("|");
     expect(longest * 2e10).toBeLessThan(1e11);
   });
 });
@@ -89,5 +141,121 @@ describe("a program of several submissions", () => {
     expect(cut).toEqual({ words: whole.words, submits: 3 });
     expect(await run(1500, true)).toEqual(cut);
     expect(new Set(whole.words).size).toBeGreaterThan(30);
+  });
+});
+
+describe("runs of one turn", () => {
+  const grow = (state: Tensor, by: Tensor | number): undefined => {
+    assign(state, ops.add(ops.mul(state, 2), by));
+    return undefined;
+  };
+
+  test("share a submission, and each sees the numbers and the data of its own", async () => {
+    const b = await init();
+    const a = compile(grow, { state: [0], label: "a" });
+    const c = compile(grow, { state: [0], label: "c" });
+    const state = tensor([1]);
+    const by = tensor([1]);
+    a(state, by);
+    c(state, 1);
+    await b.sync();
+    expect(Array.from(await state.data())).toEqual([7]);
+    const since = b.counters().submits;
+    a(state, by); // 15
+    c(state, 2); // 32
+    a(state, by); // 65
+    await b.sync();
+    // The other number waits for no one: c's were with the device.
+    expect(b.counters().submits - since).toBe(1);
+    c(state, 3); // 133
+    c(state, 4); // 270: another number, so what waits goes first
+    by.write([5]);
+    a(state, by); // 545
+    await b.sync();
+    expect(b.counters().submits - since).toBe(4);
+    expect(Array.from(await state.data())).toEqual([545]);
+    b.destroy();
+  });
+
+  test("use buffers that were given back and destroyed meanwhile", async () => {
+    const b = await init({ spareBytes: 0 });
+    const f = compile((x: Tensor) => ops.mul(x, 2));
+    const first = tensor(Float32Array.from({ length: 5000 }, (_, i) => i));
+    const y = f(first);
+    first.dispose();
+    const z = f(y);
+    y.dispose();
+    tensor(new Float32Array(90_000)).dispose();
+    f.dispose();
+    expect(Array.from((await z.data()).slice(0, 4))).toEqual([0, 4, 8, 12]);
+    b.destroy();
+  });
+
+  test("are handed over without an await, at the end of the turn", async () => {
+    const b = await init();
+    const f = compile((x: Tensor) => ops.add(x, 1));
+    f(tensor([1])).dispose();
+    await b.sync();
+    const { submits } = b.counters();
+    f(tensor([1])).dispose();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    expect(b.counters().submits).toBe(submits + 1);
+    b.destroy();
+  });
+});
+
+describe("repeat", () => {
+  const count = (state: { at: Tensor; sum: Tensor }, step: Tensor): undefined => {
+    assign(state.sum, ops.add(state.sum, ops.cast(state.at, "f32")));
+    assign(state.at, ops.add(state.at, step));
+    return undefined;
+  };
+  const made = () => ({ at: tensor([1], { dtype: "u32" }), sum: tensor([0.5]) });
+
+  test("is so many calls, in one submission", async () => {
+    const b = await init();
+    const f = compile(count as (state: ReturnType<typeof made>, step: unknown) => undefined, { state: [0] });
+    const [one, many] = [made(), made()];
+    f.repeat(1, many, u32(3));
+    await b.sync();
+    const since = b.counters();
+    f.repeat(6, many, u32(3));
+    f.repeat(0, many, u32(3));
+    await b.sync();
+    const { submits, dispatches } = b.counters();
+    expect([submits - since.submits, (dispatches - since.dispatches) % 6]).toEqual([1, 0]);
+    for (let i = 0; i < 7; i++) f(one, u32(3));
+    for (const key of ["at", "sum"] as const) {
+      expect(Array.from(await many[key].data())).toEqual(Array.from(await one[key].data()));
+    }
+    expect(Array.from(await many.sum.data())).toEqual([0.5 + 1 + 4 + 7 + 10 + 13 + 16 + 19]);
+    b.destroy();
+  });
+
+  test("inside a compiled function is so many copies of the graph", async () => {
+    const b = await init();
+    const f = compile(count as (state: ReturnType<typeof made>, step: unknown) => undefined, { state: [0] });
+    const outer = compile(
+      (state: ReturnType<typeof made>) => {
+        f.repeat(3, state, u32(2));
+        return undefined;
+      },
+      { state: [0] },
+    );
+    const state = made();
+    outer(state);
+    expect(Array.from(await state.sum.data())).toEqual([0.5 + 1 + 3 + 5]);
+    b.destroy();
+  });
+
+  test("refuses results and what is no number of times", async () => {
+    const b = await init();
+    const f = compile((x: Tensor) => ops.add(x, 1), { label: "f" });
+    const x = tensor([1]);
+    expect(() => f.repeat(2, x)).toThrow(/^f: repeat: a function that returns no tensors was expected/);
+    for (const times of [-1, 1.5, Number.NaN]) {
+      expect(() => f.repeat(times, x)).toThrow(/^f: repeat: a number of times was expected, got/);
+    }
+    b.destroy();
   });
 });

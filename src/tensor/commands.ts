@@ -1,0 +1,92 @@
+/**
+ * Commands on their way to the device. Runs that are asked for in one turn share a command buffer, whichever programs
+ * they belong to; it is submitted before the host writes to the device or reads from it, when it holds much work, and at the
+ * latest when the turn ends.
+ */
+import type { Dispatch } from "./tapes.ts";
+
+/** Estimated operations after which a submission ends, so that no driver's watchdog fires: 0.2 s at 100 GFLOP/s. */
+const SUBMIT_FLOPS = 2e10;
+/** The same in dispatches, so that the device does not wait for long loops of small programs. */
+const SUBMIT_DISPATCHES = 1024;
+
+export class Commands {
+  submits = 0;
+  dispatches = 0;
+  /** Number of the command buffer that is being written: what went into an earlier one has been submitted. */
+  current = 1;
+  private readonly gpu: GPUDevice;
+  /** Estimated operations after which a submission ends. */
+  readonly limit: number;
+  private encoder: GPUCommandEncoder | null = null;
+  private pass: GPUComputePassEncoder | null = null;
+  private pipeline: GPUComputePipeline | null = null;
+  private flops = 0;
+  private count = 0;
+  /** One function for all turns: a closure a run would be garbage. */
+  private readonly endOfTurn = (): void => this.flush();
+
+  /** `limit` is a seam for tests: see `SUBMIT_FLOPS`. */
+  constructor(gpu: GPUDevice, limit = SUBMIT_FLOPS) {
+    this.gpu = gpu;
+    this.limit = limit;
+  }
+
+  /** Encodes dispatches in order. A submission ends after the one that passes its limit. */
+  run(dispatches: readonly Dispatch[]): void {
+    for (let i = 0; i < dispatches.length; i++) {
+      const { pipeline, group, x, y, flops } = dispatches[i];
+      const pass = this.pass ?? this.begin();
+      if (pipeline !== this.pipeline) pass.setPipeline(pipeline);
+      this.pipeline = pipeline;
+      pass.setBindGroup(0, group);
+      pass.dispatchWorkgroups(x, y);
+      this.flops += flops;
+      this.count++;
+      if (this.flops > this.limit || this.count >= SUBMIT_DISPATCHES) this.flush();
+    }
+    this.dispatches += dispatches.length;
+  }
+
+  copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, bytes: number): void {
+    const encoder = this.encoder ?? this.open();
+    this.endPass();
+    encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
+  }
+
+  /** Submits what was encoded, if anything was. */
+  flush(): void {
+    const { encoder } = this;
+    if (!encoder) return;
+    this.endPass();
+    this.encoder = null;
+    this.flops = 0;
+    this.count = 0;
+    this.current++;
+    this.submit(encoder);
+  }
+
+  /** Submits an encoder of the caller's, after everything that was encoded here. */
+  submit(encoder: GPUCommandEncoder): void {
+    this.flush();
+    this.gpu.queue.submit([encoder.finish()]);
+    this.submits++;
+  }
+
+  private open(): GPUCommandEncoder {
+    this.encoder = this.gpu.createCommandEncoder({ label: "naysay" });
+    queueMicrotask(this.endOfTurn);
+    return this.encoder;
+  }
+
+  private begin(): GPUComputePassEncoder {
+    this.pass = (this.encoder ?? this.open()).beginComputePass({ label: "naysay" });
+    return this.pass;
+  }
+
+  private endPass(): void {
+    this.pass?.end();
+    this.pass = null;
+    this.pipeline = null;
+  }
+}
