@@ -20,6 +20,22 @@ export interface AttentionSizes {
   readonly parts: number;
 }
 
+/** Where a forward kernel finds what it reads and writes. */
+interface Bound {
+  /** Element c of key and value j of the block. */
+  key(j: number): string;
+  value(j: number): string;
+  /** Addresses of a block's keys. */
+  block(sizes: AttentionSizes): string;
+  /** The intervals, and their words for a query. */
+  readonly visible: string;
+  readonly words: number;
+  /** Lines before the first key. */
+  readonly before: string;
+  readonly out: string;
+  readonly logSumExp: string | null;
+}
+
 const LOG2_E = "1.4426950408889634";
 const LN_2 = "0.6931471805599453";
 
@@ -67,7 +83,7 @@ fn pow2(n: vec4<f32>) -> vec4<f32> {
 }
 
 /** The tile's place, and for each query of a thread its row in [B, T, KV, G] and the keys it sees. */
-function ownQueries({ own }: AttentionSizes, visible: string): string {
+function ownQueries({ own }: AttentionSizes, visible: string, words = 2): string {
   return /* wgsl */ `
 let rest = unit / p.side;
 let head = rest / p.tiles * p.side + unit % p.side;
@@ -80,8 +96,8 @@ ${each(
   (i) => `let r${i} = min(first + ${i}u, rows - 1u);
 let t${i} = b * p.queries + r${i} / p.groups;
 let row${i} = (t${i} * p.heads + h) * p.groups + r${i} % p.groups;
-let from${i} = ${visible}[t${i} * 2u];
-let to${i} = min(${visible}[t${i} * 2u + 1u], p.keys);`,
+let from${i} = ${visible}[t${i} * ${words}u];
+let to${i} = min(${visible}[t${i} * ${words}u + 1u], p.keys);`,
 )}
 var begin = from0;
 var end = to0;
@@ -92,7 +108,11 @@ var a = 0.0;`;
 /** Addresses of a block of keys from `s` on. Beyond the last that anybody here sees, it is that one again. */
 function blockOfKeys({ block }: AttentionSizes): string {
   return `${each(block, (j) => `let key${j} = ((b * p.keys + min(s + ${j}u, end - 1u)) * p.heads + h) * p.width;`)}
-${each(block / 4, (m) => `let at${m} = vec4<u32>(s + ${4 * m}u) + STEPS;`)}`;
+${columnsOf(block)}`;
+}
+
+function columnsOf(block: number): string {
+  return each(block / 4, (m) => `let at${m} = vec4<u32>(s + ${4 * m}u) + STEPS;`);
 }
 
 const seen = (i: number, m: number): string =>
@@ -103,25 +123,69 @@ function pairs({ own, block }: AttentionSizes, line: (i: number, m: number) => s
   return each(own, (i) => each(block / 4, (m) => line(i, m)));
 }
 
+/** b0 q, b1 k, b2 v, b3 visible -> b4 out, b5 logSumExp. */
+const PLAIN: Bound = {
+  key: (j) => `b1[key${j} + c]`,
+  value: (j) => `b2[key${j} + c]`,
+  block: blockOfKeys,
+  visible: "b3",
+  words: 2,
+  before: "",
+  out: "b4",
+  logSumExp: "b5",
+};
+
 /**
- * b0 q, b1 k, b2 v, b3 visible -> b4 out, b5 logSumExp. Scores are in base 2, and weights are kept relative to a power of
- * two: rescaling is exact, so that no bit depends on where blocks begin, nor on keys that are not seen.
+ * b0 q, b1 cache [C, 2, KV, D], b2 rows [B, 5] -> b3 out. Key s of a row stands at row s + before of the cache where it is
+ * of the beginning that the row shares, and at s + after where it is its own.
+ */
+const CACHED: Bound = {
+  key: (j) => `b1[key${j} + c]`,
+  value: (j) => `b1[key${j} + p.heads * p.width + c]`,
+  block: ({ block }) => `${each(
+    block,
+    (j) => `let c${j} = min(s + ${j}u, end - 1u);
+let key${j} = ((c${j} + select(after, before, c${j} < split)) * 2u * p.heads + h) * p.width;`,
+  )}
+${columnsOf(block)}`,
+  visible: "b2",
+  words: 5,
+  before: `let split = b2[b * 5u + 2u];
+let before = b2[b * 5u + 3u];
+let after = b2[b * 5u + 4u];`,
+  out: "b3",
+  logSumExp: null,
+};
+
+/**
+ * Scores are in base 2, and weights are kept relative to a power of two: rescaling is exact, so that no bit depends on
+ * where blocks begin, nor on keys that are not seen.
  */
 export function attentionForward(sizes: AttentionSizes): string {
-  return sizes.parts > 1 ? splitForward(sizes) : wholeForward(sizes);
+  return forward(sizes, PLAIN);
+}
+
+/** The same bits, of keys and values in a cache. */
+export function cachedAttention(sizes: AttentionSizes): string {
+  return forward(sizes, CACHED);
+}
+
+function forward(sizes: AttentionSizes, bound: Bound): string {
+  return sizes.parts > 1 ? splitForward(sizes, bound) : wholeForward(sizes, bound);
 }
 
 /** Takes the keys from `from` on, every `step`-th of them a block, into `top`, `sum` and `acc` of each row. */
-function walkKeys(sizes: AttentionSizes, from: string, step: string): string {
+function walkKeys(sizes: AttentionSizes, bound: Bound, from: string, step: string): string {
   const { own, block } = sizes;
   const quads = block / 4;
-  return /* wgsl */ `${ownQueries(sizes, "b3")}
+  return /* wgsl */ `${ownQueries(sizes, bound.visible, bound.words)}
+${bound.before}
 ${each(own, (i) => `var top${i} = ${LEAST};\nvar sum${i} = 0.0;\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
 for (var s = ${from}; s < end; s += ${step}) {
-${blockOfKeys(sizes)}
+${bound.block(sizes)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < p.width; c++) {
-${each(block, (j) => `let k${j} = b1[key${j} + c];`)}
+${each(block, (j) => `let k${j} = ${bound.key(j)};`)}
 ${each(own, (i) => `let q${i} = b0[row${i} * p.width + c];`)}
 ${pairs(sizes, (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};`)}
 }
@@ -141,7 +205,7 @@ sum${i} = sum${i} + w${i}${m}.x + w${i}${m}.y + w${i}${m}.z + w${i}${m}.w;`,
 )}`;
 })}
 for (var c = 0u; c < p.width; c++) {
-${each(block, (j) => `let v${j} = b2[key${j} + c];`)}
+${each(block, (j) => `let v${j} = ${bound.value(j)};`)}
 ${each(own, (i) => `acc${i}[c] *= keep${i};\n${weighted(`acc${i}[c]`, `w${i}`, "v", sizes)}`)}
 }
 }`;
@@ -150,14 +214,14 @@ ${each(own, (i) => `acc${i}[c] *= keep${i};\n${weighted(`acc${i}[c]`, `w${i}`, "
 const logSumExp = (top: string, sum: string): string =>
   `select(${LEAST}, ${top} * ${LN_2} + log(${sum}), ${sum} > 0.0)`;
 
-function wholeForward(sizes: AttentionSizes): string {
-  return /* wgsl */ `${walkKeys(sizes, "begin", `${sizes.block}u`)}
+function wholeForward(sizes: AttentionSizes, bound: Bound): string {
+  return /* wgsl */ `${walkKeys(sizes, bound, "begin", `${sizes.block}u`)}
 ${each(
   sizes.own,
   (i) => `if (first + ${i}u < rows) {
   let scale${i} = select(0.0, 1.0 / sum${i}, sum${i} > 0.0);
-  for (var c = 0u; c < p.width; c++) { b4[row${i} * p.width + c] = acc${i}[c] * scale${i}; }
-  b5[row${i}] = ${logSumExp(`top${i}`, `sum${i}`)};
+  for (var c = 0u; c < p.width; c++) { ${bound.out}[row${i} * p.width + c] = acc${i}[c] * scale${i}; }
+  ${bound.logSumExp ? `${bound.logSumExp}[row${i}] = ${logSumExp(`top${i}`, `sum${i}`)};` : ""}
 }`,
 )}`;
 }
@@ -166,9 +230,9 @@ ${each(
  * A row's keys split over `parts` threads, which join what they have in order: for one query and a long cache. Blocks are
  * counted from the first key that is seen, so only how many are seen decides a bit.
  */
-function splitForward(sizes: AttentionSizes): string {
+function splitForward(sizes: AttentionSizes, bound: Bound): string {
   const { parts, block } = sizes;
-  return /* wgsl */ `${walkKeys(sizes, `begin + part * ${block}u`, `${parts * block}u`)}
+  return /* wgsl */ `${walkKeys(sizes, bound, `begin + part * ${block}u`, `${parts * block}u`)}
 tops[lane] = top0;
 sums[lane] = sum0;
 workgroupBarrier();
@@ -186,11 +250,11 @@ for (var d = 0u; d < p.width; d += ${PIECE}u) {
   for (var c = part; c < length; c += ${parts}u) {
     var x = 0.0;
     for (var j = 0u; j < ${parts}u; j++) { x += pieces[(base + j) * ${PIECE}u + c]; }
-    if (inside) { b4[row0 * p.width + d + c] = x * scale; }
+    if (inside) { ${bound.out}[row0 * p.width + d + c] = x * scale; }
   }
   workgroupBarrier();
 }
-if (inside && part == 0u) { b5[row0] = ${logSumExp("best", "total")}; }`;
+${bound.logSumExp ? `if (inside && part == 0u) { ${bound.logSumExp}[row0] = ${logSumExp("best", "total")}; }` : ""}`;
 }
 
 /** b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7 dQ. */

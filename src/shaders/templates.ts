@@ -9,6 +9,7 @@ import {
   attentionDQ,
   attentionForward,
   attentionHelpers,
+  cachedAttention,
 } from "./attention.ts";
 
 /** A text, or a function of the sizes that are part of it. */
@@ -33,6 +34,15 @@ if (unit < p.length) {
   }
   b2[unit] = n;
 }`,
+
+  // b0 x[V, C], b1 patch[N, C], b2 rows[N] -> b3 out[V, C]. One thread per output looks for its row's patch.
+  updateRows: /* wgsl */ `
+let v = unit / p.width;
+var at = p.length;
+for (var i = 0u; i < p.length; i++) {
+  if (b2[i] == v) { at = i; }
+}
+if (at < p.length) { b3[unit] = b1[at * p.width + unit % p.width]; } else { b3[unit] = b0[unit]; }`,
 
   // b0 updates[N, C], b1 head[V], b2 next[N] -> b3 out[V, C]. One thread per output walks its list in order.
   chainSum: /* wgsl */ `
@@ -114,6 +124,7 @@ b5[unit] = chosen;
 b6[unit] = (b0[base + chosen] - best) * scale - log(mass);`,
 
   attention: attentionForward,
+  cachedAttention,
   attentionDQ,
   attentionDKV,
 };
@@ -126,6 +137,7 @@ fn orderKey(x: f32) -> u32 {
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }`,
   attention: attentionHelpers,
+  cachedAttention: attentionHelpers,
   attentionDQ: attentionHelpers,
   attentionDKV: attentionHelpers,
 };

@@ -135,7 +135,7 @@ export type Lowering =
   | {
       kind: "template";
       template: string;
-      sizes(inputs: readonly ValueType[], results: readonly ValueType[]): TemplateSizes;
+      sizes(inputs: readonly ValueType[], results: readonly ValueType[], attrs: Attrs): TemplateSizes;
     }
   /** Rewritten in terms of other ops before fusion. */
   | { kind: "expand"; expand(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[] }

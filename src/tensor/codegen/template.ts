@@ -22,7 +22,7 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
   const { lowering } = opByName(node.op);
   if (lowering.kind !== "template")
     throw new ShaderError(`${node.op}: a template was expected. Check its lowering.`);
-  const sizes = lowering.sizes(node.inputs, node.results);
+  const sizes = lowering.sizes(node.inputs, node.results, node.attrs);
   const parts = sizes.text?.parts ?? 1;
   const grid = gridOf(Math.ceil((sizes.units * parts) / WORKGROUP), ctx.maxGroups);
   const fields: Field[] = [

@@ -19,14 +19,20 @@ import { sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, requireTensor } from "../trace.ts";
 import { attentionDKV, attentionDQ } from "./attentionBackward.ts";
-import { addTo, costOf, dimsOf, dot, forEachPair, partsOf, template } from "./attentionShapes.ts";
+import {
+  addTo,
+  costOf,
+  dimsOf,
+  dot,
+  forEachPair,
+  MAX_HEAD_DIM,
+  partsOf,
+  template,
+} from "./attentionShapes.ts";
 import { full } from "./define.ts";
 import { mul, sub } from "./elementwise.ts";
 import { reshape, slice } from "./movement.ts";
 import { sum } from "./reduce.ts";
-
-/** Longest row of a head: what a thread keeps of it has to fit. */
-const MAX_HEAD_DIM = 256;
 
 /** Logarithm of the sum of nothing: finite, and exp of it is 0. */
 const LOG_OF_NOTHING = -1e30;

@@ -13,6 +13,9 @@ export const SHORT_BLOCK = 4;
  */
 const SIDE_BY_SIDE = 8;
 
+/** Longest row of a head: what a thread keeps of it has to fit. */
+export const MAX_HEAD_DIM = 256;
+
 /** Keys up to which a single query's thread takes them all; beyond, so many threads share them. */
 export const WHOLE_LENGTH = 128;
 const PARTS = 8;

@@ -1,5 +1,6 @@
 /** Every op users call, in one object: `ops.add(a, b)`. An op exported from its file appears here by itself. */
 import * as attention from "./attention.ts";
+import * as cached from "./cachedAttention.ts";
 import * as control from "./control.ts";
 import * as define from "./define.ts";
 import * as elementwise from "./elementwise.ts";
@@ -12,6 +13,7 @@ import * as reduce from "./reduce.ts";
 import * as rowBlocks from "./rowBlocks.ts";
 import * as sample from "./sample.ts";
 import * as softmax from "./softmax.ts";
+import * as update from "./updateRows.ts";
 
 const { stopGradient } = control;
 const { full } = define;
@@ -22,6 +24,7 @@ export const ops = {
   stopGradient,
   full,
   ...attention,
+  ...cached,
   ...elementwise,
   ...indexing,
   linearLogProbs,
@@ -32,4 +35,5 @@ export const ops = {
   ...sample,
   ...softmax,
   takeRows,
+  ...update,
 };

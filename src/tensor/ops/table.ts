@@ -3,6 +3,7 @@ import { NaysayError } from "../errors.ts";
 import type { OpDef, OpFunction } from "../opdef.ts";
 import * as attention from "./attention.ts";
 import * as attentionBackward from "./attentionBackward.ts";
+import * as cachedAttention from "./cachedAttention.ts";
 import * as control from "./control.ts";
 import * as define from "./define.ts";
 import * as elementwise from "./elementwise.ts";
@@ -12,10 +13,12 @@ import * as movement from "./movement.ts";
 import * as random from "./random.ts";
 import * as reduce from "./reduce.ts";
 import * as sample from "./sample.ts";
+import * as updateRows from "./updateRows.ts";
 
 const FILES: readonly object[] = [
   attention,
   attentionBackward,
+  cachedAttention,
   control,
   define,
   elementwise,
@@ -25,6 +28,7 @@ const FILES: readonly object[] = [
   random,
   reduce,
   sample,
+  updateRows,
 ];
 
 let byName: Map<string, OpDef> | null = null;

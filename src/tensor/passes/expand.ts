@@ -27,11 +27,15 @@ function copyOf(v: Value): Value {
   return new Node("copy", [v], {}, [v]).results[0];
 }
 
-/** updateAt nodes that write a state in place, from the state outwards; empty where the new value is no such chain. */
+/** Whether a node gives its first operand with a part of it replaced. */
+const patches = ({ op, attrs }: Node): boolean =>
+  op === "updateRows" || (op === "updateAt" && attrs.zero !== true);
+
+/** Patches that write a state in place, from the state outwards; empty where the new value is no such chain. */
 export function patchChain(u: StateUpdate): Node[] {
   const chain: Node[] = [];
   let v = u.value;
-  while (v.node.op === "updateAt" && v.node.attrs.zero !== true) {
+  while (patches(v.node)) {
     chain.unshift(v.node);
     v = v.node.inputs[0];
   }

@@ -137,7 +137,7 @@ function placeStates(
       }
       if (!tryOrder(extra)) {
         throw new TensorError(
-          "updateAt: an update of a state in place was expected, got one whose old value is still needed after it. Read the old value first, or copy it.",
+          `${chain[0].op}: an update of a state in place was expected, got one whose old value is still needed after it. Read the old value first, or copy it.`,
         );
       }
       continue;
