@@ -1,26 +1,27 @@
 /**
  * Batched generation with a cache of keys and values. A rollout is three programs:
  *
- *     prefill   once for each distinct prompt: cache and last logits                      [N, ...]
- *     begin     gathers both into R rows of samples and draws each row's first token      [R, ...]
- *     decode    one token more for all rows, at a position that is data; run again and again
+ *     prefill   once for each distinct prompt: its part of the cache, which its samples share, and last logits   [N, ...]
+ *     begin     draws the first token of each of R rows of samples                                               [R, ...]
+ *     decode    one token more for L lanes, which compute the rows that have not ended                           [L, ...]
  *
- * Everything stays on the device until the rows are done. The uniform number behind a token is Philox at counter
- * (rollout, prompt id, sample id, position) under the key of (seed, stream): it depends on nothing else in the batch.
+ * Everything stays on the device until the rows are done. Decoding goes to the device some steps at a time, and which rows
+ * have ended comes back while the next steps run: from then on there are fewer lanes. The uniform number behind a token is
+ * Philox at counter (rollout, prompt id, sample id, position) under the key of (seed, stream): it depends on nothing else in
+ * the batch.
  */
-import { backend } from "../tensor/backend.ts";
 import { u32 } from "../tensor/compile.ts";
 import { tensor } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
-import { type Seed, Stream, seedWords, streamKey } from "../tensor/random.ts";
+import { Stream as RandomStream, type Seed, seedWords, streamKey } from "../tensor/random.ts";
 import { forEachTensor, type Tensor } from "../tensor/tensor.ts";
-import type { Draw, Prefilled, RowIds } from "./generateGraph.ts";
+import type { Draw, Lanes, Layout } from "./generateGraph.ts";
 import { checkRequest, type GenerateOptions, type GenerateRequest } from "./generateOptions.ts";
 import {
   bucketCount,
   cacheColumns,
   Decoder,
-  Prefill,
+  laneCount,
   type PromptGroup,
   promptGroups,
   Recent,
@@ -53,7 +54,6 @@ export interface GeneratorOptions {
 export class Generator {
   readonly rows: number;
   private readonly model: Transformer;
-  private readonly prefills = new Recent<Prefill>(KEPT);
   private readonly decoders = new Recent<Decoder>(KEPT);
   private busy = false;
 
@@ -64,7 +64,7 @@ export class Generator {
 
   /** Programs that are kept; those of the shapes used last, so that calls of any lengths do not add up. */
   get programs(): number {
-    return this.prefills.programs + this.decoders.programs;
+    return this.decoders.programs;
   }
 
   /**
@@ -121,42 +121,38 @@ export class Generator {
     // Whole prompts in a chunk where a prompt's samples fit; else one prompt at a time, in several chunks.
     const perChunk = Math.max(1, Math.min(Math.floor(rows / numGenerations), members.length));
     const slots = bucketCount(perChunk);
-    const draw = drawArguments(request, promptLength);
+    const draw = drawArguments(request);
     try {
       for (let first = 0; first < members.length; first += perChunk) {
         const mine = members.slice(first, first + perChunk);
         const chunk = Array.from({ length: slots }, (_, i) => prompts[mine[Math.min(i, mine.length - 1)]]);
         const empty = chunk.map(() => []);
         const packed = packRows(chunk, empty, { promptLength, completionLength: 0, padTokenId });
-        const prefilled = this.prefillChunk(params, packed);
-        try {
-          for (let from = 0; from < mine.length * numGenerations; from += rows) {
-            const used = Math.min(rows, mine.length * numGenerations - from);
-            const ids = rowIds(request, packed, mine, from, used, rows);
-            const decoder = this.decoderFor(rows, promptLength, width);
-            const { state } = decoder;
-            try {
-              decoder.begin(state, prefilled, ids, draw);
-              const at = Array.from({ length: used }, (_, r) => {
-                return (
-                  mine[Math.floor((from + r) / numGenerations)] * numGenerations +
-                  ((from + r) % numGenerations)
-                );
-              });
-              const drawn = await this.decodeAll(decoder, params, ids, draw, request, at);
-              const [t, l] = await Promise.all([state.tokens.data(), state.logProbs.data()]);
-              const stride = state.tokens.shape[1];
-              at.forEach((row, r) => {
-                into.tokens.set(t.subarray(r * stride, r * stride + drawn), row * width);
-                into.tokens.fill(padTokenId, row * width + drawn, (row + 1) * width);
-                into.logProbs.set(l.subarray(r * stride, r * stride + drawn), row * width);
-              });
-            } finally {
-              disposeAll(ids);
-            }
+        const decoder = this.decoderFor(rows, slots, promptLength, width);
+        const { state } = decoder;
+        using logits = prefillChunk(decoder, params, packed);
+        for (let from = 0; from < mine.length * numGenerations; from += rows) {
+          const used = Math.min(rows, mine.length * numGenerations - from);
+          const samples = Array.from({ length: used }, (_, row): Sample => {
+            const source = Math.floor((from + row) / numGenerations);
+            const sample = (from + row) % numGenerations;
+            return {
+              row,
+              source,
+              start: packed.starts[source],
+              prompt: request.promptIds[mine[source]],
+              sample: request.firstSample + sample,
+              at: mine[source] * numGenerations + sample,
+            };
+          });
+          const drawn = await this.decodeAll(decoder, params, logits, samples, draw, request);
+          const [t, l] = await Promise.all([state.tokens.data(), state.logProbs.data()]);
+          const stride = decoder.layout.tokens;
+          for (const { row, at } of samples) {
+            into.tokens.set(t.subarray(row * stride, row * stride + drawn), at * width);
+            into.tokens.fill(padTokenId, at * width + drawn, (at + 1) * width);
+            into.logProbs.set(l.subarray(row * stride, row * stride + drawn), at * width);
           }
-        } finally {
-          disposeAll(prefilled);
         }
       }
     } finally {
@@ -166,66 +162,125 @@ export class Generator {
 
   /** Releases the states and programs. */
   dispose(): void {
-    this.prefills.dispose();
     this.decoders.dispose();
   }
 
-  /**
-   * Draws the tokens after the first of the rows that are to stand `at` these places; returns how many there are, fewer
-   * than asked for where a stream saw every row end.
-   */
+  /** Draws the tokens of the samples; returns how many there are, fewer than asked for where every row ended before. */
   private async decodeAll(
-    { state, decode }: Decoder,
+    decoder: Decoder,
     params: Parameters,
-    ids: RowIds,
+    logits: Tensor,
+    samples: readonly Sample[],
     draw: Draw,
     request: GenerateRequest,
-    at: readonly number[],
   ): Promise<number> {
-    const { maxCompletionLength: length, onTokens, streamEvery, signal } = request;
-    const stride = state.tokens.shape[1];
-    let sent = 0;
-    /** Hands on what has come since the last time; whether every row has ended. */
-    const send = async (to: number): Promise<boolean> => {
-      const [all, finished] = await Promise.all([state.tokens.data(), state.finished.data()]);
-      for (const { first, count } of neighbours(at)) {
-        const tokens = new Uint32Array(count * (to - sent));
-        for (let i = 0; i < count; i++) {
-          const r = first + i;
-          tokens.set(all.subarray(r * stride + sent, r * stride + to), i * (to - sent));
-        }
-        onTokens?.({ row: at[first], rows: count, from: sent, to, tokens });
-      }
-      sent = to;
-      return finished.subarray(0, at.length).every((f) => f === 1);
+    const { state, layout } = decoder;
+    const { maxCompletionLength: length, streamEvery, signal } = request;
+    const stream = request.onTokens ? new Stream(samples, layout.tokens, request) : null;
+    let live = samples;
+    let lanes = lanesFor(live, laneCount(live.length, layout.rows), layout.rows);
+    const look = (): Promise<ArrayLike<number>> => {
+      const finished = state.finished.data();
+      // Where something fails before it is asked for, the same failure is told there.
+      finished.catch(() => {});
+      return finished;
     };
-    for (let step = 1; step < length; step++) {
-      if (onTokens && step - sent >= streamEvery && (await send(step))) return step;
-      // Now and then the device catches up: an abort can arrive, and no queue grows without end.
-      if (step % STEPS_AHEAD === 0) await backend().sync();
-      signal?.throwIfAborted();
-      decode(state, params, ids, draw, u32(step));
+    try {
+      decoder.begin(state, logits, lanes, draw);
+      let ended = look();
+      for (let step = 1; step < length; ) {
+        signal?.throwIfAborted();
+        const next = Math.min(length, step + STEPS, stream ? stream.sent + streamEvery : length);
+        decoder.decode.repeat(next - step, state, params, lanes, draw);
+        step = next;
+        // What had ended before these steps: the device has them to do while the host looks. A stream waits for them anyway.
+        let over = ended;
+        ended = look();
+        if (stream && step - stream.sent >= streamEvery) {
+          stream.send(await state.tokens.data(), step);
+          over = ended;
+        }
+        const done = await over;
+        live = live.filter(({ row }) => done[row] === 0);
+        if (live.length === 0) return step;
+        const count = laneCount(live.length, layout.rows);
+        if (count === lanes.row.size) continue;
+        disposeAll(lanes);
+        lanes = lanesFor(live, count, layout.rows);
+      }
+      if (stream && stream.sent < length) stream.send(await state.tokens.data(), length);
+      return length;
+    } finally {
+      disposeAll(lanes);
     }
-    if (onTokens) await send(length);
-    return length;
   }
 
-  private prefillChunk(params: Parameters, packed: TokenRows): Prefilled {
-    const shape = [packed.rows, packed.promptLength];
-    using tokens = tensor(packed.tokens, { shape, dtype: "u32" });
-    using start = tensor(packed.starts, { dtype: "u32" });
-    return this.prefills.get(String(shape), 0, () => new Prefill(this.model)).run(params, tokens, start);
-  }
-
-  private decoderFor(rows: number, promptLength: number, maxCompletionLength: number): Decoder {
-    const shape = [
+  private decoderFor(
+    rows: number,
+    prompts: number,
+    promptLength: number,
+    maxCompletionLength: number,
+  ): Decoder {
+    const length = cacheColumns(promptLength, maxCompletionLength);
+    const layout: Layout = {
       rows,
-      cacheColumns(promptLength, maxCompletionLength),
-      bucketLength(maxCompletionLength),
-    ] as const;
-    const bytes = Decoder.bytes(this.model, ...shape);
-    return this.decoders.get(String(shape), bytes, () => new Decoder(this.model, ...shape));
+      prompts,
+      promptLength,
+      ownLength: length - promptLength,
+      tokens: bucketLength(maxCompletionLength),
+      length,
+    };
+    const bytes = Decoder.bytes(this.model, layout);
+    return this.decoders.get(Object.values(layout).join(), bytes, () => new Decoder(this.model, layout));
   }
+}
+
+/** A row of a rollout, and its place among the results. */
+interface Sample {
+  row: number;
+  /** Index among the prompts of the prefill. */
+  source: number;
+  /** Column where the prompt begins. */
+  start: number;
+  prompt: number;
+  sample: number;
+  at: number;
+}
+
+/** Hands tokens on as they come. */
+class Stream {
+  sent = 0;
+  private readonly samples: readonly Sample[];
+  private readonly stride: number;
+  private readonly request: GenerateRequest;
+
+  constructor(samples: readonly Sample[], stride: number, request: GenerateRequest) {
+    this.samples = samples;
+    this.stride = stride;
+    this.request = request;
+  }
+
+  /** Tokens up to `to` of every row; `all` is what the device has. */
+  send(all: ArrayLike<number>, to: number): void {
+    const { samples, stride, sent } = this;
+    const words = all as Uint32Array;
+    for (const { first, count } of neighbours(samples.map(({ at }) => at))) {
+      const tokens = new Uint32Array(count * (to - sent));
+      for (let i = 0; i < count; i++) {
+        const r = samples[first + i].row;
+        tokens.set(words.subarray(r * stride + sent, r * stride + to), i * (to - sent));
+      }
+      this.request.onTokens?.({ row: samples[first].at, rows: count, from: sent, to, tokens });
+    }
+    this.sent = to;
+  }
+}
+
+function prefillChunk(decoder: Decoder, params: Parameters, packed: TokenRows): Tensor {
+  const shape = [packed.rows, packed.promptLength];
+  using tokens = tensor(packed.tokens, { shape, dtype: "u32" });
+  using start = tensor(packed.starts, { dtype: "u32" });
+  return decoder.prefill({ cache: decoder.state.cache }, params, tokens, start);
 }
 
 /**
@@ -234,8 +289,8 @@ export class Generator {
  */
 const KEPT = { count: 8, bytes: 2 ** 28 };
 
-/** Steps that may wait in the queue. */
-const STEPS_AHEAD = 8;
+/** Steps that the device gets at a time; as many more may be on their way while the host learns which rows have ended. */
+const STEPS = 8;
 
 function disposeAll(tree: unknown): void {
   forEachTensor(tree, (t) => t.dispose());
@@ -252,32 +307,24 @@ function neighbours(at: readonly number[]): { first: number; count: number }[] {
   return runs;
 }
 
-/** What `used` rows from `from` on of the prompts `members` are, the last repeated up to `rows`. */
-function rowIds(
-  request: GenerateRequest,
-  packed: TokenRows,
-  members: readonly number[],
-  from: number,
-  used: number,
-  rows: number,
-): RowIds {
-  const column = (f: (prompt: number, sample: number) => number): Tensor => {
-    const values = Uint32Array.from({ length: rows }, (_, i) => {
-      const r = from + Math.min(i, used - 1);
-      return f(Math.floor(r / request.numGenerations), r % request.numGenerations);
-    });
-    return tensor(values, { dtype: "u32" });
-  };
+/** Lanes for samples; those too many have the row after the last, see nothing and write nothing. */
+function lanesFor(samples: readonly Sample[], count: number, rows: number): Lanes {
+  const column = (f: (s: Sample) => number, idle: number): Tensor =>
+    tensor(
+      Uint32Array.from({ length: count }, (_, i) => (i < samples.length ? f(samples[i]) : idle)),
+      { dtype: "u32" },
+    );
   return {
-    source: column((prompt) => prompt),
-    start: column((prompt) => packed.starts[prompt]),
-    prompt: column((prompt) => request.promptIds[members[prompt]]),
-    sample: column((_, sample) => request.firstSample + sample),
+    row: column((s) => s.row, rows),
+    source: column((s) => s.source, 0),
+    start: column((s) => s.start, 0xffffffff),
+    prompt: column((s) => s.prompt, 0),
+    sample: column((s) => s.sample, 0),
   };
 }
 
-function drawArguments(request: GenerateRequest, promptLength: number): Draw {
-  const key: Seed = streamKey(seedWords(request.seed), request.stream ?? Stream.rollout);
+function drawArguments(request: GenerateRequest): Draw {
+  const key: Seed = streamKey(seedWords(request.seed), request.stream ?? RandomStream.rollout);
   return {
     temperature: tensor(request.temperature),
     topK: tensor(request.topK, { dtype: "u32" }),
@@ -285,7 +332,6 @@ function drawArguments(request: GenerateRequest, promptLength: number): Draw {
     eos: u32(request.eosTokenId ?? 0xffffffff),
     pad: u32(request.padTokenId),
     rollout: u32(request.rollout),
-    promptLength: u32(promptLength),
     key: key.map(u32),
   };
 }

@@ -6,7 +6,7 @@
  * one thread takes all keys of a query, beyond it several share them. So prompts that would alone be on different sides do not
  * decode together.
  */
-import { type Compiled, compile, type HostScalar } from "../tensor/compile.ts";
+import { type Compiled, compile } from "../tensor/compile.ts";
 import { zeros } from "../tensor/create.ts";
 import { WHOLE_LENGTH } from "../tensor/ops/attentionShapes.ts";
 import { forEachTensor, scope, type Tensor } from "../tensor/tensor.ts";
@@ -14,15 +14,15 @@ import {
   begin,
   type Draw,
   decode,
-  type Prefilled,
+  type Lanes,
+  type Layout,
   prefill,
-  type RowIds,
   type RowState,
 } from "./generateGraph.ts";
 import { bucketLength } from "./sequences.ts";
 import type { Parameters, Transformer } from "./transformer.ts";
 
-/** Columns of the cache; the last token is never run. */
+/** Keys that a row may see, its prompt's among them; the last token is never run. */
 export function cacheColumns(promptLength: number, maxCompletionLength: number): number {
   return bucketLength(promptLength + maxCompletionLength - 1);
 }
@@ -33,6 +33,11 @@ export function bucketCount(count: number): number {
     if (count <= size) return size;
     if (size >= 2 && count <= size * 1.5) return size * 1.5;
   }
+}
+
+/** Lanes for so many of `rows`: a count like those above, all rows where it would be more. */
+export function laneCount(live: number, rows: number): number {
+  return Math.min(bucketCount(live), rows);
 }
 
 /** Prompts that may decode together. */
@@ -113,65 +118,65 @@ export class Recent<T extends Kept> {
   }
 }
 
-/** What lives on the device for so many rows with a cache of so many columns, and the programs that run them. */
+/** What lives on the device for rows in such a layout, and the programs that run them. */
 export class Decoder implements Kept {
+  readonly layout: Layout;
   readonly state: RowState;
-  readonly begin: Compiled<[RowState, Prefilled, RowIds, Draw], undefined>;
-  readonly decode: Compiled<[RowState, Parameters, RowIds, Draw, HostScalar], undefined>;
+  readonly prefill: Compiled<[Pick<RowState, "cache">, Parameters, Tensor, Tensor], Tensor>;
+  readonly begin: Compiled<[RowState, Tensor, Lanes, Draw], undefined>;
+  /** A program for each count of lanes. */
+  readonly decode: Compiled<[RowState, Parameters, Lanes, Draw], undefined>;
   readonly bytes: number;
 
-  constructor(model: Transformer, rows: number, columns: number, completionLength: number) {
+  constructor(model: Transformer, layout: Layout) {
     const { numLayers, numKeyValueHeads, headDim } = model.config;
-    const shape = [rows, columns, numKeyValueHeads, headDim];
-    this.bytes = Decoder.bytes(model, rows, columns, completionLength);
+    const { rows, tokens } = layout;
+    this.layout = layout;
+    this.bytes = Decoder.bytes(model, layout);
+    const shape = [columnsOf(layout), 2, numKeyValueHeads, headDim];
     // In a scope: where memory does not suffice for all, none is kept.
     this.state = scope(() => ({
-      cache: Array.from({ length: numLayers }, () => ({ keys: zeros(shape), values: zeros(shape) })),
-      tokens: zeros([rows, completionLength], "u32"),
-      logProbs: zeros([rows, completionLength]),
+      cache: Array.from({ length: numLayers }, () => zeros(shape)),
+      tokens: zeros([rows * tokens], "u32"),
+      logProbs: zeros([rows * tokens]),
       finished: zeros([rows], "u32"),
+      step: zeros([], "u32"),
     }));
-    this.begin = compile(begin, { state: [0], label: "begin" });
+    this.prefill = compile(
+      (state: Pick<RowState, "cache">, p: Parameters, prompts: Tensor, start: Tensor) =>
+        prefill(model, state, p, prompts, start),
+      { state: [0], label: "prefill" },
+    );
+    this.begin = compile(
+      (state: RowState, logits: Tensor, lanes: Lanes, draw: Draw) =>
+        begin(layout, state, logits, lanes, draw),
+      { state: [0], label: "begin" },
+    );
     this.decode = compile(
-      (state: RowState, p: Parameters, ids: RowIds, draw: Draw, step: HostScalar) =>
-        decode(model, state, p, ids, draw, step as unknown as Tensor),
+      (state: RowState, p: Parameters, lanes: Lanes, draw: Draw) =>
+        decode(layout, model, state, p, lanes, draw),
       { state: [0], label: "decode" },
     );
   }
 
   /** Bytes of the state. */
-  static bytes({ config }: Transformer, rows: number, columns: number, completionLength: number): number {
+  static bytes({ config }: Transformer, layout: Layout): number {
     const perColumn = 2 * config.numLayers * config.numKeyValueHeads * config.headDim;
-    return 4 * rows * (perColumn * columns + 2 * completionLength + 1);
+    return 4 * (perColumn * columnsOf(layout) + layout.rows * (2 * layout.tokens + 1) + 1);
   }
 
   get programs(): number {
-    return this.begin.programs + this.decode.programs;
+    return this.prefill.programs + this.begin.programs + this.decode.programs;
   }
 
   dispose(): void {
     forEachTensor(this.state, (t) => t.dispose());
+    this.prefill.dispose();
     this.begin.dispose();
     this.decode.dispose();
   }
 }
 
-/** The program of a prefill; it keeps no tensors. */
-export class Prefill implements Kept {
-  readonly bytes = 0;
-  readonly run: Compiled<[Parameters, Tensor, Tensor], Prefilled>;
-
-  constructor(model: Transformer) {
-    this.run = compile((p: Parameters, tokens: Tensor, start: Tensor) => prefill(model, p, tokens, start), {
-      label: "prefill",
-    });
-  }
-
-  get programs(): number {
-    return this.run.programs;
-  }
-
-  dispose(): void {
-    this.run.dispose();
-  }
+function columnsOf({ rows, prompts, promptLength, ownLength }: Layout): number {
+  return prompts * promptLength + rows * ownLength;
 }

@@ -32,10 +32,8 @@ export type Parameters = Readonly<Record<string, Tensor>>;
 export interface Pass {
   /** [T] or [B, T] u32: position of each query; one beyond maxPositions - 1 counts as that. */
   positions: Tensor;
-  /** [B, T, 2] u32: the first key that a query sees, and the one after the last. */
-  visible: Tensor;
-  /** Gets the new keys and values of a layer, [B, T, KV, D] each, and returns all to attend to, [B, S, KV, D]. */
-  remember?(layer: number, keys: Tensor, values: Tensor): { keys: Tensor; values: Tensor };
+  /** Gets a layer's queries [B, T, KV, G, D] and new keys and values [B, T, KV, D], and returns what is attended to, as queries. */
+  attend(layer: number, queries: Tensor, keys: Tensor, values: Tensor): Tensor;
   /** Recompute each layer in the backward pass instead of keeping its inside. */
   recompute?: boolean;
 }
@@ -94,10 +92,10 @@ export class Transformer {
     return this.blocks(params, this.parts.head);
   }
 
-  /** Embeds and runs every layer and the last norm under the positions, mask and cache of `pass`. */
+  /** Embeds and runs every layer and the last norm under the positions and the attention of `pass`. */
   run(params: Parameters, tokens: Tensor, pass: Pass): Tensor {
     checkTokens(tokens);
-    if (pass.remember === undefined && pass.positions.shape.length === 1) this.checkLength(tokens);
+    if (pass.positions.shape.length === 1) this.checkLength(tokens);
     let x = ops.takeRows(this.blocks(params, this.parts.tokenEmbedding), tokens); // [B, T, C]
     if (this.parts.positionEmbedding !== null) {
       x = ops.add(x, ops.take(this.parameter(params, this.parts.positionEmbedding), pass.positions));
@@ -201,9 +199,8 @@ export class Transformer {
       q = rotate(q, angles);
       k = rotate(k, angles);
     }
-    const own = { keys: ops.reshape(k, [b, t, kv, d]), values: ops.reshape(v, [b, t, kv, d]) };
-    const { keys, values } = pass.remember?.(index, own.keys, own.values) ?? own; // [B, S, KV, D]
-    const { out } = ops.attention(q, keys, values, pass.visible); // [B, T, KV, G, D]
+    const [keys, values] = [k, v].map((x) => ops.reshape(x, [b, t, kv, d]));
+    const out = pass.attend(index, q, keys, values); // [B, T, KV, G, D]
     return this.linear(params, parts.output, ops.reshape(out, [b, t, numHeads * d]));
   }
 }
@@ -221,25 +218,26 @@ function checkTokens(tokens: Tensor): void {
   }
 }
 
-/** Positions and mask of whole sequences: a query at t sees the keys from its row's start up to t. */
+/** Whole sequences: a query at t sees the keys from its row's start up to t. */
 export function causalPass(tokens: Tensor, start?: Tensor): Pass {
   checkTokens(tokens);
   const [b, t] = tokens.shape;
   const end = ops.add(ops.iota([b, t], 1), 1); // [B, T]
-  if (!start) return { positions: ops.iota([t]), visible: intervals(ops.full([b, t], 0, "u32"), end) };
+  if (!start) return { positions: ops.iota([t]), attend: among(ops.full([b, t], 0, "u32"), end) };
   if (start.shape.length !== 1 || start.shape[0] !== b || start.dtype !== "u32") {
     throw new ShapeError(`transformer: start u32[B=${b}] was expected, got ${start}. One number a row.`);
   }
   const first = ops.broadcastTo(ops.reshape(start, [b, 1]), [b, t]);
   return {
     positions: ops.sub(ops.maximum(ops.iota([b, t], 1), first), first), // [B, T], 0 in the padding
-    visible: intervals(first, end),
+    attend: among(first, end),
   };
 }
 
-/** `first` and `end` [B, T] u32 -> [B, T, 2]: what a query sees begins at the one and ends before the other. */
-export function intervals(first: Tensor, end: Tensor): Tensor {
+/** Attention among a row's own tokens: what a query sees begins at `first` and ends before `end`, [B, T] u32 each. */
+function among(first: Tensor, end: Tensor): Pass["attend"] {
   const [b, t] = first.shape;
   const sides = [first, end].map((x) => ops.reshape(x, [b, t, 1]));
-  return ops.where(ops.eq(ops.iota([b, t, 2], 2), 0), sides[0], sides[1]);
+  const visible = ops.where(ops.eq(ops.iota([b, t, 2], 2), 0), sides[0], sides[1]);
+  return (_layer, q, k, v) => ops.attention(q, k, v, visible).out;
 }
