@@ -4,7 +4,8 @@
  * scores live in registers alone. `unit` counts tiles of such rows within a head of keys.
  *
  * Layouts: queries [B, T, KV, G, D], keys and values [B, S, KV, D], visible [B, T, 2]; a row is (t, g) of one head of
- * keys, and `p.width` is D. Numbers are loaded one by one whatever D: with vectors of four in the same tiles, lavapipe took
+ * keys, and `p.width` is D. Queries, keys and values may be parts of another tensor: `p.qAt` is where they begin there, `p.q0`,
+ * `p.q1`, ... the steps along the axes before D. Numbers are loaded one by one whatever D: with vectors of four in the same tiles, lavapipe took
  * three times as long to compile the texts, for kernels that ran 15 to 20 % faster at T = 1024 and no faster at T = 128.
  */
 
@@ -18,6 +19,8 @@ export interface AttentionSizes {
   readonly slots: number;
   /** Threads that share the keys of a row. */
   readonly parts: number;
+  /** The same of the threads that have keys of their own, in the gradient. */
+  readonly keys?: { readonly own: number; readonly block: number };
 }
 
 const LOG2_E = "1.4426950408889634";
@@ -80,18 +83,26 @@ ${each(
   (i) => `let r${i} = min(first + ${i}u, rows - 1u);
 let t${i} = b * p.queries + r${i} / p.groups;
 let row${i} = (t${i} * p.heads + h) * p.groups + r${i} % p.groups;
+let query${i} = p.qAt + b * p.q0 + r${i} / p.groups * p.q1 + h * p.q2 + r${i} % p.groups * p.q3;
 let from${i} = ${visible}[t${i} * 2u];
 let to${i} = min(${visible}[t${i} * 2u + 1u], p.keys);`,
 )}
 var begin = from0;
 var end = to0;
 ${each(own - 1, (i) => `begin = min(begin, from${i + 1});\nend = max(end, to${i + 1});`)}
+let keys = p.kAt + b * p.k0 + h * p.k2;
+let values = p.vAt + b * p.v0 + h * p.v2;
 var a = 0.0;`;
 }
 
 /** Addresses of a block of keys from `s` on. Beyond the last that anybody here sees, it is that one again. */
 function blockOfKeys({ block }: AttentionSizes): string {
-  return `${each(block, (j) => `let key${j} = ((b * p.keys + min(s + ${j}u, end - 1u)) * p.heads + h) * p.width;`)}
+  return `${each(
+    block,
+    (j) => `let s${j} = min(s + ${j}u, end - 1u);
+let key${j} = keys + s${j} * p.k1;
+let value${j} = values + s${j} * p.v1;`,
+  )}
 ${each(block / 4, (m) => `let at${m} = vec4<u32>(s + ${4 * m}u) + STEPS;`)}`;
 }
 
@@ -122,7 +133,7 @@ ${blockOfKeys(sizes)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < p.width; c++) {
 ${each(block, (j) => `let k${j} = b1[key${j} + c];`)}
-${each(own, (i) => `let q${i} = b0[row${i} * p.width + c];`)}
+${each(own, (i) => `let q${i} = b0[query${i} + c];`)}
 ${pairs(sizes, (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};`)}
 }
 ${pairs(sizes, (i, m) => `x${i}${m} = select(${HIDDEN}, x${i}${m} * p.scale, ${seen(i, m)});`)}
@@ -141,7 +152,7 @@ sum${i} = sum${i} + w${i}${m}.x + w${i}${m}.y + w${i}${m}.z + w${i}${m}.w;`,
 )}`;
 })}
 for (var c = 0u; c < p.width; c++) {
-${each(block, (j) => `let v${j} = b2[key${j} + c];`)}
+${each(block, (j) => `let v${j} = b2[value${j} + c];`)}
 ${each(own, (i) => `acc${i}[c] *= keep${i};\n${weighted(`acc${i}[c]`, `w${i}`, "v", sizes)}`)}
 }
 }`;
@@ -193,8 +204,22 @@ for (var d = 0u; d < p.width; d += ${PIECE}u) {
 if (inside && part == 0u) { b5[row0] = ${logSumExp("best", "total")}; }`;
 }
 
-/** b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7 dQ. */
-export function attentionDQ(sizes: AttentionSizes): string {
+/**
+ * b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7, which holds dQ, dK and dV: a row of heads each, at
+ * `p.dq0`, `p.dq1` (and so on) along batch and time. Whole workgroups do the one or the other: tiles of queries before
+ * `p.split`, tiles of keys from there on.
+ */
+export function attentionGradient(sizes: AttentionSizes): string {
+  const keys = { ...sizes, ...sizes.keys };
+  return /* wgsl */ `if (unit < p.split) {
+if (unit >= p.ownQueries) { return; }
+${queryGradient(sizes)}
+} else {
+${keyGradient(keys)}
+}`;
+}
+
+function queryGradient(sizes: AttentionSizes): string {
   const { own, block } = sizes;
   return /* wgsl */ `${ownQueries(sizes, "b6")}
 ${each(own, (i) => `let lse${i} = b4[row${i}] * ${LOG2_E};\nlet delta${i} = b5[row${i}];\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
@@ -202,8 +227,8 @@ for (var s = begin; s < end; s += ${block}u) {
 ${blockOfKeys(sizes)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < p.width; c++) {
-${each(block, (j) => `let k${j} = b1[key${j} + c];\nlet v${j} = b2[key${j} + c];`)}
-${each(own, (i) => `let q${i} = b0[row${i} * p.width + c];\nlet g${i} = b3[row${i} * p.width + c];`)}
+${each(block, (j) => `let k${j} = b1[key${j} + c];\nlet v${j} = b2[value${j} + c];`)}
+${each(own, (i) => `let q${i} = b0[query${i} + c];\nlet g${i} = b3[row${i} * p.width + c];`)}
 ${pairs(
   sizes,
   (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};
@@ -222,14 +247,15 @@ ${each(own, (i) => weighted(`acc${i}[c]`, `w${i}`, "k", sizes))}
 }
 ${each(
   own,
+  // No gradient is -0: adding 0 to one changes no bit.
   (i) => `if (first + ${i}u < rows) {
-  for (var c = 0u; c < p.width; c++) { b7[row${i} * p.width + c] = acc${i}[c] * p.unit; }
+  let out${i} = b * p.dq0 + r${i} / p.groups * p.dq1 + (h * p.groups + r${i} % p.groups) * p.width;
+  for (var c = 0u; c < p.width; c++) { b7[out${i} + c] = acc${i}[c] * p.unit + 0.0; }
 }`,
 )}`;
 }
 
-/** b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7 dK and then dV. */
-export function attentionDKV(sizes: AttentionSizes): string {
+function keyGradient(sizes: AttentionSizes): string {
   const { own, block } = sizes;
   const quads = block / 4;
   const gather = (name: string, of: (j: number) => string, type = "f32"): string =>
@@ -238,15 +264,16 @@ export function attentionDKV(sizes: AttentionSizes): string {
       (m) => `let ${name}${m} = vec4<${type}>(${[0, 1, 2, 3].map((j) => of(4 * m + j)).join(", ")});`,
     );
   return /* wgsl */ `
-let rest = unit / p.side;
-let head = rest / p.tiles * p.side + unit % p.side;
+let rest = (unit - p.split) / p.side;
+let head = rest / p.keyTiles * p.side + unit % p.side;
 let b = head / p.heads;
 let h = head % p.heads;
-let first = rest % p.tiles * ${own}u;
+let first = rest % p.keyTiles * ${own}u;
 ${each(
   own,
   (i) => `let s${i} = min(first + ${i}u, p.keys - 1u);
-let key${i} = ((b * p.keys + s${i}) * p.heads + h) * p.width;
+let key${i} = p.kAt + b * p.k0 + s${i} * p.k1 + h * p.k2;
+let value${i} = p.vAt + b * p.v0 + s${i} * p.v1 + h * p.v2;
 var dk${i}: array<f32, ${sizes.slots}>;
 var dv${i}: array<f32, ${sizes.slots}>;`,
 )}
@@ -263,6 +290,7 @@ for (var i = 0u; i < p.queries; i++) {
   begin = select(begin, min(begin, i), sees);
   end = select(end, i + 1u, sees);
 }
+let queries = p.qAt + b * p.q0 + h * p.q2;
 var a = 0.0;
 // A block is the next rows (t, g) in order; counted on, since a division costs as much as many products.
 var t = begin;
@@ -274,6 +302,7 @@ ${each(
 let at${j} = b * p.queries + min(t, end - 1u);
 let n${j} = (at${j} * p.heads + h) * p.groups + g;
 let row${j} = n${j} * p.width;
+let query${j} = queries + min(t, end - 1u) * p.q1 + g * p.q3;
 g = select(g + 1u, 0u, g + 1u == p.groups);
 t = select(t, t + 1u, g == 0u);`,
 )}
@@ -283,8 +312,8 @@ ${gather("lse", (j) => `b4[n${j}]`)}
 ${gather("delta", (j) => `b5[n${j}]`)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < p.width; c++) {
-${each(block, (j) => `let q${j} = b0[row${j} + c];\nlet g${j} = b3[row${j} + c];`)}
-${each(own, (i) => `let k${i} = b1[key${i} + c];\nlet v${i} = b2[key${i} + c];`)}
+${each(block, (j) => `let q${j} = b0[query${j} + c];\nlet g${j} = b3[row${j} + c];`)}
+${each(own, (i) => `let k${i} = b1[key${i} + c];\nlet v${i} = b2[value${i} + c];`)}
 ${pairs(
   sizes,
   (i, m) => `x${i}${m} += ${products(`k${i}`, four("q", m))};
@@ -298,17 +327,17 @@ let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${m} * ${LO
 let z${i}${m} = w${i}${m} * (y${i}${m} - delta${m});`,
 )}
 for (var c = 0u; c < p.width; c++) {
-${each(block, (j) => `let q${j} = b0[row${j} + c];\nlet g${j} = b3[row${j} + c];`)}
+${each(block, (j) => `let q${j} = b0[query${j} + c];\nlet g${j} = b3[row${j} + c];`)}
 ${each(own, (i) => `${weighted(`dk${i}[c]`, `z${i}`, "q", sizes)}\n${weighted(`dv${i}[c]`, `w${i}`, "g", sizes)}`)}
 }
 }
-let values = p.batch * p.keys * p.heads * p.width;
 ${each(
   own,
   (i) => `if (first + ${i}u < p.keys) {
+  let out${i} = b * p.dk0 + s${i} * p.dk1 + h * p.width;
   for (var c = 0u; c < p.width; c++) {
-    b7[key${i} + c] = dk${i}[c] * p.unit;
-    b7[values + key${i} + c] = dv${i}[c];
+    b7[p.dkAt + out${i} + c] = dk${i}[c] * p.unit + 0.0;
+    b7[p.dvAt + out${i} + c] = dv${i}[c] + 0.0;
   }
 }`,
 )}`;

@@ -5,9 +5,8 @@
  */
 import {
   type AttentionSizes,
-  attentionDKV,
-  attentionDQ,
   attentionForward,
+  attentionGradient,
   attentionHelpers,
 } from "./attention.ts";
 
@@ -114,8 +113,7 @@ b5[unit] = chosen;
 b6[unit] = (b0[base + chosen] - best) * scale - log(mass);`,
 
   attention: attentionForward,
-  attentionDQ,
-  attentionDKV,
+  attentionGradient,
 };
 
 /** Functions that template bodies call. */
@@ -126,6 +124,5 @@ fn orderKey(x: f32) -> u32 {
   return select(bits | 0x80000000u, ~bits, (bits & 0x80000000u) != 0u);
 }`,
   attention: attentionHelpers,
-  attentionDQ: attentionHelpers,
-  attentionDKV: attentionHelpers,
+  attentionGradient: attentionHelpers,
 };
