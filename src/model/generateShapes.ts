@@ -35,9 +35,11 @@ export function bucketCount(count: number): number {
   }
 }
 
-/** Lanes for so many of `rows`: a count like those above, all rows where it would be more. */
+/** Lanes for so many rows that are left of `rows`: halves of halves, since each count has a program of its own. */
 export function laneCount(live: number, rows: number): number {
-  return Math.min(bucketCount(live), rows);
+  let count = rows;
+  while (count > 1 && 2 * live <= count) count = Math.ceil(count / 2);
+  return count;
 }
 
 /** Prompts that may decode together. */

@@ -4,7 +4,8 @@
  * scores live in registers alone. `unit` counts tiles of such rows within a head of keys.
  *
  * Layouts: queries [B, T, KV, G, D], keys and values [B, S, KV, D], visible [B, T, 2]; a row is (t, g) of one head of
- * keys, and `p.width` is D. Numbers are loaded one by one whatever D: with vectors of four in the same tiles, lavapipe took
+ * keys, and `p.width` is D. Queries, keys and values may be parts of another tensor: `p.qAt` is where they begin there, `p.q0`,
+ * `p.q1`, ... the steps along the axes before D. Numbers are loaded one by one whatever D: with vectors of four in the same tiles, lavapipe took
  * three times as long to compile the texts, for kernels that ran 15 to 20 % faster at T = 1024 and no faster at T = 128.
  */
 
@@ -18,20 +19,27 @@ export interface AttentionSizes {
   readonly slots: number;
   /** Threads that share the keys of a row. */
   readonly parts: number;
+  /** The same of the threads that have keys of their own, in the gradient. */
+  readonly keys?: { readonly own: number; readonly block: number };
 }
 
-/** Where a forward kernel finds what it reads and writes. */
-interface Bound {
+/** Where a kernel finds what a tile of queries reads. */
+interface Operands {
   /** Element c of key and value j of the block. */
   key(j: number): string;
   value(j: number): string;
-  /** Addresses of a block's keys. */
-  block(sizes: AttentionSizes): string;
-  /** The intervals, and their words for a query. */
+  /** Addresses of query i, and of a block's keys. */
+  query(i: number): string;
+  keys(j: number): string;
+  /** The intervals of the queries, and their words for each. */
   readonly visible: string;
   readonly words: number;
   /** Lines before the first key. */
   readonly before: string;
+}
+
+/** The same of a forward kernel, and where it writes. */
+interface Bound extends Operands {
   readonly out: string;
   readonly logSumExp: string | null;
 }
@@ -83,7 +91,7 @@ fn pow2(n: vec4<f32>) -> vec4<f32> {
 }
 
 /** The tile's place, and for each query of a thread its row in [B, T, KV, G] and the keys it sees. */
-function ownQueries({ own }: AttentionSizes, visible: string, words = 2): string {
+function ownQueries({ own }: AttentionSizes, { query, visible, words, before }: Operands): string {
   return /* wgsl */ `
 let rest = unit / p.side;
 let head = rest / p.tiles * p.side + unit % p.side;
@@ -96,18 +104,20 @@ ${each(
   (i) => `let r${i} = min(first + ${i}u, rows - 1u);
 let t${i} = b * p.queries + r${i} / p.groups;
 let row${i} = (t${i} * p.heads + h) * p.groups + r${i} % p.groups;
+let query${i} = ${query(i)};
 let from${i} = ${visible}[t${i} * ${words}u];
 let to${i} = min(${visible}[t${i} * ${words}u + 1u], p.keys);`,
 )}
 var begin = from0;
 var end = to0;
 ${each(own - 1, (i) => `begin = min(begin, from${i + 1});\nend = max(end, to${i + 1});`)}
+${before}
 var a = 0.0;`;
 }
 
 /** Addresses of a block of keys from `s` on. Beyond the last that anybody here sees, it is that one again. */
-function blockOfKeys({ block }: AttentionSizes): string {
-  return `${each(block, (j) => `let key${j} = ((b * p.keys + min(s + ${j}u, end - 1u)) * p.heads + h) * p.width;`)}
+function blockOfKeys({ block }: AttentionSizes, { keys }: Operands): string {
+  return `${each(block, (j) => `let s${j} = min(s + ${j}u, end - 1u);\n${keys(j)}`)}
 ${columnsOf(block)}`;
 }
 
@@ -123,17 +133,20 @@ function pairs({ own, block }: AttentionSizes, line: (i: number, m: number) => s
   return each(own, (i) => each(block / 4, (m) => line(i, m)));
 }
 
-/** b0 q, b1 k, b2 v, b3 visible -> b4 out, b5 logSumExp. */
-const PLAIN: Bound = {
+/** b0 q, b1 k, b2 v as they lie, intervals in `visible`. */
+const strided = (visible: string): Operands => ({
   key: (j) => `b1[key${j} + c]`,
-  value: (j) => `b2[key${j} + c]`,
-  block: blockOfKeys,
-  visible: "b3",
+  value: (j) => `b2[value${j} + c]`,
+  query: (i) => `p.qAt + b * p.q0 + r${i} / p.groups * p.q1 + h * p.q2 + r${i} % p.groups * p.q3`,
+  keys: (j) => `let key${j} = keys + s${j} * p.k1;\nlet value${j} = values + s${j} * p.v1;`,
+  visible,
   words: 2,
-  before: "",
-  out: "b4",
-  logSumExp: "b5",
-};
+  before: `let keys = p.kAt + b * p.k0 + h * p.k2;
+let values = p.vAt + b * p.v0 + h * p.v2;`,
+});
+
+/** b0 q, b1 k, b2 v, b3 visible -> b4 out, b5 logSumExp. */
+const PLAIN: Bound = { ...strided("b3"), out: "b4", logSumExp: "b5" };
 
 /**
  * b0 q, b1 cache [C, 2, KV, D], b2 rows [B, 5] -> b3 out. Key s of a row stands at row s + before of the cache where it is
@@ -141,13 +154,10 @@ const PLAIN: Bound = {
  */
 const CACHED: Bound = {
   key: (j) => `b1[key${j} + c]`,
-  value: (j) => `b1[key${j} + p.heads * p.width + c]`,
-  block: ({ block }) => `${each(
-    block,
-    (j) => `let c${j} = min(s + ${j}u, end - 1u);
-let key${j} = ((c${j} + select(after, before, c${j} < split)) * 2u * p.heads + h) * p.width;`,
-  )}
-${columnsOf(block)}`,
+  value: (j) => `b1[value${j} + c]`,
+  query: (i) => `p.qAt + b * p.q0 + h * p.q1 + r${i} * p.q2`,
+  keys: (j) => `let key${j} = ((s${j} + select(after, before, s${j} < split)) * 2u * p.heads + h) * p.width;
+let value${j} = key${j} + p.heads * p.width;`,
   visible: "b2",
   words: 5,
   before: `let split = b2[b * 5u + 2u];
@@ -178,15 +188,14 @@ function forward(sizes: AttentionSizes, bound: Bound): string {
 function walkKeys(sizes: AttentionSizes, bound: Bound, from: string, step: string): string {
   const { own, block } = sizes;
   const quads = block / 4;
-  return /* wgsl */ `${ownQueries(sizes, bound.visible, bound.words)}
-${bound.before}
+  return /* wgsl */ `${ownQueries(sizes, bound)}
 ${each(own, (i) => `var top${i} = ${LEAST};\nvar sum${i} = 0.0;\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
 for (var s = ${from}; s < end; s += ${step}) {
-${bound.block(sizes)}
+${blockOfKeys(sizes, bound)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < p.width; c++) {
 ${each(block, (j) => `let k${j} = ${bound.key(j)};`)}
-${each(own, (i) => `let q${i} = b0[row${i} * p.width + c];`)}
+${each(own, (i) => `let q${i} = b0[query${i} + c];`)}
 ${pairs(sizes, (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};`)}
 }
 ${pairs(sizes, (i, m) => `x${i}${m} = select(${HIDDEN}, x${i}${m} * p.scale, ${seen(i, m)});`)}
@@ -257,17 +266,33 @@ for (var d = 0u; d < p.width; d += ${PIECE}u) {
 ${bound.logSumExp ? `if (inside && part == 0u) { ${bound.logSumExp}[row0] = ${logSumExp("best", "total")}; }` : ""}`;
 }
 
-/** b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7 dQ. */
-export function attentionDQ(sizes: AttentionSizes): string {
+/**
+ * b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7, which holds dQ, dK and dV: a row of heads each, at
+ * `p.dq0`, `p.dq1` (and so on) along batch and time. Whole workgroups do the one or the other: tiles of queries before
+ * `p.split`, tiles of keys from there on.
+ */
+export function attentionGradient(sizes: AttentionSizes): string {
+  const keys = { ...sizes, ...sizes.keys };
+  return /* wgsl */ `if (unit < p.split) {
+if (unit >= p.ownQueries) { return; }
+${queryGradient(sizes)}
+} else {
+${keyGradient(keys)}
+}`;
+}
+
+const GRADIENT = strided("b6");
+
+function queryGradient(sizes: AttentionSizes): string {
   const { own, block } = sizes;
-  return /* wgsl */ `${ownQueries(sizes, "b6")}
+  return /* wgsl */ `${ownQueries(sizes, GRADIENT)}
 ${each(own, (i) => `let lse${i} = b4[row${i}] * ${LOG2_E};\nlet delta${i} = b5[row${i}];\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
 for (var s = begin; s < end; s += ${block}u) {
-${blockOfKeys(sizes)}
+${blockOfKeys(sizes, GRADIENT)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < p.width; c++) {
-${each(block, (j) => `let k${j} = b1[key${j} + c];\nlet v${j} = b2[key${j} + c];`)}
-${each(own, (i) => `let q${i} = b0[row${i} * p.width + c];\nlet g${i} = b3[row${i} * p.width + c];`)}
+${each(block, (j) => `let k${j} = b1[key${j} + c];\nlet v${j} = b2[value${j} + c];`)}
+${each(own, (i) => `let q${i} = b0[query${i} + c];\nlet g${i} = b3[row${i} * p.width + c];`)}
 ${pairs(
   sizes,
   (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};
@@ -286,14 +311,15 @@ ${each(own, (i) => weighted(`acc${i}[c]`, `w${i}`, "k", sizes))}
 }
 ${each(
   own,
+  // No gradient is -0: adding 0 to one changes no bit.
   (i) => `if (first + ${i}u < rows) {
-  for (var c = 0u; c < p.width; c++) { b7[row${i} * p.width + c] = acc${i}[c] * p.unit; }
+  let out${i} = b * p.dq0 + r${i} / p.groups * p.dq1 + (h * p.groups + r${i} % p.groups) * p.width;
+  for (var c = 0u; c < p.width; c++) { b7[out${i} + c] = acc${i}[c] * p.unit + 0.0; }
 }`,
 )}`;
 }
 
-/** b0 q, b1 k, b2 v, b3 dOut, b4 logSumExp, b5 delta, b6 visible -> b7 dK and then dV. */
-export function attentionDKV(sizes: AttentionSizes): string {
+function keyGradient(sizes: AttentionSizes): string {
   const { own, block } = sizes;
   const quads = block / 4;
   const gather = (name: string, of: (j: number) => string, type = "f32"): string =>
@@ -302,15 +328,16 @@ export function attentionDKV(sizes: AttentionSizes): string {
       (m) => `let ${name}${m} = vec4<${type}>(${[0, 1, 2, 3].map((j) => of(4 * m + j)).join(", ")});`,
     );
   return /* wgsl */ `
-let rest = unit / p.side;
-let head = rest / p.tiles * p.side + unit % p.side;
+let rest = (unit - p.split) / p.side;
+let head = rest / p.keyTiles * p.side + unit % p.side;
 let b = head / p.heads;
 let h = head % p.heads;
-let first = rest % p.tiles * ${own}u;
+let first = rest % p.keyTiles * ${own}u;
 ${each(
   own,
   (i) => `let s${i} = min(first + ${i}u, p.keys - 1u);
-let key${i} = ((b * p.keys + s${i}) * p.heads + h) * p.width;
+let key${i} = p.kAt + b * p.k0 + s${i} * p.k1 + h * p.k2;
+let value${i} = p.vAt + b * p.v0 + s${i} * p.v1 + h * p.v2;
 var dk${i}: array<f32, ${sizes.slots}>;
 var dv${i}: array<f32, ${sizes.slots}>;`,
 )}
@@ -327,6 +354,7 @@ for (var i = 0u; i < p.queries; i++) {
   begin = select(begin, min(begin, i), sees);
   end = select(end, i + 1u, sees);
 }
+let queries = p.qAt + b * p.q0 + h * p.q2;
 var a = 0.0;
 // A block is the next rows (t, g) in order; counted on, since a division costs as much as many products.
 var t = begin;
@@ -338,6 +366,7 @@ ${each(
 let at${j} = b * p.queries + min(t, end - 1u);
 let n${j} = (at${j} * p.heads + h) * p.groups + g;
 let row${j} = n${j} * p.width;
+let query${j} = queries + min(t, end - 1u) * p.q1 + g * p.q3;
 g = select(g + 1u, 0u, g + 1u == p.groups);
 t = select(t, t + 1u, g == 0u);`,
 )}
@@ -347,8 +376,8 @@ ${gather("lse", (j) => `b4[n${j}]`)}
 ${gather("delta", (j) => `b5[n${j}]`)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < p.width; c++) {
-${each(block, (j) => `let q${j} = b0[row${j} + c];\nlet g${j} = b3[row${j} + c];`)}
-${each(own, (i) => `let k${i} = b1[key${i} + c];\nlet v${i} = b2[key${i} + c];`)}
+${each(block, (j) => `let q${j} = b0[query${j} + c];\nlet g${j} = b3[row${j} + c];`)}
+${each(own, (i) => `let k${i} = b1[key${i} + c];\nlet v${i} = b2[value${i} + c];`)}
 ${pairs(
   sizes,
   (i, m) => `x${i}${m} += ${products(`k${i}`, four("q", m))};
@@ -362,17 +391,17 @@ let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${m} * ${LO
 let z${i}${m} = w${i}${m} * (y${i}${m} - delta${m});`,
 )}
 for (var c = 0u; c < p.width; c++) {
-${each(block, (j) => `let q${j} = b0[row${j} + c];\nlet g${j} = b3[row${j} + c];`)}
+${each(block, (j) => `let q${j} = b0[query${j} + c];\nlet g${j} = b3[row${j} + c];`)}
 ${each(own, (i) => `${weighted(`dk${i}[c]`, `z${i}`, "q", sizes)}\n${weighted(`dv${i}[c]`, `w${i}`, "g", sizes)}`)}
 }
 }
-let values = p.batch * p.keys * p.heads * p.width;
 ${each(
   own,
   (i) => `if (first + ${i}u < p.keys) {
+  let out${i} = b * p.dk0 + s${i} * p.dk1 + h * p.width;
   for (var c = 0u; c < p.width; c++) {
-    b7[key${i} + c] = dk${i}[c] * p.unit;
-    b7[values + key${i} + c] = dv${i}[c];
+    b7[p.dkAt + out${i} + c] = dk${i}[c] * p.unit + 0.0;
+    b7[p.dvAt + out${i} + c] = dv${i}[c] + 0.0;
   }
 }`,
 )}`;

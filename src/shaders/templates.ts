@@ -5,9 +5,8 @@
  */
 import {
   type AttentionSizes,
-  attentionDKV,
-  attentionDQ,
   attentionForward,
+  attentionGradient,
   attentionHelpers,
   cachedAttention,
 } from "./attention.ts";
@@ -125,8 +124,7 @@ b6[unit] = (b0[base + chosen] - best) * scale - log(mass);`,
 
   attention: attentionForward,
   cachedAttention,
-  attentionDQ,
-  attentionDKV,
+  attentionGradient,
 };
 
 /** Functions that template bodies call. */
@@ -138,6 +136,5 @@ fn orderKey(x: f32) -> u32 {
 }`,
   attention: attentionHelpers,
   cachedAttention: attentionHelpers,
-  attentionDQ: attentionHelpers,
-  attentionDKV: attentionHelpers,
+  attentionGradient: attentionHelpers,
 };

@@ -107,6 +107,8 @@ export interface TextSizes {
   readonly slots: number;
   /** Threads that share a unit of work, which they begin together: such a text may hold barriers. */
   readonly parts: number;
+  /** Where the kernel has two kinds of tile: those of the second. */
+  readonly keys?: { readonly own: number; readonly block: number };
 }
 
 /** The kinds of lowering. */
@@ -136,6 +138,11 @@ export type Lowering =
       kind: "template";
       template: string;
       sizes(inputs: readonly ValueType[], results: readonly ValueType[], attrs: Attrs): TemplateSizes;
+      /**
+       * Operands, by place, that the text reads where they lie in another tensor: `p.<name>At` is the first element, and
+       * `p.<name>0`, `p.<name>1`, ... are the steps along each axis but the last, whose elements lie side by side.
+       */
+      strided?: Readonly<Record<number, string>>;
     }
   /** Rewritten in terms of other ops before fusion. */
   | { kind: "expand"; expand(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[] }
@@ -163,6 +170,8 @@ export interface OpDef {
   /** Why a kind of case is missing: required where it is. */
   readonly noCase?: Readonly<Partial<Record<CaseKind, string>>>;
   readonly tolerance?: Tolerance;
+  /** No f32 element of the results is -0: adding 0 to one changes no bit. */
+  readonly plainZeros?: boolean;
   /** Whether the result may be a number where an operand is NaN: shaders may assume that there are none. */
   readonly hidesNan?: boolean;
   /** Whether rounding may decide an element of the results: tests leave it out. */

@@ -262,6 +262,7 @@ function indexed(gen: Gen): Tensor[] | null {
       const shape = x.shape.map((n, i) => (i === axis ? 1 + gen.rng.int(n) : n));
       const patch =
         gen.find((t) => t.dtype === x.dtype && sameShape(t.shape, shape)) ?? gen.input(shape, x.dtype);
+      if (axis === 0 && gen.chance(40)) return [ops.updateRows(x, patch, rowsFrom(gen, shape[0], d))];
       return [ops.updateAt(x, patch, gen.indices([], d), axis, gen.chance(30))];
     }
     case 4: {
@@ -272,6 +273,11 @@ function indexed(gen: Gen): Tensor[] | null {
     default:
       return [ops.iota(x.shape, axis)];
   }
+}
+
+/** Rows of their own for a patch of `count`, from anywhere on: some may lie beyond the last. */
+function rowsFrom(gen: Gen, count: number, rows: number): Tensor {
+  return ops.add(ops.iota([count]), gen.indices([], rows));
 }
 
 function reduction(gen: Gen): Tensor[] | null {
@@ -446,7 +452,11 @@ export function updateState(gen: Gen): Tensor[] | null {
       const shape = s.shape.map((d, i) => (i === axis ? 1 + gen.rng.int(d) : d));
       const patch =
         gen.find((t) => t.dtype === s.dtype && sameShape(t.shape, shape)) ?? gen.input(shape, s.dtype);
-      assign(s, ops.updateAt(s, patch, gen.indices([], s.shape[axis]), axis));
+      const byRows = axis === 0 && gen.chance(40);
+      const next = byRows
+        ? ops.updateRows(s, patch, rowsFrom(gen, shape[0], s.shape[0]))
+        : ops.updateAt(s, patch, gen.indices([], s.shape[axis]), axis);
+      assign(s, next);
       break;
     }
     case 2:

@@ -116,6 +116,35 @@ test("a patch comes after what reads the old value, also in a kernel that ends l
     return list(f(s, zeros([8]), u32(3)), s);
   }));
 
+test.each([
+  ["single numbers", [9], [4]],
+  ["rows of three", [9, 3], [4, 3]],
+  ["rows of four", [9, 2, 4], [4, 2, 4]],
+] as const)(
+  "rows written in place: %s, places that are computed, some of them beyond the last",
+  (_name, shape, patch) =>
+    agree(async () => {
+      const size = (of: readonly number[]): number => of.reduce((a, b) => a * b, 1);
+      const s = tensor(range(size(shape)), { shape: [...shape] });
+      const ended = tensor([1, 0, 1, 0, 1, 0, 1, 0, 1]);
+      const f = compile(
+        (state: { s: Tensor; ended: Tensor }, x: Tensor, rows: Tensor) => {
+          // The patch is made of what it replaces: all of that is read before.
+          const old = ops.take(state.s, ops.minimum(rows, 8));
+          const place = ops.where(ops.lt(rows, 7), rows, 0xffffffff);
+          assign(state.s, ops.updateRows(state.s, ops.add(ops.mul(old, 2), x), place));
+          assign(state.ended, ops.updateRows(state.ended, ops.add(ops.take(state.ended, rows), 10), rows));
+          return ops.mul(state.s, 1);
+        },
+        { state: [0] },
+      );
+      const x = tensor(range(size(patch)), { shape: [...patch] });
+      const rows = tensor([5, 0, 99, 7], { dtype: "u32" });
+      const y = f({ s, ended }, x, rows);
+      return list(y, s, ended);
+    }),
+);
+
 test("a hand-built kernel reads a new value in the memory of its state", () =>
   agree(async () => {
     const s = tensor(range(8), { shape: [4, 2] });

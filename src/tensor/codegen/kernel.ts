@@ -122,6 +122,7 @@ export function labelOf(group: Group, ctx: LowerContext): string {
 }
 
 export function flopsOf(group: Group): number {
+  if (group.kind === "patch") return group.elements;
   let flops = 0;
   for (const n of group.nodes) {
     flops +=

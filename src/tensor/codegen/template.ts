@@ -2,6 +2,7 @@
 import { TEMPLATE_HELPERS, TEMPLATES, type TemplateText } from "../../shaders/templates.ts";
 import { ShaderError } from "../errors.ts";
 import { opByName } from "../ops/table.ts";
+import { type Strided, stridedOf } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { Field } from "./builder.ts";
 import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, WORKGROUP } from "./kernel.ts";
@@ -17,6 +18,22 @@ function sharedUnit(parts: number): string {
   let unit = min(thread / ${parts}u, p.count - 1u);`;
 }
 
+/** Where operands that are read by strides lie, under the names that the text has for it. */
+function placesOf(
+  operands: readonly Strided[],
+  names: Readonly<Record<number, string>>,
+): Record<string, number> {
+  const fields: Record<string, number> = {};
+  for (const [i, name] of Object.entries(names)) {
+    const { offset, strides } = operands[Number(i)];
+    fields[`${name}At`] = offset;
+    strides.slice(0, -1).forEach((step, d) => {
+      fields[`${name}${d}`] = step;
+    });
+  }
+  return fields;
+}
+
 export function templateKernel(group: Group, ctx: LowerContext): Kernel {
   const [node] = group.nodes;
   const { lowering } = opByName(node.op);
@@ -24,11 +41,18 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     throw new ShaderError(`${node.op}: a template was expected. Check its lowering.`);
   const sizes = lowering.sizes(node.inputs, node.results, node.attrs);
   const parts = sizes.text?.parts ?? 1;
+  const operands = node.inputs.map((v) => {
+    const at = stridedOf(v);
+    if (at) return at;
+    throw new ShaderError(`${node.op}: operands in memory were expected, got ${v}. Copy it before.`);
+  });
   const grid = gridOf(Math.ceil((sizes.units * parts) / WORKGROUP), ctx.maxGroups);
   const fields: Field[] = [
     { name: "grid", type: "u32", value: grid[0] },
     { name: "count", type: "u32", value: sizes.units },
-    ...Object.entries(sizes.fields).map(([name, value]) => ({ name, type: "u32" as const, value })),
+    ...Object.entries({ ...sizes.fields, ...placesOf(operands, lowering.strided ?? {}) }).map(
+      ([name, value]) => ({ name, type: "u32" as const, value }),
+    ),
     ...Object.entries(sizes.scalars ?? {}).map(([name, value]) => ({ name, type: "f32" as const, value })),
   ];
   const resolve = (text: TemplateText = ""): string => {
@@ -38,7 +62,7 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
   };
   const bindings = [
     // An operand that took over a state's memory is read there.
-    ...node.inputs.map((v) => ({ value: ctx.inPlace.get(v) ?? v, write: false })),
+    ...operands.map(({ value: v }) => ({ value: ctx.inPlace.get(v) ?? v, write: false })),
     ...node.results.map((value) => ({ value, write: true })),
   ].map((b, i) => ({ name: `b${i}`, value: b.value, read: !b.write, write: b.write, vector: 0, single: 1 }));
   const wgsl = `struct Params {

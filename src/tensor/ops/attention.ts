@@ -15,19 +15,19 @@ import { ShapeError } from "../errors.ts";
 import type { ValueType } from "../ir.ts";
 import { ndarray } from "../ndarray.ts";
 import type { CaseInput, OpCase, OpDef, OpFunction } from "../opdef.ts";
-import { sameShape, show } from "../shape.ts";
+import { type Shape, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, requireTensor } from "../trace.ts";
-import { attentionDKV, attentionDQ } from "./attentionBackward.ts";
+import { attentionGradient } from "./attentionBackward.ts";
 import {
   addTo,
   costOf,
   dimsOf,
   dot,
   forEachPair,
+  forwardSizes,
   MAX_HEAD_DIM,
-  partsOf,
-  template,
+  STRIDED,
 } from "./attentionShapes.ts";
 import { full } from "./define.ts";
 import { mul, sub } from "./elementwise.ts";
@@ -104,14 +104,16 @@ const attentionOp: OpDef = {
     // d score = p (dOut . v - delta), with what flows to logSumExp in delta.
     const rowSums = gOut ? sum(mul(gOut, out), -1) : full(lse.shape, 0); // [B, T, KV, G]
     const delta = gLse ? sub(rowSums, gLse) : rowSums;
-    const operands = [q, k, v, dOut, lse, delta, visible];
-    const [dq] = apply(attentionDQ.op, operands);
-    const [dkv] = apply(attentionDKV.op, operands); // [2, B, S, KV, D]
-    const part = (i: number): Tensor => {
-      const start = dkv.shape.map((_, axis) => (axis === 0 ? i : 0));
-      return reshape(slice(dkv, start, [i + 1, ...k.shape]), k.shape);
+    const [all] = apply(attentionGradient.op, [q, k, v, dOut, lse, delta, visible]);
+    // [B, T, row], with dQ, dK and dV beside each other; [N], with one behind the other, where T is not S.
+    const lead = all.shape.slice(0, -1);
+    let from = 0;
+    const next = (shape: Shape): Tensor => {
+      const start = from;
+      from += shape.slice(lead.length).reduce((n, d) => n * d, 1);
+      return reshape(slice(all, [...lead.map(() => 0), start], [...lead, from]), shape);
     };
-    return [dq, part(0), part(1), null];
+    return [next(q.shape), next(k.shape), next(v.shape), null];
   },
   reference([q, k, v, visible], _attrs, [outType, lseType]) {
     const { d } = dimsOf([q, k]);
@@ -138,10 +140,8 @@ const attentionOp: OpDef = {
   lowering: {
     kind: "template",
     template: "attention",
-    sizes: (inputs) => {
-      const dims = dimsOf(inputs);
-      return template(dims, dims.t * dims.g, { parts: partsOf(dims) });
-    },
+    sizes: (inputs) => forwardSizes(dimsOf(inputs)),
+    strided: STRIDED,
   },
   cases: [
     attentionCase([1, 1, 1, 1, 1, 1]),

@@ -1,5 +1,6 @@
 /**
- * The gradient of attention, in two kernels because there are no float atomics: one sums over keys, one over queries. With
+ * The gradient of attention, each pair of a query and a key twice because there are no float atomics: threads that sum over
+ * keys, and threads that sum over queries, in one kernel. With
  * p[t, s] = exp(score[t, s] - logSumExp[t]) and delta[t] = dOut[t] . out[t] - dLogSumExp[t],
  *
  *     dScore[t, s] = p[t, s] (dOut[t] . v[s] - delta[t])
@@ -7,12 +8,15 @@
  */
 import { type NDArray, ndarray } from "../ndarray.ts";
 import type { OpDef, OpFunction } from "../opdef.ts";
-import { addTo, costOf, dimsOf, dot, forEachPair, SHORT_BLOCK, template } from "./attentionShapes.ts";
-
-const backwardInfer: OpDef["infer"] = ([q, k]) => [
-  { shape: q.shape, dtype: "f32" },
-  { shape: [2, ...k.shape], dtype: "f32" },
-];
+import {
+  costOf,
+  dimsOf,
+  dot,
+  forEachPair,
+  gradientPlaces,
+  gradientSizes,
+  STRIDED,
+} from "./attentionShapes.ts";
 
 /** p and dScore of each pair, from q, k, v, dOut, logSumExp, delta. */
 function forEachScore(
@@ -26,67 +30,47 @@ function forEachScore(
   });
 }
 
-const BACKWARD = {
+const gradientOp: OpDef = {
+  name: "attentionGradient",
   internal: "reached, and tested, through the gradient of attention",
   noGradient: "second derivatives of attention are not built",
   cases: [],
-} as const;
-
-const dqOp: OpDef = {
-  ...BACKWARD,
-  name: "attentionDQ",
   signature:
-    "q[B, T, KV, G, D], k[B, S, KV, D], v[B, S, KV, D], dOut[B, T, KV, G, D], logSumExp[B, T, KV, G], delta[B, T, KV, G], visible[B, T, 2] u32 -> dQ[B, T, KV, G, D]",
-  doc: "Gradient of attention for its queries.",
+    "q[B, T, KV, G, D], k[B, S, KV, D], v[B, S, KV, D], dOut[B, T, KV, G, D], logSumExp[B, T, KV, G], delta[B, T, KV, G], visible[B, T, 2] u32 -> [B, T, KV (G + 2) D]",
+  doc: "Gradients of attention for its queries, keys and values, beside each other for each position; one behind the other where T is not S.",
   source: "FlashAttention-2, arXiv 2307.08691, algorithm 2",
-  infer: (inputs, attrs) => [backwardInfer(inputs, attrs)[0]],
-  reference(inputs, _attrs, [t]) {
-    const [q, k] = inputs;
-    const { d } = dimsOf(inputs);
-    const out = ndarray(t.shape, "f32");
-    forEachScore(inputs, (i, j, _p, ds) => addTo(out, i, k, j, ds / Math.sqrt(d), q.shape[4]));
-    return [out];
-  },
-  lowering: {
-    kind: "template",
-    template: "attentionDQ",
-    sizes: (inputs) => {
-      const dims = dimsOf(inputs);
-      return template(dims, dims.t * dims.g);
-    },
-  },
-  cost: costOf(3),
-};
-
-const dkvOp: OpDef = {
-  ...BACKWARD,
-  name: "attentionDKV",
-  signature: `${dqOp.signature.split(" -> ")[0]} -> dKV[2, B, S, KV, D]`,
-  doc: "Gradients of attention for its keys and its values, in one tensor: with two there would be nine storage buffers.",
-  source: dqOp.source,
-  infer: (inputs, attrs) => [backwardInfer(inputs, attrs)[1]],
+  plainZeros: true,
+  infer: (inputs) => [{ shape: gradientPlaces(dimsOf(inputs)).shape, dtype: "f32" }],
   reference(inputs, _attrs, [t]) {
     const [q, k, , dOut] = inputs;
-    const { d } = dimsOf(inputs);
+    const dims = dimsOf(inputs);
+    const { d } = dims;
+    const { dq0, dq1, dkAt, dvAt, dk0, dk1 } = gradientPlaces(dims).fields;
     const out = ndarray(t.shape, "f32");
-    const values = k.data.length / d; // rows before those of dV
+    /** Adds to the row of a query, or of a key, that is the n-th of as many in each position. */
+    const add = (at: number, from: NDArray, row: number, weight: number): void => {
+      for (let c = 0; c < d; c++) out.data[at + c] += weight * from.data[row * d + c];
+    };
+    const place = (row: number, each: number, length: number, batch: number, step: number): number => {
+      const position = Math.floor(row / each);
+      return Math.floor(position / length) * batch + (position % length) * step + (row % each) * d;
+    };
     forEachScore(inputs, (i, j, p, ds) => {
-      addTo(out, j, q, i, ds / Math.sqrt(d), d);
-      addTo(out, values + j, dOut, i, p, d);
+      const ofKey = place(j, dims.h, dims.s, dk0, dk1);
+      add(place(i, dims.h * dims.g, dims.t, dq0, dq1), k, j, ds / Math.sqrt(d));
+      add(dkAt + ofKey, q, i, ds / Math.sqrt(d));
+      add(dvAt + ofKey, dOut, i, p);
     });
     return [out];
   },
   lowering: {
     kind: "template",
-    template: "attentionDKV",
-    sizes: (inputs) => {
-      const dims = dimsOf(inputs);
-      return template(dims, dims.s, { block: SHORT_BLOCK });
-    },
+    template: "attentionGradient",
+    sizes: (inputs) => gradientSizes(dimsOf(inputs)),
+    strided: STRIDED,
   },
-  cost: costOf(4),
+  cost: costOf(7),
 };
 
-/** The gradient's kernels, for the table. */
-export const attentionDQ: OpFunction = { op: dqOp };
-export const attentionDKV: OpFunction = { op: dkvOp };
+/** The gradient's kernel, for the table. */
+export const attentionGradient: OpFunction = { op: gradientOp };

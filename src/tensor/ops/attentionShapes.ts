@@ -5,7 +5,7 @@ import { bytesOf, type OpDef, type TemplateSizes } from "../opdef.ts";
 /** Rows of the other kind that a thread takes at a time. */
 const BLOCK = 8;
 /** The same of dK and dV, whose text is twice as long: it compiles in half the time, and ran no slower (bench/NOTES.md). */
-export const SHORT_BLOCK = 4;
+const SHORT_BLOCK = 4;
 
 /**
  * Heads whose threads stand side by side, as far as their number allows: such threads walk the same intervals, so lanes that
@@ -16,14 +16,20 @@ const SIDE_BY_SIDE = 8;
 /** Longest row of a head: what a thread keeps of it has to fit. */
 export const MAX_HEAD_DIM = 256;
 
+/** Threads of a workgroup, as in the code generator. */
+const WORKGROUP = 64;
+
 /** Keys up to which a single query's thread takes them all; beyond, so many threads share them. */
 export const WHOLE_LENGTH = 128;
 const PARTS = 8;
 
 /** Threads that share a query's keys: a matter of shapes that no batch has a part in. */
-export function partsOf({ t, s }: Dims): number {
+function partsOf({ t, s }: Dims): number {
   return t === 1 && s > WHOLE_LENGTH ? PARTS : 1;
 }
+
+/** Operands that may be parts of another tensor. */
+export const STRIDED: Readonly<Record<number, string>> = { 0: "q", 1: "k", 2: "v" };
 
 export interface Dims {
   /** Batch, queries, heads of keys, heads of queries for each, head dim, keys. */
@@ -66,24 +72,87 @@ export function addTo(into: NDArray, i: number, from: NDArray, j: number, weight
   for (let c = 0; c < d; c++) into.data[i * d + c] += weight * from.data[j * d + c];
 }
 
-/** What the threads of a kernel do that have so many rows of their own in each head. */
-export function template(
-  { b, t, h, g, d, s }: Dims,
+/** Rows of its own that a thread has where a head has so many, and what it takes of the others at a time. */
+function tileOf(
+  { d }: Dims,
   rows: number,
   { parts = 1, block = BLOCK } = {},
-): TemplateSizes {
+): { own: number; block: number; tiles: number } {
   const most = parts > 1 ? 1 : d <= 128 ? 4 : 2;
   const own = rows >= most ? most : rows >= 2 ? 2 : 1;
-  const tiles = Math.ceil(rows / own);
+  return { own, block: own === 1 && parts === 1 ? 2 * block : block, tiles: Math.ceil(rows / own) };
+}
+
+function shared({ b, t, h, g, d, s }: Dims): Omit<TemplateSizes, "units"> & { slots: number } {
   let side = SIDE_BY_SIDE;
   while ((b * h) % side !== 0) side /= 2;
   let slots = 16;
   while (slots < d) slots *= 2;
   return {
-    units: b * h * tiles,
-    fields: { batch: b, queries: t, keys: s, heads: h, groups: g, width: d, tiles, side },
+    fields: { queries: t, keys: s, heads: h, groups: g, width: d, side },
     scalars: { scale: Math.LOG2E / Math.sqrt(d), unit: 1 / Math.sqrt(d) },
-    text: { own, block: own === 1 && parts === 1 ? 2 * block : block, slots, parts },
+    slots,
+  };
+}
+
+/** What the threads of the kernel do, each of which has queries of its own. */
+export function forwardSizes(dims: Dims): TemplateSizes {
+  const parts = partsOf(dims);
+  const { own, block, tiles } = tileOf(dims, dims.t * dims.g, { parts });
+  const { slots, fields, scalars } = shared(dims);
+  return {
+    units: dims.b * dims.h * tiles,
+    fields: { ...fields, tiles },
+    scalars,
+    text: { own, block, slots, parts },
+  };
+}
+
+/** Where the gradients lie in the one tensor that holds them: side by side for each position, if there are as many keys. */
+export function gradientPlaces({ b, t, h, g, d, s }: Dims): {
+  shape: number[];
+  fields: { dq0: number; dq1: number; dkAt: number; dvAt: number; dk0: number; dk1: number };
+} {
+  const [q, k] = [h * g * d, h * d];
+  const row = q + 2 * k;
+  if (t === s) {
+    return {
+      shape: [b, t, row],
+      fields: { dq0: t * row, dq1: row, dkAt: q, dvAt: q + k, dk0: s * row, dk1: row },
+    };
+  }
+  const keys = b * t * q;
+  return {
+    shape: [keys + 2 * b * s * k],
+    fields: { dq0: t * q, dq1: q, dkAt: keys, dvAt: keys + b * s * k, dk0: s * k, dk1: k },
+  };
+}
+
+/** Of the gradient's kernel: first the threads with queries of their own, then, from a whole workgroup on, those with keys. */
+export function gradientSizes(dims: Dims): TemplateSizes {
+  const queries = tileOf(dims, dims.t * dims.g);
+  const keys = tileOf(dims, dims.s, { block: SHORT_BLOCK });
+  const { slots, fields, scalars } = shared(dims);
+  const ownQueries = dims.b * dims.h * queries.tiles;
+  const split = Math.ceil(ownQueries / WORKGROUP) * WORKGROUP;
+  return {
+    units: split + dims.b * dims.h * keys.tiles,
+    fields: {
+      ...fields,
+      tiles: queries.tiles,
+      keyTiles: keys.tiles,
+      ownQueries,
+      split,
+      ...gradientPlaces(dims).fields,
+    },
+    scalars,
+    text: {
+      own: queries.own,
+      block: queries.block,
+      slots,
+      parts: 1,
+      keys: { own: keys.own, block: keys.block },
+    },
   };
 }
 

@@ -11,7 +11,7 @@ import { bytesOf } from "../opdef.ts";
 import { sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, requireTensor } from "../trace.ts";
-import { type Dims, MAX_HEAD_DIM, partsOf, template } from "./attentionShapes.ts";
+import { type Dims, forwardSizes, MAX_HEAD_DIM } from "./attentionShapes.ts";
 
 /** Words of a row in `rows`. */
 const WORDS = 5;
@@ -119,10 +119,8 @@ const cachedAttentionOp: OpDef = {
   lowering: {
     kind: "template",
     template: "cachedAttention",
-    sizes: ([q], _results, attrs) => {
-      const dims = dimsOf(q, attrs.length as number);
-      return template(dims, dims.g, { parts: partsOf(dims) });
-    },
+    sizes: ([q], _results, attrs) => forwardSizes(dimsOf(q, attrs.length as number)),
+    strided: { 0: "q" },
   },
   cases: [
     cacheCase([1, 1, 1, 1], 1, [[0, 1, 0, 0, 0]]),

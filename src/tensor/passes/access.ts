@@ -4,6 +4,13 @@ import type { Node, Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
 import { numel } from "../shape.ts";
 
+/** Whether a value is computed by a kernel of its own accord (not movement, a constant or an input). */
+export function isComputed({ node }: Value): boolean {
+  if (node.op === "input") return false;
+  const { kind } = opByName(node.op).lowering;
+  return kind !== "view" && kind !== "source" && kind !== "none";
+}
+
 export interface Access {
   /** A computed value, a graph input, or a source (constant, index numbers). */
   readonly value: Value;
@@ -80,6 +87,37 @@ export function accesses(node: Node, index: readonly Affine[], inner: Affine): A
     default:
       return node.inputs.map((v) => follow(v, null));
   }
+}
+
+/** A value read where it lies in the memory of another. */
+export interface Strided {
+  /** What is in memory. */
+  readonly value: Value;
+  /** Position of the first element. */
+  readonly offset: number;
+  /** Elements from one to the next along each axis; 0 where there is no next. */
+  readonly strides: readonly number[];
+}
+
+/** How `v` lies in the memory of what it is a view of; null where no strides say it, or nothing holds it. */
+export function stridedOf(v: Value): Strided | null {
+  const axes = v.shape.map((n, d) => variable(`d${d}`, n));
+  const { value, index } = follow(v, axes);
+  if (!index || !(isComputed(value) || (value.node.op === "input" && !value.node.attrs.scalar))) return null;
+  const at = linearize(index, value.shape);
+  if (at.terms.some((t) => t.atom.kind !== "var")) return null;
+  const strides = v.shape.map((_, d) => at.terms.find((t) => t.atom.key === `d${d}`)?.coef ?? 0);
+  return { value, offset: at.constant, strides };
+}
+
+/** Whether elements along the axes from `from` on lie one behind the other. */
+export function isContiguous({ strides }: Strided, shape: readonly number[], from: number): boolean {
+  let step = 1;
+  for (let d = shape.length - 1; d >= from; d--) {
+    if (shape[d] > 1 && strides[d] !== step) return false;
+    step *= shape[d];
+  }
+  return true;
 }
 
 /** Flat position of an element in a wide or narrow member of a group with this space. */

@@ -1,7 +1,7 @@
 /** Replaces ops that are defined in terms of others by those others, and marks out what must be stored as it is. */
 import { type Graph, Node, rewrite, roots, type StateUpdate, topoOrder, type Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
-import { follow } from "./access.ts";
+import { follow, isComputed, isContiguous, stridedOf } from "./access.ts";
 import { build } from "./rewriting.ts";
 
 /** Ops with an `expand` lowering become what they stand for. */
@@ -11,16 +11,6 @@ export function expand(graph: Graph): Graph {
     if (lowering.kind !== "expand") return null;
     return build(inputs, (tensors) => lowering.expand(tensors, node.attrs));
   });
-}
-
-/** Whether a value is computed by a kernel of its own accord (not movement, a constant or an input). */
-export function isComputed(v: Value): boolean {
-  const { kind } = node(v).lowering;
-  return kind !== "view" && kind !== "source" && kind !== "none";
-}
-
-function node(v: Value): { lowering: { kind: string } } {
-  return v.node.op === "input" ? { lowering: { kind: "none" } } : opByName(v.node.op);
 }
 
 function copyOf(v: Value): Value {
@@ -40,6 +30,10 @@ export function patchChain(u: StateUpdate): Node[] {
     v = v.node.inputs[0];
   }
   return v === u.input ? chain : [];
+}
+
+function patchesOf(graph: Graph): Set<Node> {
+  return new Set(graph.updates.flatMap(patchChain));
 }
 
 /** Every value that lives, at some time, in the memory of a state that is patched in place. */
@@ -64,6 +58,15 @@ function separatePatches(graph: Graph): Graph {
   });
 }
 
+/** Whether a hand-built kernel can read a view where it lies: by strides, or because it is all of the memory in order. */
+function isReadable(v: Value, byStrides: boolean): boolean {
+  const at = stridedOf(v);
+  if (!at || at.value.dtype !== v.dtype) return false;
+  return byStrides
+    ? isContiguous(at, v.shape, v.shape.length - 1)
+    : at.offset === 0 && isContiguous(at, v.shape, 0);
+}
+
 /**
  * Puts a `copy` wherever a value has to exist in memory of its own but is movement, a constant, an input, or
  * asked for twice: results, new values of states, operands of hand-built kernels.
@@ -79,15 +82,20 @@ export function materialize(graph: Graph): Graph {
   };
   // Hand-built kernels that read the same share a copy of it: attention and its gradients the same queries and keys.
   const copies = new Map<Value, Value>();
-  const solidOf = (v: Value): Value => {
+  const patched = new Set(graph.updates.flatMap((u) => [...patchedValues(u, patchChain(u))]));
+  const solidOf = (v: Value, strided: boolean): Value => {
     if (isComputed(v) || (v.node.op === "input" && !v.node.attrs.scalar)) return v;
+    if (isReadable(v, strided) && !patched.has(follow(v, null).value)) return v;
     const copy = copies.get(v) ?? copyOf(v);
     copies.set(v, copy);
     return copy;
   };
-  const inner = rewrite(separatePatches(graph), (n, inputs) => {
-    if (opByName(n.op).lowering.kind !== "template") return null;
-    const solid = inputs.map(solidOf);
+  const apart = separatePatches(graph);
+  const inPlace = patchesOf(apart);
+  const inner = rewrite(apart, (n, inputs) => {
+    const { lowering } = opByName(n.op);
+    if (lowering.kind !== "template" || inPlace.has(n)) return null;
+    const solid = inputs.map((v, i) => solidOf(v, lowering.strided?.[i] !== undefined));
     return new Node(n.op, solid, n.attrs, n.results, n.meta).results;
   });
   // What a chain of patches overwrites on its way cannot be a result as well.
@@ -106,6 +114,7 @@ export function materialize(graph: Graph): Graph {
  */
 export function mustStore(graph: Graph, nan = false): Set<Value> {
   const set = new Set(roots(graph));
+  const inPlace = patchesOf(graph);
   for (const n of topoOrder(graph)) {
     if (n.op === "input") continue;
     if (nan && opByName(n.op).hidesNan) {
@@ -114,8 +123,8 @@ export function mustStore(graph: Graph, nan = false): Set<Value> {
         if (value.dtype === "f32" && isComputed(value)) set.add(value);
       }
     }
-    if (opByName(n.op).lowering.kind === "template") {
-      for (const v of n.inputs) set.add(v);
+    if (opByName(n.op).lowering.kind === "template" && !inPlace.has(n)) {
+      for (const v of n.inputs) set.add(follow(v, null).value);
       for (const r of n.results) set.add(r);
     }
   }

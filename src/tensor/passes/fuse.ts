@@ -112,8 +112,7 @@ class Fuser {
   readsOf(n: Node): readonly Value[] {
     let list = this.readCache.get(n);
     if (!list) {
-      const inputs =
-        opByName(n.op).lowering.kind === "template" ? n.inputs : n.inputs.map((v) => follow(v, null).value);
+      const inputs = n.inputs.map((v) => follow(v, null).value);
       list = [...new Set(inputs)].filter((v) => !isScalarInput(v) && !this.isSource(v));
       this.readCache.set(n, list);
     }

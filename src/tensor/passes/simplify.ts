@@ -27,6 +27,44 @@ function isIdentityView(node: Node, input: Value): boolean {
   return false;
 }
 
+/** The windows that a sum puts into zeros, where it is made of nothing else. */
+function windowsOf(v: Value): Value[] | null {
+  if (v.node.op === "pad") return [v];
+  if (v.node.op !== "add") return null;
+  const [a, b] = v.node.inputs.map(windowsOf);
+  return a && b && [...a, ...b];
+}
+
+/**
+ * The tensor whose parts a sum puts side by side again, each where it was cut out: the gradient of what was cut into queries,
+ * keys and values. Only where it holds no -0, to which the zeros beside would add up to 0.
+ */
+function joinedOf(node: Node, inputs: readonly Value[]): Value | null {
+  const [a, b] = inputs.map(windowsOf);
+  if (!a || !b) return null;
+  const windows = [...a, ...b].map((v) => ({ pad: v.node, cut: v.node.inputs[0].node }));
+  const [{ cut: first }] = windows;
+  if (first.op !== "slice") return null;
+  const [whole] = first.inputs;
+  if (!sameShape(whole.shape, node.results[0].shape) || whole.node.op === "input") return null;
+  if (!opByName(whole.node.op).plainZeros) return null;
+  const ends = new Map<number, number>();
+  let axis = -1;
+  for (const { pad, cut } of windows) {
+    const before = pad.attrs.before as number[];
+    const size = pad.inputs[0].shape;
+    if (cut.op !== "slice" || cut.inputs[0] !== whole || !sameShape(cut.attrs.start as number[], before))
+      return null;
+    const short = size.flatMap((n, d) => (n === whole.shape[d] ? [] : [d]));
+    if (short.length !== 1 || (axis >= 0 && short[0] !== axis)) return null;
+    [axis] = short;
+    ends.set(before[axis], before[axis] + size[axis]);
+  }
+  let at = 0;
+  for (let i = 0; i < windows.length; i++) at = ends.get(at) ?? -1;
+  return at === whole.shape[axis] ? whole : null;
+}
+
 function visit(node: Node, inputs: Value[]): readonly Value[] | null {
   const [a, b] = inputs;
   const out = node.results[0];
@@ -54,6 +92,10 @@ function visit(node: Node, inputs: Value[]): readonly Value[] | null {
       // Only -0 leaves every bit as it was: -0 + 0 is 0.
       if (Object.is(constantOf(b), -0)) return [a];
       if (Object.is(constantOf(a), -0)) return [b];
+      {
+        const whole = joinedOf(node, inputs);
+        if (whole) return [whole];
+      }
       break;
     case "sub":
       if (Object.is(constantOf(b), 0)) return [a];
