@@ -1,6 +1,7 @@
 /** The workloads by the word that chooses them: each gives rows without rates. */
 
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
+import { endedRows } from "./endedRows.ts";
 import { matmulRows } from "./matmuls.ts";
 import { nsrRows } from "./nsrStep.ts";
 import type { MeasuredRow, MeasureOptions } from "./result.ts";
@@ -29,7 +30,10 @@ function largeSteps(options: MeasureOptions): Work[] {
 export const WORKLOADS: Readonly<Record<string, (options: MeasureOptions) => Work[]>> = {
   w1: one("w1", matmulRows),
   w2: one("w2", trainingRows),
-  w3: one("w3", samplingRows),
+  w3: () => [
+    { name: "w3", rows: samplingRows },
+    { name: "w3 ended rows", rows: endedRows },
+  ],
   w4: one("w4", nsrRows),
   w5: largeSteps,
 };
