@@ -19,7 +19,7 @@ import { type Shape, sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, requireTensor } from "../trace.ts";
 import { attentionGradient } from "./attentionBackward.ts";
-import { STRIDED, addTo, costOf, dimsOf, dot, forEachPair, forwardSizes } from "./attentionShapes.ts";
+import { addTo, costOf, dimsOf, dot, forEachPair, forwardSizes, STRIDED } from "./attentionShapes.ts";
 import { full } from "./define.ts";
 import { mul, sub } from "./elementwise.ts";
 import { reshape, slice } from "./movement.ts";

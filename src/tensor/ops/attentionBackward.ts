@@ -8,7 +8,15 @@
  */
 import { type NDArray, ndarray } from "../ndarray.ts";
 import type { OpDef, OpFunction } from "../opdef.ts";
-import { costOf, dimsOf, dot, forEachPair, gradientPlaces, gradientSizes, STRIDED } from "./attentionShapes.ts";
+import {
+  costOf,
+  dimsOf,
+  dot,
+  forEachPair,
+  gradientPlaces,
+  gradientSizes,
+  STRIDED,
+} from "./attentionShapes.ts";
 
 /** p and dScore of each pair, from q, k, v, dOut, logSumExp, delta. */
 function forEachScore(
