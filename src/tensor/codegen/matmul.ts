@@ -121,7 +121,10 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
       for (const name of acc.flat()) k.line(`var ${name} = ${type}(0.0);`);
       k.section("loop");
       k.block(`for (var ${kk} = 0u; ${kk} < ${k.size(steps)}; ${kk}++)`, () => {
+        // Steps of a and of b that are equal by chance share no parameter.
+        k.section("a");
         const left = sameRows ? quadOperandA(e, a, tile, aByRows, ofQuad) : operandA(e, a, tile, aByRows);
+        k.section("b");
         const right = operandB(e, k, b, tile, bByK);
         for (let s = 0; s < stepK; s++) {
           const columns = range(quads).map((q) => right(s, q));

@@ -9,15 +9,12 @@
 import { type Affine, delinearize, plus, scale, variable } from "../affine.ts";
 import type { Node, Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
-import { type RowSpace, reduceIndex } from "../passes/access.ts";
+import { lanesOf, type RowSpace, reduceIndex } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
 import { assemble, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
 import { type JoinLanes, PORTABLE_LANES, variantOf } from "./lanes.ts";
-
-/** Longest reduction that one thread does alone. */
-export const SINGLE_THREAD_LENGTH = 128;
 
 interface Shape {
   space: RowSpace;
@@ -28,7 +25,7 @@ interface Shape {
 
 function shapeOf(group: Group): Shape {
   const space = group.space as RowSpace;
-  const lanes = space.length > SINGLE_THREAD_LENGTH ? 64 : 1;
+  const lanes = lanesOf(space);
   if (space.trailing)
     return { space, lanes, along: space.length % 4 === 0 && space.length > 0 ? "row" : "none" };
   return { space, lanes, along: space.rows % 4 === 0 ? "results" : "none" };
@@ -70,36 +67,67 @@ export function rowKernel(group: Group, ctx: LowerContext): Kernel {
 }
 
 function rowText(group: Group, ctx: LowerContext): Kernel {
-  const shape = shapeOf(group);
-  const { space, lanes, along } = shape;
-  const resultWidth: Width = along === "results" ? 4 : 1;
-  const units = space.rows / resultWidth;
+  const parts = (group.parts ?? [group]).map((g) => ({ g, units: unitsOf(shapeOf(g)) }));
   return assemble(
     group,
     {
-      units,
-      perGroup: lanes === 64 ? 1 : WORKGROUP,
+      units: parts.reduce((n, { units }) => n + units, 0),
+      perGroup: shapeOf(parts[0].g).lanes === 64 ? 1 : WORKGROUP,
       emit(e, k, outputs) {
-        const u = variable("unit", units);
-        const r: Affine = resultWidth === 4 ? plus(scale(u, 4), LANE) : u;
-        for (const level of levels(group)) reduceLevel(level, r, shape, ctx.lanes.join, e, k);
-        const wide = outputs.filter((v) => !group.narrow.has(v.node));
-        const narrow = outputs.filter((v) => group.narrow.has(v.node));
-        if (wide.length > 0) {
-          loop(shape, k, (c, width) => {
-            const at = plus(scale(r, space.length), c);
-            e.store(wide, (v) => delinearize(at, v.shape), width);
-          });
-        }
-        const writeNarrow = (): void => {
-          e.store(narrow, (v) => delinearize(r, v.shape), resultWidth);
+        const emitPart = (g: Group, units: number, unit: string): void => {
+          const members = new Set(g.nodes);
+          const own = outputs.filter((v) => members.has(v.node));
+          emitRow(g, variable(unit, units), own, ctx.lanes.join, e, k);
         };
-        if (narrow.length > 0 && lanes === 64) k.block("if (lane == 0u)", writeNarrow);
-        else writeNarrow();
+        if (parts.length === 1) {
+          emitPart(group, parts[0].units, "unit");
+          return;
+        }
+        let start = 0;
+        parts.forEach(({ g, units }, i) => {
+          const from = k.name("s", i === 0 ? "0u" : k.namedField(`from${i}`, start));
+          start += units;
+          // Whole workgroups where threads share a row: its barriers are passed by all of them.
+          k.block(`if (unit >= ${from} && unit < ${k.namedField(`from${i + 1}`, start)})`, () => {
+            k.section(`part${i}`);
+            emitPart(g, units, k.name("u", `unit - ${from}`));
+          });
+        });
       },
     },
     ctx,
   );
+}
+
+const resultWidthOf = ({ along }: Shape): Width => (along === "results" ? 4 : 1);
+const unitsOf = (shape: Shape): number => shape.space.rows / resultWidthOf(shape);
+
+/** The rows that `u` counts: their reductions level by level, then what is stored. */
+function emitRow(
+  group: Group,
+  u: Affine,
+  outputs: readonly Value[],
+  join: JoinLanes,
+  e: Emitter,
+  k: KernelBuilder,
+): void {
+  const shape = shapeOf(group);
+  const resultWidth = resultWidthOf(shape);
+  const r: Affine = resultWidth === 4 ? plus(scale(u, 4), LANE) : u;
+  for (const level of levels(group)) reduceLevel(level, r, shape, join, e, k);
+  const wide = outputs.filter((v) => !group.narrow.has(v.node));
+  const narrow = outputs.filter((v) => group.narrow.has(v.node));
+  if (wide.length > 0) {
+    loop(shape, k, (c, width) => {
+      const at = plus(scale(r, shape.space.length), c);
+      e.store(wide, (v) => delinearize(at, v.shape), width);
+    });
+  }
+  const writeNarrow = (): void => {
+    e.store(narrow, (v) => delinearize(r, v.shape), resultWidth);
+  };
+  if (narrow.length > 0 && shape.lanes === 64) k.block("if (lane == 0u)", writeNarrow);
+  else writeNarrow();
 }
 
 /** A loop over the reduced axes; `c` is the position, over four lanes where the row is read four at a time. */

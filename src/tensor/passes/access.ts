@@ -28,6 +28,14 @@ export interface RowSpace {
   readonly trailing: boolean;
 }
 
+/** Longest reduction that one thread does alone. */
+export const SINGLE_THREAD_LENGTH = 128;
+
+/** Threads that share a row. */
+export function lanesOf({ length }: RowSpace): 1 | 64 {
+  return length > SINGLE_THREAD_LENGTH ? 64 : 1;
+}
+
 export function rowSpaceOf(reduce: Node): RowSpace {
   const { shape } = reduce.inputs[0];
   const axes = reduce.attrs.axes as number[];

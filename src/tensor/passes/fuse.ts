@@ -23,6 +23,8 @@ export interface Group {
   narrow: Set<Node>;
   /** Computed again by its readers instead of stored. */
   inline: boolean;
+  /** Row programs over rows of their own that share a kernel (stack.ts). */
+  parts?: readonly Group[];
 }
 
 export interface Fused {
@@ -43,7 +45,7 @@ export const MAX_BINDINGS = 8;
  * grows with the square of a chain's length, and a driver's compilation faster still: lavapipe took 1, 4, 11 and 27 s
  * for one to four softmaxes of a softmax. A training step has three at most (softmax with loss and entropy).
  */
-const MAX_REDUCTIONS = 4;
+export const MAX_REDUCTIONS = 4;
 
 export interface FuseOptions {
   /** Leave every computed node on its own. */

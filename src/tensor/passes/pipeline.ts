@@ -4,19 +4,20 @@ import type { Choose, Kernel, LowerContext } from "../codegen/kernel.ts";
 import { type Lanes, lanesFor } from "../codegen/lanes.ts";
 import { mapKernel, patchKernel } from "../codegen/map.ts";
 import { matmulKernel } from "../codegen/matmul.ts";
-import { rowKernel, SINGLE_THREAD_LENGTH } from "../codegen/row.ts";
+import { rowKernel } from "../codegen/row.ts";
 import { templateKernel } from "../codegen/template.ts";
 import { TensorError } from "../errors.ts";
 import { flags } from "../flags.ts";
 import { type Graph, type Node, printGraph, type StateUpdate, type Value } from "../ir.ts";
 import { numel } from "../shape.ts";
 import type { Tier } from "../tiers.ts";
-import { accesses, follow, linearOf } from "./access.ts";
+import { accesses, follow, linearOf, SINGLE_THREAD_LENGTH } from "./access.ts";
 import { cse } from "./cse.ts";
 import { expand, materialize, patchChain, patchedValues } from "./expand.ts";
 import { type Fused, fuse, type Group, MAX_BINDINGS, orderGroups } from "./fuse.ts";
 import { type MemoryPlan, planMemory } from "./memory.ts";
 import { simplify } from "./simplify.ts";
+import { stack } from "./stack.ts";
 
 /** Names of the passes that may be left out. */
 export const OPTIONAL_PASSES = ["simplify", "cse", "fuse", "inplace", "reuse"] as const;
@@ -181,8 +182,12 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
   }
   const attempt = (expected: ReadonlyMap<Value, Value>) => {
     const { nan } = flags();
-    const fused = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected, nan });
-    const { groups, inPlace, copies } = placeStates(graph, fused, patches, off.has("inplace"));
+    const single = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected, nan });
+    const ordered = placeStates(graph, single, patches, off.has("inplace"));
+    const { inPlace, copies } = ordered;
+    const { groups, fused } = off.has("fuse")
+      ? { groups: ordered.groups, fused: single }
+      : stack(ordered.groups, single, inPlace);
     const { maxGroups, label, tier, tuning } = options;
     const ctx: LowerContext = {
       fused,

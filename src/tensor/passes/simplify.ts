@@ -3,7 +3,8 @@
  * constants disappears where that leaves every bit as it was.
  */
 import { type Graph, type Node, rewrite, type Value } from "../ir.ts";
-import { reshape } from "../ops/movement.ts";
+import { add } from "../ops/elementwise.ts";
+import { pad, reshape, slice } from "../ops/movement.ts";
 import { opByName } from "../ops/table.ts";
 import { sameShape } from "../shape.ts";
 import { build } from "./rewriting.ts";
@@ -25,6 +26,42 @@ function isIdentityView(node: Node, input: Value): boolean {
   if (node.op === "permute") return (node.attrs.order as number[]).every((a, i) => a === i);
   if (node.op === "slice") return sameShape(out.shape, input.shape);
   return false;
+}
+
+/** How many numbers `indices` counts from 0 on, or null where they are others. */
+function countedBy(indices: Value): number | null {
+  let x = indices;
+  while (x.node.op === "reshape") x = x.node.inputs[0];
+  const { op, results, attrs } = x.node;
+  if (op !== "iota") return null;
+  const { shape } = results[0];
+  const counts = shape.every((n, d) => n === 1 || d === attrs.axis);
+  return counts ? shape[attrs.axis as number] : null;
+}
+
+/** The first rows of a table, looked up one by one. */
+function firstRows(node: Node, [table, indices]: readonly Value[]): Value | null {
+  const n = countedBy(indices);
+  if (n === null || n === 0 || n > table.shape[0]) return null;
+  const [out] = node.results;
+  return build([table], ([t]) => [
+    reshape(
+      slice(
+        t,
+        t.shape.map(() => 0),
+        [n, ...t.shape.slice(1)],
+      ),
+      out.shape,
+    ),
+  ])[0];
+}
+
+/** Rows added to zeros, each to its own: a 0 is added all the same, which makes 0 of -0. */
+function rowsInZeros(node: Node, [updates, indices]: readonly Value[]): Value | null {
+  const n = countedBy(indices);
+  const rows = node.attrs.rows as number;
+  if (n === null || n === 0 || n > rows) return null;
+  return build([updates], ([t]) => [add(n === rows ? t : pad(t, [0, 0], [rows - n, 0]), 0)])[0];
 }
 
 /** The windows that a sum puts into zeros, where it is made of nothing else. */
@@ -97,6 +134,16 @@ function visit(node: Node, inputs: Value[]): readonly Value[] | null {
         if (whole) return [whole];
       }
       break;
+    case "take": {
+      const rows = firstRows(node, inputs);
+      if (rows) return [rows];
+      break;
+    }
+    case "scatterAdd": {
+      const rows = rowsInZeros(node, inputs);
+      if (rows) return [rows];
+      break;
+    }
     case "sub":
       if (Object.is(constantOf(b), 0)) return [a];
       break;
