@@ -199,12 +199,16 @@ export class KernelBuilder {
     this.helpers.add(name);
   }
 
-  /** Name of a place in a quad, 0 to 3: the thread's own, which makes the functions of quads known, or a given one. */
-  quadPlace(given?: number): string {
+  /**
+   * Name of a place in a quad, 0 to 3: the thread's own (the last of `places` where it lies beyond), which makes the functions
+   * of quads known, or a given one.
+   */
+  quadPlace(given?: number, places = 4): string {
     if (given === undefined) this.subgroups();
-    return this.memo(`quadPlace:${given}`, () =>
+    const own = places === 4 ? "subgroupLane & 3u" : `min(subgroupLane & 3u, ${places - 1}u)`;
+    return this.memo(`quadPlace:${given}:${given === undefined ? places : ""}`, () =>
       // One prefix for all: index arithmetic orders its terms by name, and parameters are numbered in that order.
-      this.name("ql", given === undefined ? "subgroupLane & 3u" : `${given}u`),
+      this.name("ql", given === undefined ? own : `${given}u`),
     );
   }
 

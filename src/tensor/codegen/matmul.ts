@@ -25,13 +25,33 @@ export interface Layout {
   bByK: boolean;
 }
 
+/** Tiles that a workgroup computes, and how many there are down and across when blocks are full. */
+interface Block {
+  rows: number;
+  columns: number;
+  down: number;
+  across: number;
+}
+
+/** Threads without a tile that a block near a square may bring with it. */
+const SPARE = 1 / 16;
+
 /**
- * Tiles that a workgroup computes: near a square, so that what its threads read lies close together; a row of tiles where
- * the product cannot be cut so.
+ * Near a square, so that what a workgroup's threads read lies close together; a row of tiles where too many threads would
+ * be without one.
  */
-function blockOf(down: number, across: number): { rows: number; columns: number } {
-  const columns = [16, 8, 4].find((c) => across % c === 0 && down % (WORKGROUP / c) === 0);
-  return columns ? { rows: WORKGROUP / columns, columns } : { rows: 1, columns: across };
+function blockOf(down: number, across: number, sameRows: boolean): Block {
+  const round = (size: number, to: number): number => Math.ceil(size / to) * to;
+  const near = [16, 8, 4].map((columns): Block => {
+    const rows = WORKGROUP / columns;
+    return { rows, columns, down: round(down, rows), across: round(across, columns) };
+  });
+  const spare = (b: Block): number => b.down * b.across - down * across;
+  const block =
+    near.find((b) => spare(b) === 0) ?? near.find((b) => spare(b) <= SPARE * down * across);
+  if (block) return block;
+  const columns = sameRows ? round(across, QUAD) : across;
+  return { rows: 1, columns, down, across: columns };
 }
 
 export function matmulKernel(group: Group, ctx: LowerContext): Kernel {
@@ -79,8 +99,8 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
   const stepK = length % 4 === 0 && length > 0 ? 4 : 1;
   const aByRows = layout.aByRows && tileM % 4 === 0;
   const bByK = layout.bByK && stepK === 4;
-  const units = batches * (m / tileM) * (n / tileN);
-  const block = blockOf(m / tileM, n / tileN);
+  const block = blockOf(Math.ceil(m / tileM), Math.ceil(n / tileN), sameRows);
+  const units = batches * block.down * block.across;
   const out = node.results[0];
 
   return {
@@ -89,14 +109,21 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
     // What a quad hands round, every thread of it has to reach.
     allThreads: quad !== null,
     emit(e, k, outputs, inside) {
-      const { rows, columns: across } = block;
-      const grid = [batches, m / tileM / rows, n / tileN / across, rows, across];
+      const grid = [batches, block.down / block.rows, block.across / block.columns, block.rows, block.columns];
       const [z, bm, bn, rm, rn] = delinearize(variable("unit", units), grid);
-      const tm = plus(scale(bm, rows), rm);
-      const tn = plus(scale(bn, across), rn);
       const zn = variable(k.name("z", e.index(z)), batches);
-      const mn = variable(k.name("m", e.index(tm)), m / tileM);
-      const nn = variable(k.name("n", e.index(tn)), n / tileN);
+      const down = side(e, k, "m", plus(scale(bm, block.rows), rm), {
+        size: m,
+        tile: tileM,
+        tiles: block.down,
+        unit: aByRows && m % 4 === 0 ? 4 : 1,
+      });
+      const across = side(e, k, "n", plus(scale(bn, block.columns), rn), {
+        size: n,
+        tile: tileN,
+        tiles: block.across,
+        unit: width === 4 && n % 4 === 0 ? 4 : 1,
+      });
       const lead = delinearize(zn, batch);
       const steps = length / stepK;
       const kk = k.fresh("k");
@@ -107,10 +134,10 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
         quads,
         width,
         stepK,
-        row: (j) => plus(scale(mn, tileM), constantIndex(j)),
-        rows: (q) => plus(plus(scale(mn, tileM), constantIndex(4 * q)), LANE),
-        column: (j) => plus(scale(nn, tileN), constantIndex(j)),
-        columns: (q) => (width === 4 ? plus(plus(scale(nn, tileN), constantIndex(4 * q)), LANE) : nn),
+        row: (j) => plus(down.start, constantIndex(j)),
+        rows: (q) => plus(plus(down.start, constantIndex(4 * q)), LANE),
+        column: (j) => plus(across.start, constantIndex(j)),
+        columns: (q) => (width === 4 ? plus(plus(across.start, constantIndex(4 * q)), LANE) : across.start),
         step: (s) => plus(scale(counter, stepK), constantIndex(s)),
         byFour: plus(scale(counter, 4), LANE),
         a: (i, q) => [...lead, ...(ta ? [q, i] : [i, q])],
@@ -135,34 +162,93 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
           }
         }
       });
-      const finish = (row: Affine, sums: readonly string[]): void => {
-        for (let q = 0; q < quads; q++) {
-          const position = linearize([zn, row, tile.columns(q)], [batches, m, n]);
-          e.know(out, delinearize(position, out.shape), width, sums[q]);
-          e.store(outputs, (v) => delinearize(position, v.shape), width);
-        }
+      const finish = (row: Affine, columns: Affine, by: Width, sum: string): void => {
+        const position = linearize([zn, row, columns], [batches, m, n]);
+        e.know(out, delinearize(position, out.shape), by, sum);
+        e.store(outputs, (v) => delinearize(position, v.shape), by);
       };
+      // Columns that do not come in fours are stored one by one.
+      const loose = width === 4 && n % 4 !== 0;
+      const { skip: above } = down;
+      const { skip: before } = across;
       k.section("results");
       inside(() => {
-        if (tileM === 1) {
-          acc.forEach((sums, j) => {
-            finish(tile.row(j), sums);
+        if (tileM === 1 && !loose) {
+          const skips = [above, before].filter((s) => s !== null);
+          when(k, skips.map((s) => `${s} == 0u`).join(" && "), () => {
+            range(quads).forEach((q) => {
+              finish(tile.row(0), tile.columns(q), width, acc[0][q]);
+            });
           });
           return;
         }
         // What is done with a row's results stands once in the text: a driver compiles it in a fraction of the time.
         const all = k.fresh("all");
         k.line(`var ${all} = array<${type}, ${tileM * quads}>(${acc.flat().join(", ")});`);
-        const j = k.fresh("j");
-        k.block(`for (var ${j} = 0u; ${j} < ${k.size(tileM)}; ${j}++)`, () => {
+        each(k, "j", above, tileM, (j) => {
+          const row = plus(down.start, variable(j, tileM));
+          if (loose) {
+            each(k, "l", before, tileN, (l) => {
+              const at = quads === 1 ? j : `${j} * ${quads}u + ${l} / 4u`;
+              finish(row, plus(across.start, variable(l, tileN)), 1, k.name("sum", `${all}[${at}][${l} & 3u]`));
+            });
+            return;
+          }
           const sums = range(quads).map((q) =>
             k.name("sum", quads === 1 ? `${all}[${j}]` : `${all}[${j} * ${quads}u + ${q}u]`),
           );
-          finish(plus(scale(mn, tileM), variable(j, tileM)), sums);
+          when(k, before === null ? "" : `${before} == 0u`, () => {
+            sums.forEach((sum, q) => {
+              finish(row, tile.columns(q), width, sum);
+            });
+          });
         });
       });
     },
   };
+}
+
+function when(k: KernelBuilder, condition: string, body: () => void): void {
+  if (condition === "") body();
+  else k.block(`if (${condition})`, body);
+}
+
+/** A loop over `size` places from `skip` on, or from 0. */
+function each(k: KernelBuilder, prefix: string, skip: string | null, size: number, body: (at: string) => void): void {
+  const at = k.fresh(prefix);
+  k.block(`for (var ${at} = ${skip ?? "0u"}; ${at} < ${k.size(size)}; ${at}++)`, () => body(at));
+}
+
+/** Where a thread's tile stands along rows or columns. */
+interface Side {
+  /** Its first row or column. */
+  start: Affine;
+  /**
+   * Name of how many there are in it that the tile before stores, or all, where this is no tile of the product. Null where
+   * tiles divide the size.
+   */
+  skip: string | null;
+}
+
+/**
+ * A tile that would reach beyond the end is moved back to it, so that vectors stay whole and loads in bounds; what it then shares
+ * with the tile before it computes, but does not store. Starts are multiples of `unit`.
+ */
+function side(
+  e: Emitter,
+  k: KernelBuilder,
+  name: string,
+  at: Affine,
+  { size, tile, tiles, unit }: { size: number; tile: number; tiles: number; unit: number },
+): Side {
+  if (tile * tiles === size) {
+    return { start: scale(variable(k.name(name, e.index(at)), tiles), tile), skip: null };
+  }
+  const last = (size - tile) / unit;
+  const own = k.name(name, `${e.index(at)} * ${tile / unit}u`);
+  const start = k.name(name, `min(${own}, ${k.namedField(`${name}Last`, last)})`);
+  const skip = k.name("skip", `(${own} - ${start}) * ${unit}u`);
+  return { start: scale(variable(start, last + 1), unit), skip };
 }
 
 /** A thread's share of the product, and where its operands stand. */
@@ -202,18 +288,20 @@ function operandA(e: Emitter, a: Value, t: Tile, byRows: boolean): (j: number, s
   return (j) => ones[j];
 }
 
-/** What `make` loads at a place (0 to 3) of the quad. */
-type OfQuad = (make: (place: Affine) => string, place: number) => string;
+/** What `make` loads at a place of the quad, of the first `places` (4). */
+type OfQuad = (make: (place: Affine) => string, place: number, places?: number) => string;
 
 /**
  * From the thread at that place where threads can read each other; else every thread loads all four, by index arithmetic
  * of the same form, so that both texts have the same parameters.
  */
 function quadReader(k: KernelBuilder, quad: QuadRead | null): OfQuad {
-  if (!quad) return (make, place) => make(variable(k.quadPlace(place), QUAD));
-  const own = variable(k.quadPlace(), QUAD);
+  if (!quad) return (make, place, places = QUAD) => make(variable(k.quadPlace(place), places));
   k.variants.add(QUAD_VARIANT);
-  return (make, place) => k.name("qa", quad(make(own), place));
+  return (make, place, places = QUAD) => {
+    const mine = make(variable(k.quadPlace(undefined, places), places));
+    return places === 1 ? mine : k.name("qa", quad(mine, place));
+  };
 }
 
 /** The same for rows that a quad shares: four rows over k, or four steps over the rows. */
@@ -234,10 +322,15 @@ function quadOperandA(
   }
   const four = t.stepK === 4;
   const rows = range(t.tileM).map((j) =>
-    ofQuad((place) => {
-      const row = plus(t.row(j & ~3), place);
-      return e.value(a, t.a(row, four ? t.byFour : t.step(0)), four ? 4 : 1);
-    }, j & 3),
+    // The last rows may be fewer than the threads.
+    ofQuad(
+      (place) => {
+        const row = plus(t.row(j & ~3), place);
+        return e.value(a, t.a(row, four ? t.byFour : t.step(0)), four ? 4 : 1);
+      },
+      j & 3,
+      Math.min(QUAD, t.tileM - (j & ~3)),
+    ),
   );
   return (j, s) => (four ? `${rows[j]}[${s}]` : rows[j]);
 }

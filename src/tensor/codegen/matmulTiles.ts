@@ -22,8 +22,8 @@ export interface MatmulProduct extends MatmulSizes {
 /** A tile of rows and columns a thread, straight from memory. */
 export interface DirectTiling {
   readonly kind: "direct";
-  /** Rows. */
-  readonly tileM: 1 | 2 | 4 | 8 | 16;
+  /** Rows: 1 to 8, or 16. */
+  readonly tileM: number;
   /** Columns: vectors of four, or one. */
   readonly tileN: 1 | 4 | 8;
   /** The threads of a quad have the same rows: each loads a quarter where it can read the others by `quad`. */
@@ -56,17 +56,33 @@ export const QUAD = 4;
 /** 0 to n - 1: what texts are unrolled over. */
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
+/**
+ * Rows a tile where a thread takes `most`: few rows are cut evenly, so that none are computed in vain (6 at once, 12 in two
+ * tiles of 6); of many only the last tile is not full. Rows that are read by four stay in fours.
+ */
+function rowsOf({ m, transposeA }: MatmulProduct, most: 4 | 8): number {
+  if (m === 0 || m % most === 0) return most;
+  if (transposeA && m % 4 === 0) return m > most ? most : 4;
+  return m >= 4 * most ? most : Math.ceil(m / Math.ceil(m / most));
+}
+
+/** Whether the threads of a quad find work side by side: where few are left over. */
+function fillsQuads(across: number): boolean {
+  return QUAD * Math.ceil(across / QUAD) <= 1.25 * across;
+}
+
 /** What is taken where nothing was measured: small texts, which compile fast. */
-export function defaultTiling({ batches, m, n, k }: MatmulSizes, { quad }: Lanes): Tiling {
-  const columns = n % 4 === 0 ? 4 : 1;
-  if (quad && m % 4 === 0 && (n / columns) % QUAD === 0) {
-    return { kind: "direct", tileM: m % 8 === 0 ? 8 : 4, tileN: columns, sameRows: true, quad };
+export function defaultTiling(product: MatmulProduct, { quad }: Lanes): Tiling {
+  const { batches, m, n, k } = product;
+  const columns = n % 4 === 0 || n > 4 ? 4 : 1;
+  if (quad && m > 1 && columns === 4 && fillsQuads(Math.ceil(n / 4))) {
+    return { kind: "direct", tileM: rowsOf(product, 8), tileN: columns, sameRows: true, quad };
   }
   const outputs = batches * m * n;
   const large = outputs * k >= LARGE_TILE_WORK && outputs / 64 >= LARGE_TILE_UNITS;
   return {
     kind: "direct",
-    tileM: large && m % 8 === 0 ? 8 : m % 4 === 0 ? 4 : m % 2 === 0 ? 2 : 1,
+    tileM: rowsOf(product, large && m >= 8 ? 8 : 4),
     tileN: large && n % 8 === 0 ? 8 : columns,
     sameRows: false,
     quad: null,
@@ -76,15 +92,17 @@ export function defaultTiling({ batches, m, n, k }: MatmulSizes, { quad }: Lanes
 /** A way by name, and the tiling it takes for a product; null where it does not fit sizes or tier. */
 interface Variant {
   readonly name: string;
-  tiling(sizes: MatmulSizes, lanes: Lanes): Tiling | null;
+  tiling(product: MatmulProduct, lanes: Lanes): Tiling | null;
 }
 
 const direct = (tileM: 4 | 8 | 16, tileN: 4 | 8, shares: boolean): Variant => ({
   name: `direct${tileM}x${tileN}${shares ? "q" : ""}`,
   tiling: ({ m, n }, { quad }) => {
-    if (m % tileM !== 0 || n % tileN !== 0) return null;
+    if (m < tileM || n < tileN || (n % 4 === 0 && n % tileN !== 0)) return null;
     if (!shares) return { kind: "direct", tileM, tileN, sameRows: false, quad: null };
-    return quad && (n / tileN) % QUAD === 0 ? { kind: "direct", tileM, tileN, sameRows: true, quad } : null;
+    return quad && fillsQuads(Math.ceil(n / tileN))
+      ? { kind: "direct", tileM, tileN, sameRows: true, quad }
+      : null;
   },
 });
 
@@ -110,8 +128,8 @@ const VARIANTS: readonly Variant[] = [
 ];
 
 /** Names of the ways that fit a product at a tier. */
-export function matmulVariants(sizes: MatmulSizes, lanes: Lanes): string[] {
-  return VARIANTS.filter((v) => v.tiling(sizes, lanes) !== null).map((v) => v.name);
+export function matmulVariants(product: MatmulProduct, lanes: Lanes): string[] {
+  return VARIANTS.filter((v) => v.tiling(product, lanes) !== null).map((v) => v.name);
 }
 
 /** What a class is entered with where no way was faster than what is taken anyway. */
@@ -122,9 +140,9 @@ export function isMatmulVariant(name: string): boolean {
 }
 
 /** The tiling by a variant's name; the default where there is none, or where it does not fit. */
-export function tilingOf(sizes: MatmulSizes, lanes: Lanes, variant: string | undefined): Tiling {
-  const chosen = variant && VARIANTS.find((v) => v.name === variant)?.tiling(sizes, lanes);
-  return chosen || defaultTiling(sizes, lanes);
+export function tilingOf(product: MatmulProduct, lanes: Lanes, variant: string | undefined): Tiling {
+  const chosen = variant && VARIANTS.find((v) => v.name === variant)?.tiling(product, lanes);
+  return chosen || defaultTiling(product, lanes);
 }
 
 /** The power of two that is nearest by ratio. */
