@@ -101,20 +101,20 @@ async function run({ words, json, out, quick, tier, time, tune: tunes }) {
     onProgress: (sofar) => keep(out, sofar),
   });
   keep(out, result);
+  if (json) console.log(JSON.stringify(result, null, 2));
   if (tunes) {
     print("", `tuning ${backend.tuning.missing.size} shape classes`);
     await tune(backend, {
       time,
-      onClass: ({ shapeClass, chosen, ms }) => {
+      onClass: async ({ shapeClass, chosen, ms }) => {
         const gain = (ms.default / ms[chosen ?? "default"]).toFixed(2);
         print(
           `  ${shapeClass}: ${chosen ? `${chosen}, ${gain} times as fast as the default` : "the default"}`,
         );
+        await backend.tuning.save();
       },
     });
-    await backend.tuning.save();
   }
-  if (json) console.log(JSON.stringify(result, null, 2));
   backend.destroy();
   return result.errors.length > 0 ? 1 : 0;
 }
