@@ -240,56 +240,6 @@ describe("refused before any GPU call", () => {
     expect(() => assign(shape(3), shape(3))).toThrow(/assign: an open trace was expected/);
   });
 
-  test.each<[string, (t: Tensor) => unknown, RegExp]>([
-    ["item", (t) => ops.sum(t).item(), /^item: .* got f32\[\] inside compile or grad, .*Return it and read/],
-    ["item", (t) => t.item(), /^item: .* got .*f32\[2\] inside compile or grad/],
-    [
-      "data",
-      (t) => t.data(),
-      /^data: .* inside compile or grad, .*Return it, and read the result outside\.$/,
-    ],
-    ["write", (t) => t.write([1, 2]), /^write: .* inside compile or grad, .*Use assign\(\) /],
-  ])("%s inside a trace says so, where it is called", async (_, read, message) => {
-    const wrong = (t: Tensor): Tensor => {
-      read(t);
-      return ops.sum(t);
-    };
-    for (const call of [() => compile(wrong)(shape(2)), () => grad(wrong)(shape(2))]) {
-      expect(call).toThrow(
-        expect.objectContaining({ name: "TensorError", message: expect.stringMatching(message) }),
-      );
-    }
-    // Of a tensor that is captured there are elements to read, inside as well.
-    const outside = shape(1);
-    let seen: Promise<number> | undefined;
-    compile((t: Tensor) => {
-      seen = outside.item();
-      return ops.add(t, outside);
-    })(shape(2));
-    expect(await seen).toBe(0);
-  });
-
-  test("options that are not known are refused with what is near, before anything is made", async () => {
-    const id = (t: Tensor) => t;
-    const told = (message: string) => expect.objectContaining({ name: "ConfigError", message });
-    const unknown = (op: string, key: string, near: string) =>
-      told(`${op}: ${key}: a known option expected, got an unknown one. Did you mean "${near}"?`);
-    expect(() => compile(id, { labels: "x" } as object)).toThrow(unknown("compile", "labels", "label"));
-    expect(() => compile(id, { State: [0] } as object)).toThrow(unknown("compile", "State", "state"));
-    expect(() => compile(id, "x" as unknown as object)).toThrow(
-      told("compile: an object of options expected, got a string. Write { state: ... }."),
-    );
-    await expect(init({ teir: "T0" } as object)).rejects.toEqual(unknown("init", "teir", "tier"));
-    await expect(init({ memory_budget: 1 } as object)).rejects.toEqual(
-      unknown("init", "memory_budget", "memoryBudget"),
-    );
-    await expect(init({ device: "refrence" as "reference" })).rejects.toEqual(
-      told('init: device: "webgpu" or "reference" expected, got "refrence". Leave it out for a GPU.'),
-    );
-    // What was current goes on.
-    expect(await ops.sum(shape(3)).item()).toBe(3);
-  });
-
   test("traced tensors that escaped", async () => {
     let escaped: Tensor | undefined;
     compile((t: Tensor) => {
