@@ -95,11 +95,11 @@ describe("rates", () => {
 
   test("operations of a training step and of sampling, counted by hand for one layer of width 2", () => {
     const sizes = { vocabSize: 3, hiddenSize: 2, numLayers: 1, maxPositions: 5, batch: 1 };
-    // weights: 4 c c + 8 c c = 48, head 3 x 2 = 6; attention of a token: scores and mixing 2 x 5 x 2 = 20
-    expect(trainingFlops(sizes)).toBe(3 * 2 * 5 * (48 + 6 + 20));
-    // prompt of 3 tokens (2 x 3 x 2 of attention), one more token run against 4 columns, two tokens drawn
+    // weights: 4 c c + 8 c c = 48, head 3 x 2 = 6; attention of a token: scores and mixing of 1 to 5 keys, 2 x 2 each
+    expect(trainingFlops(sizes)).toBe(3 * 2 * (5 * (48 + 6) + 4 * (1 + 2 + 3 + 4 + 5)));
+    // prompt of 3 tokens (attention of 1 to 3 keys), one more token run against 4 columns, two tokens drawn
     expect(samplingFlops(sizes, { rows: 1, prompt: 3, length: 2, span: 4 })).toBe(
-      2 * (3 * (48 + 12) + (48 + 16) + 2 * 6),
+      2 * (3 * 48 + 4 * (1 + 2 + 3) + (48 + 16) + 2 * 6),
     );
   });
 
