@@ -1,47 +1,68 @@
 /**
- * `npm run bench -- [words] [--json] [--out file] [--quick] [--tier T0] [--time 300] [--tune]`: the adapter's ceilings, the workloads
- * W1 to W5 and the op table's perf sizes on this adapter. Words choose workloads and ops; `--tune` then measures the ways to compute
- * their products, for later runs. `npm run bench -- compare a.json b.json` sets
- * two results side by side; `npm run bench -- curves` fits time against size. README.md beside this file says how to read them.
+ * `npm run bench`: the adapter's ceilings, the workloads W1 to W5 and the op table's perf sizes on this adapter; two results
+ * side by side; cost curves. `--help` prints what it takes, README.md beside this file says how to read what it gives.
  */
 
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { parseArgs } from "node:util";
 import { compareResults, comparisonLines } from "../dist/bench/compare.js";
 import { ceilingLines, detailLines, HEADING, line } from "../dist/bench/format.js";
-import { chosenBy, runBench } from "../dist/bench/run.js";
+import { benchNames, chosenBy, runBench } from "../dist/bench/run.js";
+import { argHelp, readArgs } from "../dist/cli/args.js";
 import { assetPath } from "../dist/cli/assets.js";
 import { planLaunch, relaunch } from "../dist/cli/launch.js";
-import { NaysayError } from "../dist/tensor/errors.js";
+import { ConfigError, NaysayError } from "../dist/tensor/errors.js";
 import { init } from "../dist/tensor/init.js";
+import { TIERS } from "../dist/tensor/tiers.js";
 import { tune } from "../dist/tensor/tune.js";
 import { coldStart } from "./coldStart.mjs";
 import { curves } from "./curves.mjs";
 import { readResult } from "./readResult.mjs";
 
+const FLAGS = {
+  json: { kind: "flag", help: "print the result as one JSON object, and nothing else on stdout" },
+  out: {
+    kind: "text",
+    takes: "file",
+    help: "write the result, anew after every row; of curves: the files' beginning",
+  },
+  quick: { kind: "flag", help: "tiny sizes: shows that it works, not what it gives" },
+  tier: { kind: "text", help: "take a lower tier than the adapter's", choices: TIERS },
+  time: { kind: "number", takes: "ms", help: "measure each row for so long", default: 300 },
+  tune: { kind: "flag", help: "measure the ways to compute the products then, for later runs" },
+  help: { kind: "flag", help: "print this help" },
+};
+
+function help() {
+  const { workloads } = benchNames();
+  return `npm run bench -- [words] [flags]      measures; no words: everything
+npm run bench -- compare a.json b.json [--json]
+npm run bench -- curves [flags]       fits time against size
+
+Words: ${workloads.join(", ")} (workloads), ops (all of them), names of ops, ceilings (nothing else).
+
+Flags:
+${argHelp(FLAGS)}
+
+Examples:
+  npm run bench -- w2 matmul --time 1000
+  npm run --silent bench -- w1 --json > a.json
+  npm run bench -- compare a.json b.json
+
+Exit code: 0 done, 1 where a row failed or there is no device, 2 where the words, the flags or a file are not understood.`;
+}
+
 function commandLine() {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      json: { type: "boolean", default: false },
-      out: { type: "string" },
-      quick: { type: "boolean", default: false },
-      tier: { type: "string" },
-      time: { type: "string", default: "300" },
-      tune: { type: "boolean", default: false },
-    },
-  });
-  const time = Number(values.time);
-  if (!(time > 0 && Number.isFinite(time))) {
-    throw new Error(`bench: --time: milliseconds above 0 expected, got "${values.time}". Leave it out.`);
+  const { rest: words, ...values } = readArgs(process.argv.slice(2), FLAGS, Number.POSITIVE_INFINITY);
+  if (!(values.time > 0)) {
+    throw new ConfigError(`bench: --time: milliseconds above 0 expected, got ${values.time}. Leave it out.`);
   }
-  return { ...values, time, words: positionals };
+  return { ...values, words };
 }
 
 function compare(paths, json) {
   if (paths.length !== 2) {
-    throw new Error(
+    throw new ConfigError(
       `bench: compare: two result files expected, got ${paths.length}. Write them with --json > a.json.`,
     );
   }
@@ -80,20 +101,20 @@ async function run({ words, json, out, quick, tier, time, tune: tunes }) {
     onProgress: (sofar) => keep(out, sofar),
   });
   keep(out, result);
+  if (json) console.log(JSON.stringify(result, null, 2));
   if (tunes) {
     print("", `tuning ${backend.tuning.missing.size} shape classes`);
     await tune(backend, {
       time,
-      onClass: ({ shapeClass, chosen, ms }) => {
+      onClass: async ({ shapeClass, chosen, ms }) => {
         const gain = (ms.default / ms[chosen ?? "default"]).toFixed(2);
         print(
           `  ${shapeClass}: ${chosen ? `${chosen}, ${gain} times as fast as the default` : "the default"}`,
         );
+        await backend.tuning.save();
       },
     });
-    await backend.tuning.save();
   }
-  if (json) console.log(JSON.stringify(result, null, 2));
   backend.destroy();
   return result.errors.length > 0 ? 1 : 0;
 }
@@ -101,17 +122,14 @@ async function run({ words, json, out, quick, tier, time, tune: tunes }) {
 try {
   const options = commandLine();
   const [first, ...rest] = options.words;
-  if (first === "compare") compare(rest, options.json);
+  if (options.help) console.log(help());
+  else if (first === "compare") compare(rest, options.json);
   else if (first === "curves" && rest.length > 0) {
-    throw new Error(`bench: curves: no more words expected, got "${rest.join(" ")}". Leave them out.`);
+    throw new ConfigError(`bench: curves: no more words expected, got "${rest.join(" ")}". Leave them out.`);
   } else if (first === "curves") process.exitCode = await curves(options);
   else process.exitCode = await run(options);
 } catch (error) {
   // What the user can mend is a line; anything else is a fault with its place.
-  const told =
-    error instanceof NaysayError ||
-    error.message.startsWith("bench:") ||
-    error.code?.startsWith("ERR_PARSE_ARGS");
-  console.error(told ? error.message : error);
-  process.exitCode = 1;
+  console.error(error instanceof NaysayError ? error.message : error);
+  process.exitCode = error instanceof ConfigError ? 2 : 1;
 }

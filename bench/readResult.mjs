@@ -1,22 +1,21 @@
 /** Files that `--json` or `--out` wrote. */
 
 import { readFileSync } from "node:fs";
+import { checkComparable } from "../dist/bench/compareFile.js";
+import { ConfigError } from "../dist/tensor/errors.js";
 
-/** Reads a result. */
+/** Reads a result. Throws `ConfigError` where there is none to compare. */
 export function readResult(path) {
-  let result;
+  let read;
   try {
-    result = JSON.parse(readFileSync(path, "utf8"));
+    read = JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {
-    throw new Error(
-      `bench: a result file expected at ${path}, got "${cause.message}". Write one with --json.`,
+    // The parser quotes the file, whose lines are no lines of the message.
+    const got = cause.message.replace(/\s+/g, " ");
+    throw new ConfigError(
+      `bench: compare: a result file expected at ${path}, got "${got}". Write one with --json.`,
       { cause },
     );
   }
-  if (result?.format !== "naysay-bench-1" || !Array.isArray(result.rows)) {
-    throw new Error(
-      `bench: format "naysay-bench-1" expected in ${path}, got ${JSON.stringify(result?.format)}. Write the file again with --json.`,
-    );
-  }
-  return result;
+  return checkComparable(read, path);
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run bundle:host -- [--out host-bundle] [--no-tests]`: one folder that shows what naysay does on a bare Linux x64 host, with
+ * `npm run bundle:host`: one folder that shows what naysay does on a bare Linux x64 host, with
  * no network and nothing installed. It holds `run.sh`, `node.gz` (this Node), `app.tar.br` (everything else, which that Node
  * unpacks) and `bundle.json` (what was packed). A bare host has bash, gzip and tar, and often no xz.
  */
@@ -24,9 +24,10 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { brotliDecompressSync, constants, createBrotliCompress, createGzip } from "node:zlib";
 import { unpackTar } from "../dist/cli/archive.js";
+import { argHelp, readArgs } from "../dist/cli/args.js";
+import { ConfigError, NaysayError } from "../dist/tensor/errors.js";
 
 /** What may be carried, bytes. */
 export const LIMIT = 60 * 2 ** 20;
@@ -157,7 +158,7 @@ function commit() {
 /** Packs into `out` and gives what was packed. `tests: false` leaves out what only the tests load. */
 export async function bundleHost(out, { tests = true } = {}) {
   if (process.platform !== "linux" || process.arch !== "x64") {
-    throw new Error(
+    throw new NaysayError(
       `bundle:host: linux-x64 expected, got ${process.platform}-${process.arch}: it packs the Node that runs it. Run it there.`,
     );
   }
@@ -167,7 +168,7 @@ export async function bundleHost(out, { tests = true } = {}) {
     mkdirSync(app);
     const found = gather(app, tests);
     if (existsSync(out) && readdirSync(out).length > 0 && !existsSync(join(out, "bundle.json"))) {
-      throw new Error(
+      throw new ConfigError(
         `bundle:host: --out: an empty folder or an older bundle expected, got ${out}. Name another.`,
       );
     }
@@ -217,7 +218,7 @@ export async function bundleHost(out, { tests = true } = {}) {
     const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
     if (bytes > LIMIT) {
       const list = files.map((file) => `${file.name} ${file.bytes}`).join(", ");
-      throw new Error(
+      throw new NaysayError(
         `bundle:host: at most ${LIMIT} bytes expected, got ${bytes} (${list}). Pack with --no-tests, or with an older Node, whose binary is smaller.`,
       );
     }
@@ -227,14 +228,43 @@ export async function bundleHost(out, { tests = true } = {}) {
   }
 }
 
-if (basename(process.argv[1] ?? "") === "bundleHost.mjs") {
-  const { values } = parseArgs({
-    options: {
-      out: { type: "string", default: "host-bundle" },
-      "no-tests": { type: "boolean", default: false },
-    },
-  });
-  const { files, bytes } = await bundleHost(join(process.cwd(), values.out), { tests: !values["no-tests"] });
+const FLAGS = {
+  out: {
+    kind: "text",
+    takes: "folder",
+    help: "an empty folder, a new one, or an older bundle",
+    default: "host-bundle",
+  },
+  "no-tests": { kind: "flag", help: "leave out what only the tests load (8 MB)" },
+  help: { kind: "flag", help: "print this help" },
+};
+
+const HELP = `npm run bundle:host -- [flags]    packs a folder that runs naysay on a bare Linux x64 host
+
+${argHelp(FLAGS)}
+
+Example:
+  npm run bundle:host -- --out /tmp/naysay-host
+  scp -r /tmp/naysay-host gpu-host: && ssh gpu-host naysay-host/run.sh report.json
+
+Exit code: 0 done, 1 where it cannot be packed, 2 where the flags are not understood. bench/README.md says what run.sh does.`;
+
+async function main() {
+  const args = readArgs(process.argv.slice(2), FLAGS);
+  if (args.help) {
+    console.log(HELP);
+    return;
+  }
+  const { files, bytes } = await bundleHost(join(process.cwd(), args.out), { tests: !args["no-tests"] });
   for (const file of files) console.log(`${String(file.bytes).padStart(10)}  ${file.name}`);
-  console.log(`${(bytes / 2 ** 20).toFixed(1)} MiB of ${LIMIT / 2 ** 20}: ${values.out}/run.sh runs it`);
+  console.log(`${(bytes / 2 ** 20).toFixed(1)} MiB of ${LIMIT / 2 ** 20}: ${args.out}/run.sh runs it`);
+}
+
+if (basename(process.argv[1] ?? "") === "bundleHost.mjs") {
+  try {
+    await main();
+  } catch (error) {
+    console.error(error instanceof NaysayError ? error.message : error);
+    process.exitCode = error instanceof ConfigError ? 2 : 1;
+  }
 }

@@ -173,9 +173,9 @@ def products(bench):
 
 
 def training_flops(vocab, width, layers, context, batch, **_):
-    """Of the matrix products; the whole square of attention counts, as in bench."""
+    """Of the matrix products; of attention the keys that a token sees count, as in bench."""
     linear = layers * 12 * width * width + vocab * width
-    return 3 * 2 * batch * context * (linear + layers * 2 * context * width)
+    return 3 * 2 * batch * context * (linear + layers * (context + 1) * width)
 
 
 def training(bench, group, name, sizes):

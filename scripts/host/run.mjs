@@ -1,13 +1,15 @@
 /**
- * `run.sh [out.json] [--quick] [--only check,bench] [--skip tests] [--minutes 60] [--dry]`: everything that naysay says of a
- * host, in one JSON file. Each step is a process of its own with a limit of time; one that fails or hangs leaves its part of
- * the file, and the rest goes on. The file is written anew after every step, so that what is done outlives this process.
+ * What run.sh starts: everything that naysay says of a host, in one JSON file. Each step is a process of its own with a limit of
+ * time; one that fails or hangs leaves its part of the file, and the rest goes on. The file is written anew after every step, so
+ * that what is done outlives this process.
  */
 
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { argHelp, readArgs } from "../../dist/cli/args.js";
+import { ConfigError } from "../../dist/tensor/errors.js";
+import { didYouMean } from "../../dist/tensor/suggest.js";
 import { chooseDriver } from "./drivers.mjs";
 import { machineFacts } from "./machine.mjs";
 import { runLimited } from "./processes.mjs";
@@ -18,46 +20,51 @@ const node = process.execPath;
 /** Seconds that a way to a driver may take to answer: a broken one hangs. */
 const PROBE_SECONDS = 60;
 
-const HELP = `run.sh [out.json] [--quick] [--only a,b] [--skip a,b] [--minutes n] [--dry]
+const NAMES = STEPS.map(({ name }) => name);
 
-  out.json      where the report goes (naysay-host.json)
-  --quick       small sizes and few cases: shows that everything works
-  --only, --skip  of the steps ${STEPS.map(({ name }) => name).join(", ")}
-  --minutes     most for all steps together; what finds no time left says so
-  --dry         finds the driver, prints the plan, runs no step
+const FLAGS = {
+  quick: { kind: "flag", help: "small sizes and few cases: shows that everything works" },
+  only: { kind: "text", takes: "a,b", help: `of the steps ${NAMES.join(", ")}` },
+  skip: { kind: "text", takes: "a,b", help: "of them" },
+  minutes: {
+    kind: "number",
+    help: "most for all steps together; what finds no time left says so",
+    default: 240,
+  },
+  dry: { kind: "flag", help: "finds the driver, prints the plan, runs no step" },
+  help: { kind: "flag", help: "print this help" },
+};
+
+const HELP = `run.sh [out.json] [flags]    everything that naysay says of this host, in out.json (naysay-host.json)
+
+${argHelp(FLAGS)}
+
+Example:
+  run.sh report.json --quick --only check,bench
 
 Environment: VK_DRIVER_FILES names a driver's manifest to use; NAYSAY_HOST_WORK the folder to unpack into.
+Exit code: 0 where every step went well, 1 where one did not, 2 where the words or flags are not understood.
 `;
 
-class Usage extends Error {}
-
 function commandLine() {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      quick: { type: "boolean", default: false },
-      dry: { type: "boolean", default: false },
-      help: { type: "boolean", short: "h", default: false },
-      only: { type: "string" },
-      skip: { type: "string", default: "" },
-      minutes: { type: "string", default: "240" },
-    },
-  });
-  const minutes = Number(values.minutes);
-  if (!(minutes > 0))
-    throw new Usage(`run.sh: --minutes: a number above 0 expected, got "${values.minutes}".`);
-  if (positionals.length > 1) throw new Usage(`run.sh: one file expected, got ${positionals.join(" ")}.`);
-  const names = STEPS.map(({ name }) => name);
-  const list = (text) => text.split(",").filter(Boolean);
-  for (const name of [...list(values.only ?? ""), ...list(values.skip)]) {
-    if (!names.includes(name))
-      throw new Usage(`run.sh: a step of ${names.join(", ")} expected, got "${name}".`);
+  const args = readArgs(
+    process.argv.slice(2).map((word) => (word === "-h" ? "--help" : word)),
+    FLAGS,
+    1,
+  );
+  if (!(args.minutes > 0))
+    throw new ConfigError(`--minutes: expected a number above 0, got ${args.minutes}. Leave it out.`);
+  const list = (text = "") => text.split(",").filter(Boolean);
+  for (const name of [...list(args.only), ...list(args.skip)]) {
+    if (!NAMES.includes(name)) {
+      throw new ConfigError(`steps: expected ${NAMES.join(", ")}, got "${name}". ${didYouMean(name, NAMES)}`);
+    }
   }
   const chosen = STEPS.filter(
     ({ name }) =>
-      (values.only === undefined || list(values.only).includes(name)) && !list(values.skip).includes(name),
+      (args.only === undefined || list(args.only).includes(name)) && !list(args.skip).includes(name),
   );
-  return { ...values, minutes, chosen, out: resolve(positionals[0] ?? "naysay-host.json") };
+  return { ...args, chosen, out: resolve(args.rest[0] ?? "naysay-host.json") };
 }
 
 /** What was packed; null where this is no unpacked bundle but a checkout. */
@@ -142,7 +149,6 @@ async function main() {
 try {
   process.exitCode = await main();
 } catch (error) {
-  const told = error instanceof Usage || error.code?.startsWith("ERR_PARSE_ARGS");
-  console.error(told ? `${error.message}\n\n${HELP}` : error);
-  process.exitCode = 2;
+  console.error(error instanceof ConfigError ? `run.sh: ${error.message}\n\n${HELP}` : error);
+  process.exitCode = error instanceof ConfigError ? 2 : 1;
 }

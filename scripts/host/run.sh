@@ -5,6 +5,12 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+for part in bundle.json node.gz app.tar.br; do
+  if [ ! -f "$here/$part" ]; then
+    echo "run.sh: the folder that \`npm run bundle:host\` packs expected, got $here without $part. Pack it, and run host-bundle/run.sh." >&2
+    exit 2
+  fi
+done
 work=${NAYSAY_HOST_WORK:-$here/unpacked}
 if ! { mkdir -p "$work" 2>/dev/null && [ -w "$work" ]; }; then work=$(mktemp -d); fi
 node=$work/node

@@ -34,9 +34,10 @@ export interface Comparison {
   onlyB: string[];
 }
 
-/** The timings of a row in both files: the GPU's only where both have it. */
+/** The timings of a row in both files: the GPU's only where both have it, and more of it than its clock's tick. */
 function timings(a: TimedRow, b: TimedRow): [Timing, Timing] {
-  const same = a.time === b.time && (a.time !== "gpu" || (a.gpu !== null && b.gpu !== null));
+  const timed = ({ gpu }: TimedRow): boolean => gpu !== null && gpu.ms > 0;
+  const same = a.time === b.time && (a.time !== "gpu" || (timed(a) && timed(b)));
   return same ? [timeOf(a), timeOf(b)] : [a.wall, b.wall];
 }
 

@@ -6,6 +6,7 @@ import { allOps, opByName } from "../tensor/ops/table.ts";
 import { VERSION } from "../tensor/version.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
 import { type Ceilings, measureCeilings } from "./ceilings.ts";
+import { FORMAT } from "./compareFile.ts";
 import { opRow } from "./opRows.ts";
 import { withRates } from "./rates.ts";
 import type { BenchFailure, BenchResult, BenchRow, MeasureOptions } from "./result.ts";
@@ -65,7 +66,7 @@ export async function runBench(backend: WebGpuBackend, options: BenchOptions): P
     ...chosen.ops.flatMap(opWork),
   ];
   const result: BenchResult = {
-    format: "naysay-bench-1",
+    format: FORMAT,
     naysay: VERSION,
     node: runtimeName(),
     adapter: backend.device.info,

@@ -83,8 +83,16 @@ export function smallBatch({
 export const ADAMW = { lr: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1 };
 
 /**
- * Multiplications and additions of the matrix products of one training step: a forward pass, and twice as many backward. The
- * whole square of attention counts, as it is computed by all that are compared.
+ * Multiplications and additions of scores and mixing in all layers, of `t` tokens one after another: token i sees itself and the
+ * i before it, which is what attention's kernels walk.
+ */
+function causalMacs(layers: number, t: number, width: number): number {
+  return layers * 2 * width * ((t * (t + 1)) / 2);
+}
+
+/**
+ * Operations of the matrix products of one training step: a forward pass, and twice as many backward. Of attention's square only
+ * the half that is seen counts; a library that computes the other half too is not credited for it.
  */
 export function trainingFlops({
   vocabSize,
@@ -94,11 +102,10 @@ export function trainingFlops({
   batch,
 }: Omit<ModelSizes, "numHeads">): number {
   const linear = numLayers * (4 * c * c + 8 * c * c) + vocabSize * c;
-  const attention = numLayers * 2 * t * c;
-  return 3 * 2 * batch * t * (linear + attention);
+  return 3 * 2 * batch * (t * linear + causalMacs(numLayers, t, c));
 }
 
-/** A rollout: so many samples of each prompt, whose prefix is computed once. A query sees `span` keys. */
+/** A rollout: so many samples of each prompt, whose prefix is computed once. A decoded token's query sees `span` keys. */
 export interface RolloutSizes {
   prompts: number;
   samples: number;
@@ -117,7 +124,7 @@ export function rolloutFlops(
 ): number {
   const rows = prompts * samples;
   const layers = numLayers * 12 * c * c;
-  const prefill = prompts * prompt * (layers + numLayers * 2 * prompt * c);
+  const prefill = prompts * (prompt * layers + causalMacs(numLayers, prompt, c));
   const decode = rows * (length - 1) * (layers + numLayers * 2 * span * c);
   return 2 * (prefill + decode + rows * length * vocabSize * c);
 }

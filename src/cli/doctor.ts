@@ -1,8 +1,10 @@
 /** `naysay doctor`: who computes here, at which tier, why not higher; or what to do where nobody does. */
 
 import { adapterFacts } from "../check/adapterFacts.ts";
-import { requestAdapter, requestDevice } from "../tensor/device.ts";
+import { type Device, requestAdapter, requestDevice } from "../tensor/device.ts";
 import { NaysayError } from "../tensor/errors.ts";
+import { flags } from "../tensor/flags.ts";
+import { loadTuning } from "../tensor/tuning.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { packageVersion } from "./packageVersion.ts";
 
@@ -30,7 +32,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   try {
     const report = await requestAdapter();
     const device = await requestDevice();
-    const found = adapterFacts(report);
+    const found = { ...adapterFacts(report), tuning: await tuningFacts(device) };
     device.destroy();
     console.log(
       args.json ? JSON.stringify({ ok: true, ...host, ...found }, null, 2) : asText({ ...host, ...found }),
@@ -43,6 +45,18 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (!args.json) console.error(`\n${error.name}: ${error.message}`);
     return 1;
   }
+}
+
+/** The table that a run on this device uses, with how many shape classes; why none. */
+async function tuningFacts(device: Device): Promise<{ table: string; classes: number; why?: string }> {
+  const option = flags().tuning;
+  const { source, size } = await loadTuning(device, option);
+  if (source !== null) return { table: source, classes: size };
+  const why =
+    option === "off"
+      ? "NAYSAY_TUNING=off"
+      : "nothing usable is stored for this adapter, driver, tier and version; naysay tune measures it";
+  return { table: "none", classes: 0, why };
 }
 
 /** Nested plain data as indented lines; lists on one line. */

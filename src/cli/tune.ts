@@ -60,16 +60,19 @@ export async function run(argv: readonly string[]): Promise<number> {
     await meetProducts(args.preset, abort.signal);
     const classes = backend.tuning.missing.size;
     let done = 0;
+    let unsaved = false;
     const measured = await tune(backend, {
       time: args.time,
       signal: abort.signal,
-      onClass: ({ shapeClass, chosen }) => {
+      onClass: async ({ shapeClass, chosen }) => {
         done++;
         status.show(`tune ${done}/${classes} · ${shapeClass}: ${chosen ?? "the default"}`);
+        // A driver that hangs or a process that is killed shall not take along what is known.
+        unsaved = await backend.tuning.save().then(
+          () => false,
+          () => true,
+        );
       },
-    }).catch(async (error) => {
-      if (done > 0) await backend.tuning.save();
-      throw error;
     });
     status.clear();
     console.log(
@@ -79,7 +82,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     );
     if (args.out !== undefined) await writeTable(args.out, backend.tuning.table());
     // Last, so that what was measured is shown and written where it cannot be stored.
-    if (measured.length > 0) await backend.tuning.save();
+    if (unsaved) await backend.tuning.save();
     return 0;
   } finally {
     status.clear();

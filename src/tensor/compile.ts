@@ -8,6 +8,7 @@ import { type Graph, graphKey, type Value } from "./ir.ts";
 import { sameShape, show } from "./shape.ts";
 import { type HostScalar, isHostScalar, type Leaves, readArguments, requireHere } from "./signature.ts";
 import { span } from "./spans.ts";
+import { requireKnown } from "./suggest.ts";
 import { isTensor, type Storage, Tensor } from "./tensor.ts";
 import { constant, currentTrace, type EagerRunner, Trace, withTrace } from "./trace.ts";
 import { mapTree } from "./tree.ts";
@@ -41,6 +42,13 @@ export interface CompileOptions {
   /** Passes to leave out. */
   passesOff?: readonly string[];
 }
+
+const OPTIONS: Readonly<Record<keyof CompileOptions, true>> = {
+  state: true,
+  static: true,
+  label: true,
+  passesOff: true,
+};
 
 interface Program {
   executable: Executable;
@@ -184,7 +192,7 @@ function checkStates(label: string, leaves: Leaves, captures: readonly Tensor[])
 }
 
 /**
- * Compiles `fn`. Tensors and numbers among its arguments are data, arguments named in `static` are part of the
+ * Compiles `fn`. Throws `ConfigError` for an option that it does not know. Tensors and numbers among its arguments are data, arguments named in `static` are part of the
  * signature, tensors of arguments named in `state` may be updated in place with `assign`. Called inside another
  * compiled function it is inlined.
  *
@@ -197,6 +205,7 @@ export function compile<A extends readonly unknown[], R>(
   fn: (...args: A) => R,
   options: CompileOptions = {},
 ): Compiled<A, R> {
+  requireKnown("compile", options, Object.keys(OPTIONS));
   const label = options.label ?? (fn.name || "program");
   const programs = new Map<string, Program>();
   let owner: Backend | null = null;

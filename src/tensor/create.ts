@@ -1,6 +1,6 @@
 /** Making tensors from host data, and flat segments that hold many tensors in one range of memory. */
 import { type Backend, backend } from "./backend.ts";
-import { type DType, requireAllHeld } from "./dtype.ts";
+import { type DType, dtypeOf, requireAllHeld } from "./dtype.ts";
 import { DTypeError, ShapeError, TensorError } from "./errors.ts";
 import { blockName, CHUNK_ROWS } from "./ops/rowBlocks.ts";
 import { checkShape, numel, type Shape, show } from "./shape.ts";
@@ -54,14 +54,15 @@ function notANumber(x: unknown, shape: Shape, path: readonly number[]): Error {
 }
 
 /**
- * A tensor from nested arrays, or from flat data and a shape. Throws `ShapeError` where sizes disagree at any level,
+ * A tensor from nested arrays, or from flat data and a shape. Without `dtype` a `Uint32Array` gives u32, an `Int32Array` i32,
+ * and all else f32: lists, and arrays of other sizes, which no dtype has. Throws `ShapeError` where sizes disagree at any level,
  * `DTypeError` for an unknown dtype and for elements that it cannot hold (as bool, everything but 0 is true).
  */
 export function tensor(
   data: Nested | ArrayLike<number>,
   options: { shape?: Shape; dtype?: DType } = {},
 ): Tensor {
-  const dtype = options.dtype ?? "f32";
+  const dtype = options.dtype ?? dtypeOf(data);
   if (!DTYPES.includes(dtype)) {
     const all = DTYPES.join(", ");
     throw new DTypeError(

@@ -11,6 +11,13 @@ export function hostArray(dtype: DType, lengthOrBuffer: number | ArrayBuffer): H
   return typeof lengthOrBuffer === "number" ? new Kind(lengthOrBuffer) : new Kind(lengthOrBuffer);
 }
 
+/** The dtype that host data has by its kind: that of a typed array that holds one; f32 for lists and every other array. */
+export function dtypeOf(data: unknown): DType {
+  // By its tag: arrays of another window or context are of another class.
+  const kind = (data as { [Symbol.toStringTag]?: string } | null | undefined)?.[Symbol.toStringTag];
+  return kind === "Uint32Array" ? "u32" : kind === "Int32Array" ? "i32" : "f32";
+}
+
 /** Throws a `DTypeError` unless `dtype` is one of `allowed`. */
 export function requireDType(op: string, what: string, dtype: DType, allowed: readonly DType[]): void {
   if (!allowed.includes(dtype)) {

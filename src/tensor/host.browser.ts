@@ -10,6 +10,11 @@ export function writeText(_path: string, _text: string): void {}
 const CACHE = "naysay";
 const address = (name: string): string => `https://naysay.invalid/${encodeURIComponent(name)}`;
 
+/** Where a text of this name is kept. */
+export function cachedAt(name: string): string {
+  return `the browser's storage "${CACHE}", ${name}`;
+}
+
 /** What was kept under a name; null where there is nothing, or the page may not store (not a secure context, say). */
 export async function readCached(name: string): Promise<string | null> {
   try {

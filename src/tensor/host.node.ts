@@ -38,10 +38,15 @@ export function cacheFolder(): string {
   return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "naysay");
 }
 
+/** Where a text of this name is kept. */
+export function cachedAt(name: string): string {
+  return join(cacheFolder(), name);
+}
+
 /** What was kept under a name; null where there is nothing that can be read, or no home to look in. */
 export async function readCached(name: string): Promise<string | null> {
   try {
-    return await readFile(join(cacheFolder(), name), "utf8");
+    return await readFile(cachedAt(name), "utf8");
   } catch {
     return null;
   }
@@ -51,7 +56,7 @@ let written = 0;
 
 /** Keeps a text under a name, whole or not at all. */
 export async function writeCached(name: string, text: string): Promise<void> {
-  const path = join(cacheFolder(), name);
+  const path = cachedAt(name);
   const fresh = `${path}.${process.pid}-${written++}.tmp`;
   await mkdir(cacheFolder(), { recursive: true });
   try {

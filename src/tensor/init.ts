@@ -2,12 +2,15 @@
 import { type Backend, setBackend } from "./backend.ts";
 import { eagerRunner } from "./compile.ts";
 import { type DeviceOptions, requestDevice } from "./device.ts";
+import { ConfigError } from "./errors.ts";
 import { flags } from "./flags.ts";
 import { Profiler } from "./profiler.ts";
 import { ReferenceBackend } from "./reference.ts";
 import { reportAtEnd } from "./report.ts";
+import { requireKnown } from "./suggest.ts";
 import { setEagerRunner } from "./trace.ts";
 import { loadTuning, type TuningOption } from "./tuning.ts";
+import { show } from "./validate.ts";
 import { WebGpuBackend, type WebGpuOptions } from "./webgpu.ts";
 
 export interface InitOptions extends DeviceOptions, WebGpuOptions {
@@ -17,13 +20,37 @@ export interface InitOptions extends DeviceOptions, WebGpuOptions {
   tuning?: TuningOption;
 }
 
+/** Every key, and nothing else: tsc holds the two together. */
+const OPTIONS: Readonly<Record<keyof InitOptions, true>> = {
+  device: true,
+  tuning: true,
+  tier: true,
+  powerPreference: true,
+  label: true,
+  toggles: true,
+  timestamps: true,
+  memoryBudget: true,
+  maxGroups: true,
+  submitFlops: true,
+  guardWords: true,
+  spareBytes: true,
+  passesOff: true,
+  lanes: true,
+};
+
 /**
  * Makes a device current and returns its backend. Throws `DeviceError` with this platform's remedy where there is no
- * adapter.
+ * adapter, `ConfigError` for an option that it does not know.
  */
 export async function init(options: InitOptions & { device: "reference" }): Promise<ReferenceBackend>;
 export async function init(options?: InitOptions): Promise<WebGpuBackend>;
 export async function init(options: InitOptions = {}): Promise<Backend> {
+  requireKnown("init", options, Object.keys(OPTIONS));
+  if (options.device !== undefined && options.device !== "webgpu" && options.device !== "reference") {
+    throw new ConfigError(
+      `init: device: "webgpu" or "reference" expected, got ${show(options.device)}. Leave it out for a GPU.`,
+    );
+  }
   setEagerRunner(eagerRunner);
   if (options.device === "reference") {
     const reference = new ReferenceBackend();

@@ -1,4 +1,5 @@
-/** "Did you mean": the nearest of the known names, for error messages. */
+/** "Did you mean": the nearest of the known names, for error messages, and options whose names are checked. */
+import { ConfigError } from "./errors.ts";
 
 /** Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`. */
 export function editDistance(a: string, b: string): number {
@@ -57,4 +58,18 @@ export function didYouMean(name: string, known: Iterable<string>): string {
   if (names.length === 0) return "None is known.";
   const listed = names.slice(0, 12).join(", ");
   return `Known: ${listed}${names.length > 12 ? `, and ${names.length - 12} more` : ""}.`;
+}
+
+/** Throws `ConfigError` for a key of `options` that is not in `known`, and where `options` are no object. */
+export function requireKnown(op: string, options: object, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    const got = options === null ? "null" : Array.isArray(options) ? "a list" : `a ${typeof options}`;
+    throw new ConfigError(`${op}: an object of options expected, got ${got}. Write { ${known[0]}: ... }.`);
+  }
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue;
+    throw new ConfigError(
+      `${op}: ${key.slice(0, 60)}: a known option expected, got an unknown one. ${didYouMean(key, known)}`,
+    );
+  }
 }

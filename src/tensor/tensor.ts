@@ -113,9 +113,42 @@ export class Tensor {
     );
   }
 
+  /** Throws in the tensor's open trace, so that the trace ends there; a promise that nobody awaits would be lost. */
+  private requireOutside(op: string, remedy: string): void {
+    if (!this.trace?.open) return;
+    throw new TensorError(
+      `${op}: a tensor with elements was expected, got ${this} inside compile or grad, which trace the function before anything is computed. ${remedy}`,
+    );
+  }
+
   /** Copies the elements to the host, row-major. On the reference backend f32 arrives as float64. */
-  async data(): Promise<HostArray | Float64Array> {
-    this.requireLive("data");
+  data(): Promise<HostArray | Float64Array> {
+    this.requireOutside("data", "Return it, and read the result outside.");
+    return this.read("data");
+  }
+
+  /** The only element of a one-element tensor. */
+  item(): Promise<number> {
+    this.requireOutside("item", "Return it and read the result outside; inside, compute with ops.");
+    return this.only();
+  }
+
+  private async only(): Promise<number> {
+    if (this.size !== 1) {
+      throw new TensorError(
+        `item: one element was expected, got shape ${show(this.shape)}. Use data() or reduce first.`,
+      );
+    }
+    return (await this.read("item"))[0];
+  }
+
+  private async read(op: string): Promise<HostArray | Float64Array> {
+    this.requireLive(op);
+    if (this.isTraced) {
+      throw new TensorError(
+        `${op}: a concrete tensor was expected, got ${this} that escaped from its trace. Return it from the compiled function instead of keeping it.`,
+      );
+    }
     const storage = this.storage;
     storage.retain();
     try {
@@ -125,18 +158,9 @@ export class Tensor {
     }
   }
 
-  /** The only element of a one-element tensor. */
-  async item(): Promise<number> {
-    if (this.size !== 1) {
-      throw new TensorError(
-        `item: one element was expected, got shape ${show(this.shape)}. Use data() or reduce first.`,
-      );
-    }
-    return (await this.data())[0];
-  }
-
   /** Overwrites the elements from the host. Throws where the length differs, the tensor is released, or its dtype cannot hold one. */
   write(data: ArrayLike<number>): void {
+    this.requireOutside("write", "Use assign() on an argument named in compile's `state` option.");
     this.requireLive("write");
     if (data.length !== this.size) {
       throw new TensorError(

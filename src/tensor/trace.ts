@@ -11,6 +11,8 @@ import { isTensor, Tensor } from "./tensor.ts";
 export type TensorLike = Tensor | number | boolean;
 
 export class Trace {
+  /** Whether ops add to it now. */
+  open = false;
   readonly inputs: Value[] = [];
   /** Concrete tensors that stand behind inputs: captured from the closure, fixed for the program's life. */
   readonly captures = new Map<Tensor, Value>();
@@ -89,7 +91,9 @@ export function currentTrace(): Trace | null {
 /** Runs `f` with `trace` open; traces nest, and the outer one comes back whatever happens. */
 export function withTrace<T>(trace: Trace, f: () => T): T {
   const outer = current;
+  const wasOpen = trace.open;
   current = trace;
+  trace.open = true;
   try {
     const result = f();
     if (result instanceof Promise) {
@@ -102,6 +106,7 @@ export function withTrace<T>(trace: Trace, f: () => T): T {
     return result;
   } finally {
     current = outer;
+    trace.open = wasOpen;
   }
 }
 

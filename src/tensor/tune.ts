@@ -27,7 +27,8 @@ export interface TuneOptions {
   /** About how long a class is measured, ms, beside the compilation of its kernels. Default 500. */
   time?: number;
   signal?: AbortSignal;
-  onClass?(tuned: TunedClass): void;
+  /** Awaited before the next class is measured: `backend.tuning.save()` here loses one class at most. */
+  onClass?(tuned: TunedClass): void | Promise<void>;
 }
 
 /** A way has to be this much faster than the default to be entered: less is noise. */
@@ -58,7 +59,7 @@ export async function tune(backend: WebGpuBackend, options: TuneOptions = {}): P
     const tuned = await tuneClass(backend, shapeClass, product, options);
     // The default is entered too: the class is known then, and not measured again.
     backend.tuning.set(shapeClass, tuned.chosen ?? DEFAULT);
-    options.onClass?.(tuned);
+    await options.onClass?.(tuned);
     done.push(tuned);
   }
   return done;

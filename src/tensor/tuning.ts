@@ -2,7 +2,7 @@
  * What was measured on an adapter: for each shape class of products the way that is fastest there. Only ways with equal
  * bits are ever entered (tune.ts), so a table changes no result, whoever made it and whether or not it is used.
  */
-import { readCached, writeCached } from "#host";
+import { cachedAt, readCached, writeCached } from "#host";
 import { isMatmulVariant, type MatmulProduct } from "./codegen/matmulTiles.ts";
 import type { Device } from "./device.ts";
 import { ConfigError } from "./errors.ts";
@@ -60,6 +60,8 @@ function tryParse(text: string, name: string): TuningTable | null {
 /** The table of a device, and the classes that programs asked for in vain. */
 export class Tuning {
   readonly key: string;
+  /** Where the table comes from that is in use; null where there was none at the start. */
+  source: string | null = null;
   private readonly choices = new Map<string, string>();
   /** A product of each shape class that was met and has no entry. */
   readonly missing = new Map<string, MatmulProduct>();
@@ -125,14 +127,14 @@ export async function loadTuning(device: Device, option: TuningOption): Promise<
   const tuning = new Tuning(tuningKey(device));
   if (option === "off") return tuning;
   if (option !== "auto") {
-    tuning.add(checkTable(option, "init: tuning"));
+    if (tuning.add(checkTable(option, "init: tuning")) > 0) tuning.source = "init({ tuning })";
     return tuning;
   }
   const name = cacheName(tuning.key);
   const text = await readCached(name);
   if (text === null) return tuning;
   try {
-    tuning.add(parseTuning(text, name));
+    if (tuning.add(parseTuning(text, name)) > 0) tuning.source = cachedAt(name);
   } catch (error) {
     console.error(`${(error as Error).message} It is not used.`);
   }

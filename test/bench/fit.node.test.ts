@@ -71,7 +71,7 @@ describe("cliffs", () => {
 test("samples of one prompt share its prefix: two of them cost one prefill", () => {
   const model = { vocabSize: 3, hiddenSize: 2, numLayers: 1 };
   const sizes = { prompt: 3, length: 2, span: 4 };
-  const prefill = 2 * 3 * (48 + 12);
+  const prefill = 2 * (3 * 48 + 4 * (1 + 2 + 3));
   const apart = samplingFlops(model, { rows: 2, ...sizes });
   expect(apart - rolloutFlops(model, { prompts: 1, samples: 2, ...sizes })).toBe(prefill);
 });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { chainResult } from "../../src/bench/ceilings.ts";
 import { type Comparable, compareResults, comparisonLines } from "../../src/bench/compare.ts";
+import { checkComparable } from "../../src/bench/compareFile.ts";
 import { bytes, detailLines, line, number, percent, wobble } from "../../src/bench/format.ts";
 import { shares } from "../../src/bench/nsrStep.ts";
 import { timeOf, withRates } from "../../src/bench/rates.ts";
@@ -13,6 +14,7 @@ import type { Detail, TimedRow } from "../../src/bench/result.ts";
 import { choose } from "../../src/bench/selection.ts";
 import { samplingFlops, trainingFlops } from "../../src/bench/smallModel.ts";
 import { spread, summarize, type Timing } from "../../src/bench/stats.ts";
+import { ConfigError } from "../../src/tensor/errors.ts";
 
 // @ts-expect-error a script without types
 const { readResult } = await import("../../bench/readResult.mjs");
@@ -93,11 +95,11 @@ describe("rates", () => {
 
   test("operations of a training step and of sampling, counted by hand for one layer of width 2", () => {
     const sizes = { vocabSize: 3, hiddenSize: 2, numLayers: 1, maxPositions: 5, batch: 1 };
-    // weights: 4 c c + 8 c c = 48, head 3 x 2 = 6; attention of a token: scores and mixing 2 x 5 x 2 = 20
-    expect(trainingFlops(sizes)).toBe(3 * 2 * 5 * (48 + 6 + 20));
-    // prompt of 3 tokens (2 x 3 x 2 of attention), one more token run against 4 columns, two tokens drawn
+    // weights: 4 c c + 8 c c = 48, head 3 x 2 = 6; attention of a token: scores and mixing of 1 to 5 keys, 2 x 2 each
+    expect(trainingFlops(sizes)).toBe(3 * 2 * (5 * (48 + 6) + 4 * (1 + 2 + 3 + 4 + 5)));
+    // prompt of 3 tokens (attention of 1 to 3 keys), one more token run against 4 columns, two tokens drawn
     expect(samplingFlops(sizes, { rows: 1, prompt: 3, length: 2, span: 4 })).toBe(
-      2 * (3 * (48 + 12) + (48 + 16) + 2 * 6),
+      2 * (3 * 48 + 4 * (1 + 2 + 3) + (48 + 16) + 2 * 6),
     );
   });
 
@@ -194,6 +196,12 @@ describe("comparison", () => {
     expect(compareResults(result([timed]), result([timed])).rows[0]).toMatchObject({ a: 5, b: 5 });
   });
 
+  test("a kernel shorter than the timestamps' tick has no ratio to give: the wall's times are compared", () => {
+    const [timed, tick] = [row("x", timing(20), timing(5)), row("x", timing(10), timing(0))];
+    expect(compareResults(result([timed]), result([tick])).rows[0]).toMatchObject({ a: 20, b: 10 });
+    expect(compareResults(result([tick]), result([tick])).rows[0].ratio).toBe(1);
+  });
+
   test("text: ratio and mark, rows of one file, and what is not alike", () => {
     const a = result([row("x", timing(10)), row("gone", timing(1))]);
     const b = result([row("x", timing(5)), row("new", timing(1))], { quick: true });
@@ -207,16 +215,103 @@ describe("comparison", () => {
     ]);
   });
 
-  test("a file that is no result is refused by name", () => {
+  test("a file that is no result is refused by name, in one line", () => {
     const folder = mkdtempSync(join(tmpdir(), "naysay-bench-"));
     try {
       const path = join(folder, "a.json");
-      writeFileSync(path, "{}");
-      expect(() => readResult(path)).toThrow(`format "naysay-bench-1" expected in ${path}, got undefined`);
+      const refused = (text: string) => {
+        writeFileSync(path, text);
+        try {
+          readResult(path);
+        } catch (error) {
+          expect((error as Error).name).toBe("ConfigError");
+          return (error as Error).message;
+        }
+        throw new Error("a refusal expected, got none");
+      };
+      expect(refused("{}")).toBe(
+        `bench: compare: ${path}: format: "naysay-bench-1" expected, got none. Write the file again with --json.`,
+      );
+      expect(refused("[]")).toContain(": the file: an object expected, got an array of 0.");
+      expect(refused("null")).toContain(": the file: an object expected, got null.");
+      for (const text of ["", "a\nb", JSON.stringify(result([])).slice(0, -20)]) {
+        expect(refused(text)).toMatch(
+          /^bench: compare: a result file expected at .*, got ".*"\. Write one with --json\.$/,
+        );
+      }
       expect(() => readResult(join(folder, "none.json"))).toThrow("a result file expected at");
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  test.each<[string, (file: ReturnType<typeof JSON.parse>) => unknown, string]>([
+    ["has no rows", (f) => delete f.rows, "rows: a list expected, got none."],
+    ["has rows by name", (f) => (f.rows = {}), "rows: a list expected, got an object."],
+    ["has a row that is null", (f) => (f.rows[1] = null), "rows[1]: an object expected, got null."],
+    ["has a row that is text", (f) => (f.rows[1] = "x"), 'rows[1]: an object expected, got "x".'],
+    ["has a nameless row", (f) => delete f.rows[0].name, "rows[0].name: a text expected, got none."],
+    [
+      "has a row without a clock",
+      (f) => (f.rows[0].time = "cpu"),
+      'rows[0].time: "gpu" or "wall" expected, got "cpu".',
+    ],
+    ["has a row without times", (f) => delete f.rows[0].wall, "rows[0].wall: an object expected, got none."],
+    [
+      "has a number as text",
+      (f) => (f.rows[0].wall.ms = "1"),
+      'rows[0].wall.ms: a number of ms above 0 expected, got "1".',
+    ],
+    [
+      "has NaN, which is null",
+      (f) => (f.rows[0].gpu.low = Number.NaN),
+      "rows[0].gpu.low: a number of ms, 0 or more, expected, got null.",
+    ],
+    [
+      "took no time",
+      (f) => (f.rows[0].wall.ms = 0),
+      "rows[0].wall.ms: a number of ms above 0 expected, got 0.",
+    ],
+    [
+      "took less than none",
+      (f) => (f.rows[0].gpu.ms = -1),
+      "rows[0].gpu.ms: a number of ms, 0 or more, expected, got -1.",
+    ],
+    ["has no word on the GPU", (f) => delete f.rows[1].gpu, "rows[1].gpu: an object expected, got none."],
+    [
+      "has quartiles that do not lie around",
+      (f) => (f.rows[0].wall.high = 0.5),
+      "rows[0].wall.high: at least the median 1 expected, got 0.5.",
+    ],
+    [
+      "has quartiles the wrong way round",
+      (f) => (f.rows[0].wall.low = 2),
+      "rows[0].wall.low: at most the median 1 expected, got 2.",
+    ],
+    ["has no adapter", (f) => delete f.adapter, "adapter: an object expected, got none."],
+    [
+      "has a driver that is a number",
+      (f) => (f.adapter.driver = 3),
+      "adapter.driver: a text expected, got 3.",
+    ],
+    ["has no machine", (f) => (f.machine = null), "machine: an object expected, got null."],
+    ["does not say which sizes", (f) => delete f.quick, "quick: true or false expected, got none."],
+  ])("a file that %s is refused by its place", (_, damage, told) => {
+    const file = JSON.parse(JSON.stringify(result([row("x", timing(1), timing(1)), row("y", timing(1))])));
+    expect(checkComparable(file, "a.json")).toBe(file);
+    damage(file);
+    expect(() => checkComparable(JSON.parse(JSON.stringify(file)), "a.json")).toThrow(
+      new ConfigError(`bench: compare: a.json: ${told} Write the file again with --json.`),
+    );
+  });
+
+  test("two rows of one name are refused, whatever the name holds", () => {
+    const file = result([row("x\ny", timing(1)), row("z", timing(1)), row("x\ny", timing(2))]);
+    expect(() => checkComparable(file, "a.json")).toThrow(
+      new ConfigError(
+        'bench: compare: a.json: rows[2].name: a row of its own expected, got "x\\ny". rows[0] has it too: leave one of them.',
+      ),
+    );
   });
 });
 

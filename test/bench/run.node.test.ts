@@ -1,5 +1,8 @@
 /** `npm run bench` as it is called, on its smallest sizes. */
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type Outcome, runCommand } from "../helpers/command.ts";
 
@@ -36,8 +39,48 @@ test("--json gives ceilings and rows whose rates follow from time and work", asy
 
 test("an unknown word is refused before any device is asked for", async () => {
   const { code, stdout, stderr } = await bench("mathmul");
-  expect([code, stdout]).toEqual([1, ""]);
+  expect([code, stdout]).toEqual([2, ""]);
   expect(stderr.trim()).toBe(
     'bench: an op, w1 to w5, ops or ceilings expected, got "mathmul". Did you mean "matmul"?',
   );
+});
+
+test("--help prints what it takes and does nothing else; what it does not take is refused with what is near", async () => {
+  const [help, unknown, value] = await Promise.all([
+    bench("w1", "--help", "--out", "/dev/null/none"),
+    bench("--quik"),
+    bench("--tier", "T9"),
+  ]);
+  expect([help.code, help.stderr]).toEqual([0, ""]);
+  for (const part of [
+    "compare a.json b.json",
+    "w1, w2, w3, w4, w5",
+    "--quick ",
+    "Examples:",
+    "Exit code: 0 ",
+  ]) {
+    expect(help.stdout).toContain(part);
+  }
+  expect([unknown.code, unknown.stdout, unknown.stderr.trim()]).toEqual([
+    2,
+    "",
+    '--quik: expected a known flag. Did you mean "--quick"?',
+  ]);
+  expect([value.code, value.stdout]).toEqual([2, ""]);
+  expect(value.stderr).toContain('--tier: expected T0, T1, T2, T3, got "T9".');
+});
+
+test("compare says what is wrong with a file in a line, and exits with 2", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "naysay-bench-"));
+  try {
+    const path = join(folder, "a.json");
+    writeFileSync(path, JSON.stringify({ format: "naysay-bench-1", rows: [null] }));
+    const { code, stdout, stderr } = await bench("compare", path, path);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toBe(
+      `bench: compare: ${path}: adapter: an object expected, got none. Write the file again with --json.\n`,
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -1,5 +1,6 @@
 /** `naysay tune` as a user calls it: what it stores, who uses it, and that no result changes by it. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -7,6 +8,7 @@ import type { Summary } from "../../src/eval/summary.ts";
 import type { TunedClass } from "../../src/tensor/tune.ts";
 import type { TuningTable } from "../../src/tensor/tuning.ts";
 import { naysay } from "../helpers/command.ts";
+import { root } from "../helpers/sourceFiles.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "naysay-tune-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -19,6 +21,26 @@ interface Report {
   table: TuningTable;
 }
 
+/** Starts a run and kills it as soon as it has stored something. */
+async function killedAtFirst(): Promise<void> {
+  const args = ["dist/cli/main.js", "tune", "--preset", "tiny", "--time", "1"];
+  // The launcher's Node is another process: this one computes by itself, on what the test runner was started for.
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: "ignore",
+  });
+  const ended = new Promise((resolve) => child.once("exit", (_, signal) => resolve(signal)));
+  while (
+    child.exitCode === null &&
+    !(existsSync(join(folder, "naysay")) && stored().some((name) => name.endsWith(".json")))
+  ) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  child.kill("SIGKILL");
+  expect(await ended).toBe("SIGKILL");
+}
+
 const tuned = async (...args: string[]): Promise<Report> => {
   const { code, stdout, stderr } = await naysay(
     ["tune", "--preset", "tiny", "--time", "1", "--json", ...args],
@@ -27,6 +49,13 @@ const tuned = async (...args: string[]): Promise<Report> => {
   expect(code, stderr).toBe(0);
   return JSON.parse(stdout) as Report;
 };
+
+/** What the doctor says of the table. */
+async function doctor(more: Record<string, string> = {}): Promise<unknown> {
+  const { code, stdout, stderr } = await naysay(["doctor", "--json"], { ...env, ...more });
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout).tuning;
+}
 
 /** Weights of a short run of the tiny preset, and what it records. */
 async function weights(
@@ -53,29 +82,49 @@ async function weights(
 }
 
 test("a preset's products are measured once, kept, and change no bit of a run that uses them", async () => {
-  const first = await tuned();
-  expect(first.known).toBe(0);
-  expect(first.measured.length).toBeGreaterThan(5);
-  expect(first.measured.flatMap(({ refused }) => Object.values(refused))).toEqual([]);
-  expect(Object.keys(first.table.choices).sort()).toEqual(first.measured.map((m) => m.shapeClass).sort());
-  const [file, ...others] = stored();
+  await killedAtFirst();
+  const [file, ...others] = stored().filter((name) => name.endsWith(".json"));
   expect(others).toEqual([]);
   const path = join(folder, "naysay", file);
-  expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(first.table);
+  const table = (): TuningTable => JSON.parse(readFileSync(path, "utf8"));
+  const kept = Object.keys(table().choices);
+  expect(kept.length).toBeGreaterThan(0);
+
+  // What was measured before the kill is known; the rest is measured, and stored beside it.
+  const first = await tuned();
+  expect(first.known).toBe(kept.length);
+  expect(first.measured.length).toBeGreaterThan(5);
+  expect(first.measured.flatMap(({ refused }) => Object.values(refused))).toEqual([]);
+  const measured = first.measured.map((m) => m.shapeClass);
+  expect(Object.keys(first.table.choices).sort()).toEqual([...kept, ...measured].sort());
+  expect(table()).toEqual(first.table);
 
   const again = await tuned();
-  expect([again.known, again.measured.length]).toEqual([first.measured.length, 0]);
+  expect([again.known, again.measured.length]).toEqual([kept.length + measured.length, 0]);
+  expect(await doctor()).toEqual({ table: path, classes: again.known });
+  expect(await doctor({ NAYSAY_TUNING: "off" })).toEqual({
+    table: "none",
+    classes: 0,
+    why: "NAYSAY_TUNING=off",
+  });
 
-  // Every class gets another way than the default, where one fits.
+  // Every class of these gets another way than the default, where one fits.
   const other = first.measured.map(({ shapeClass, ms }) => [shapeClass, Object.keys(ms).at(-1)]);
-  writeFileSync(path, JSON.stringify({ ...first.table, choices: Object.fromEntries(other) }));
+  writeFileSync(
+    path,
+    JSON.stringify({ ...first.table, choices: { ...first.table.choices, ...Object.fromEntries(other) } }),
+  );
   const plain = await weights("plain", { NAYSAY_TUNING: "off" });
   const chosen = await weights("chosen", {});
   expect(plain.tuning).toBeUndefined();
-  expect(chosen.tuning).toMatch(new RegExp(`^${first.measured.length} choices, [0-9a-f]{8}$`));
+  expect(chosen.tuning).toMatch(new RegExp(`^${again.known} choices, [0-9a-f]{8}$`));
   expect(chosen.hashes).toEqual(plain.hashes);
 
   writeFileSync(path, "{");
+  expect(await doctor()).toMatchObject({
+    table: "none",
+    why: expect.stringContaining("nothing usable is stored"),
+  });
   const broken = await naysay(["tune", "--help"], env);
   expect(broken.code).toBe(0);
   const { stderr } = await naysay(

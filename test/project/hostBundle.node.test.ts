@@ -120,8 +120,34 @@ describe.skipIf(!softwarePackage())("the host bundle", () => {
   test("a step that is none of them is a line and the help", async () => {
     const { code, stderr } = await run("--only", "chekc");
     expect(code).toBe(2);
-    expect(stderr).toMatch(/^run\.sh: a step of doctor, check, .* expected, got "chekc"\.\n/);
+    expect(stderr).toMatch(
+      /^run\.sh: steps: expected doctor, check, .*, got "chekc"\. Did you mean "check"\?\n\nrun\.sh \[/,
+    );
   });
+});
+
+test("in a checkout run.sh says what it expects, and leaves nothing behind", async () => {
+  const { code, stdout, stderr } = await runCommand("bash", ["scripts/host/run.sh", "--dry"]);
+  expect([code, stdout]).toEqual([2, ""]);
+  expect(stderr).toMatch(
+    /^run\.sh: the folder that `npm run bundle:host` packs expected, got .*scripts\/host without bundle\.json\. Pack it/,
+  );
+  expect(existsSync("scripts/host/unpacked")).toBe(false);
+});
+
+test("bundle:host prints its usage and packs nothing; a flag it does not know is refused with what is near", async () => {
+  const out = join(tmpdir(), `naysay-none-${process.pid}`);
+  const pack = (...args: string[]) =>
+    runCommand(process.execPath, ["scripts/bundleHost.mjs", "--out", out, ...args]);
+  const [help, unknown] = await Promise.all([pack("--help"), pack("--no-test")]);
+  expect([help.code, help.stderr]).toEqual([0, ""]);
+  for (const part of ["--no-tests ", "Example:", "Exit code: 0 "]) expect(help.stdout).toContain(part);
+  expect([unknown.code, unknown.stdout, unknown.stderr]).toEqual([
+    2,
+    "",
+    '--no-test: expected a known flag. Did you mean "--no-tests"?\n',
+  ]);
+  expect(existsSync(out)).toBe(false);
 });
 
 test("a whole run's weights are held to the bits that SwiftShader is known to give, in the order of its arms", () => {

@@ -53,6 +53,37 @@ describe.each(["webgpu", "reference"] as const)("on %s", (device) => {
     expect(tensor({ length: 2, 0: 1, 1: 2 }).shape).toEqual([2]);
   });
 
+  test("typed arrays give the dtype that they hold, lists and other arrays f32, and dtype is above both", async () => {
+    const [big, low] = [4294967295, -2147483648];
+    const made = {
+      u32: tensor(new Uint32Array([big, 0])),
+      i32: tensor(new Int32Array([low, 0])),
+      f32: tensor(new Float32Array([0.5, 0])),
+    };
+    for (const [dtype, t] of Object.entries(made)) expect(t.dtype).toBe(dtype);
+    expect(await Promise.all(Object.values(made).map(values))).toEqual([
+      [big, 0],
+      [low, 0],
+      [0.5, 0],
+    ]);
+    for (const data of [
+      [1, 2],
+      3,
+      new Uint8Array(2),
+      new Int16Array(2),
+      new Float64Array(2),
+      { length: 1, 0: 1 },
+    ]) {
+      expect(tensor(data).dtype).toBe("f32");
+    }
+    expect(tensor(new Uint32Array(2), { dtype: "f32" }).dtype).toBe("f32");
+    expect(tensor(new Float32Array(2), { dtype: "i32" }).dtype).toBe("i32");
+    expect(() => tensor(new Int32Array([-1]), { dtype: "u32" })).toThrow(named("DTypeError", /^tensor: /));
+    // What it is for: ids that index, without a word about dtypes.
+    const rows = ops.takeRows([tensor([[1], [2], [3]])], tensor(new Uint32Array([2, 0])));
+    expect(await values(rows)).toEqual([3, 1]);
+  });
+
   test.each([
     ["text", "1"],
     ["null", null],

@@ -1,6 +1,7 @@
 /** Ops that change nothing give a handle of their own: disposing of it, or of the argument, leaves the other alive. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { grad } from "../../src/tensor/autodiff.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import { assign, compile } from "../../src/tensor/compile.ts";
 import { FlatTensors, flatLayout, tensor } from "../../src/tensor/create.ts";
@@ -137,5 +138,34 @@ describe.each(["webgpu", "reference"] as const)("on %s", (device) => {
     expect(await values(f(s))).toEqual([6, 12]);
     expect(await values(f(s))).toEqual([9, 16]);
     expect(await values(weight)).toEqual([3, 4]);
+  });
+
+  test.each<[string, (t: Tensor) => unknown, RegExp]>([
+    ["item", (t) => ops.sum(t).item(), /^item: .* got f32\[\] inside compile or grad, .*Return it and read/],
+    ["item", (t) => t.item(), /^item: .* got .*f32\[2\] inside compile or grad/],
+    [
+      "data",
+      (t) => t.data(),
+      /^data: .* inside compile or grad, .*Return it, and read the result outside\.$/,
+    ],
+    ["write", (t) => t.write([1, 2]), /^write: .* inside compile or grad, .*Use assign\(\) /],
+  ])("%s inside a trace says so, where it is called", async (_, read, message) => {
+    const wrong = (t: Tensor): Tensor => {
+      read(t);
+      return ops.sum(t);
+    };
+    for (const call of [() => compile(wrong)(tensor([0, 1])), () => grad(wrong)(tensor([0, 1]))]) {
+      expect(call).toThrow(
+        expect.objectContaining({ name: "TensorError", message: expect.stringMatching(message) }),
+      );
+    }
+    // Of a tensor that is captured there are elements to read, inside as well.
+    const outside = tensor([0]);
+    let seen: Promise<number> | undefined;
+    compile((t: Tensor) => {
+      seen = outside.item();
+      return ops.add(t, outside);
+    })(tensor([0, 1]));
+    expect(await seen).toBe(0);
   });
 });

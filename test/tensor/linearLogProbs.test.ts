@@ -101,7 +101,7 @@ function cut(weight: Float32Array, rows: readonly number[]): Tensor[] {
   });
 }
 
-function makeStep(chunkRows?: number) {
+function makeStep(chunkRows?: number, logitsLimit?: number) {
   return compile(
     (
       p: { hidden: Tensor; blocks: Tensor[]; temperature: Tensor },
@@ -110,7 +110,7 @@ function makeStep(chunkRows?: number) {
       ofEntropy: Tensor,
     ) =>
       valueAndGrad((q: typeof p) => {
-        const r = ops.linearLogProbs(q.hidden, q.blocks, tokens, q.temperature, chunkRows);
+        const r = ops.linearLogProbs(q.hidden, q.blocks, tokens, q.temperature, chunkRows, logitsLimit);
         const loss = ops.add(ops.sum(ops.mul(r.logProbs, ofLogProb)), ops.sum(ops.mul(r.entropy, ofEntropy)));
         return [loss, r] as const;
       })(p),
@@ -200,6 +200,24 @@ test("the same bits run after run, for one block or two, and for a row beside ot
   const r = alone(tensor(hidden, { shape: [2, C] }), w, tokens, 0.7);
   expect(Array.from(await r.logProbs.data())).toEqual(rows.map((n) => first.logProbs[n]));
   expect(Array.from(await r.entropy.data())).toEqual(rows.map((n) => first.entropy[n]));
+});
+
+test("by pieces of three tokens: the bits of all at once, but for the weight's gradient, which is a sum of parts", async () => {
+  const p = problem(1);
+  const [pieces, all] = [
+    await run(makeStep(CHUNK, 3 * CHUNK + 1), p, BLOCKS, 0.7),
+    await run(chunked, p, BLOCKS, 0.7),
+  ];
+  for (const key of ["logProbs", "entropy", "hidden"] as const) expect(pieces[key], key).toEqual(all[key]);
+  const ofWeight = differences(p.weight, (x) => loss64(p, p.hidden, x, 0.7));
+  expect(error(pieces.weight, ofWeight)).toBeLessThan(3e-6);
+  expect(Math.abs(pieces.temperature - all.temperature)).toBeLessThan(1e-4);
+  // One chunk of a vocabulary is cut by tokens as well.
+  const [w] = cut(p.weight, [V]);
+  const [hidden, tokens] = [tensor(p.hidden, { shape: [N, C] }), tensor(p.tokens, { dtype: "u32" })];
+  const of = async (limit?: number): Promise<number[]> =>
+    Array.from(await ops.linearLogProbs(hidden, w, tokens, undefined, undefined, limit).logProbs.data());
+  expect(await of(2 * V)).toEqual(await of());
 });
 
 test("by chunks and at once give nearly the same; a token beyond the vocabulary counts as the last", async () => {
@@ -341,14 +359,14 @@ function graphOf(
   });
 }
 
-function training(vocabulary: number): Graph {
+function training(vocabulary: number, count = TOKENS): Graph {
   return graphOf((input, temperature) => {
-    const params = { hidden: input([TOKENS, WIDTH]), weight: input([vocabulary, WIDTH]) };
+    const params = { hidden: input([count, WIDTH]), weight: input([vocabulary, WIDTH]) };
     const into = {
-      hidden: input([TOKENS, WIDTH], "f32", true),
+      hidden: input([count, WIDTH], "f32", true),
       weight: input([vocabulary, WIDTH], "f32", true),
     };
-    const tokens = input([TOKENS], "u32");
+    const tokens = input([count], "u32");
     const { value } = accumulateGrad(into, (p: Readonly<Record<string, Tensor>>) => {
       const r = ops.linearLogProbs(p.hidden, p.weight, tokens, temperature);
       return ops.add(ops.sum(r.logProbs), ops.mul(ops.sum(r.entropy), 0.1));
@@ -381,6 +399,21 @@ test("temporaries do not grow with the vocabulary, forward and backward, and not
   expect(Math.max(...sizes)).toBe(64000 * WIDTH); // the weight
   // Equal chunks share their kernels: texts are few however many chunks there are.
   expect(new Set(kernels.map((k) => k.wgsl)).size).toBeLessThan(40);
+});
+
+test("more tokens than a binding has room for in a chunk's logits are planned, with the logits of a few pieces alive", () => {
+  const most = 2 ** 25 / CHUNK_ROWS;
+  const logits = (vocabulary: number, count: number): number[] =>
+    topoOrder(lowered(training(vocabulary, count)).graph)
+      .filter((n) => n.op === "matmul" && n.results[0].shape[1] !== WIDTH)
+      .map((n) => n.results[0].shape[0]);
+  const forward = (rows: number[]): number[] => [...new Set(rows)].sort((x, y) => x - y);
+  expect(forward(logits(3 * CHUNK_ROWS, most))).toEqual([most]);
+  for (const vocabulary of [CHUNK_ROWS, 3 * CHUNK_ROWS]) {
+    expect(forward(logits(vocabulary, 2 * most + 5))).toEqual([5, most]);
+  }
+  const bytes = (count: number): number => lowered(training(3 * CHUNK_ROWS, count)).memory.totalBytes;
+  expect(bytes(4 * most)).toBeLessThan(bytes(most) + 2 ** 28);
 });
 
 test("the same of an embedding cut by rows that is the output layer too", () => {

@@ -1,5 +1,8 @@
 import { expect, test } from "vitest";
+import { compile } from "../../src/tensor/compile.ts";
+import { init } from "../../src/tensor/init.ts";
 import { didYouMean, editDistance, nearest } from "../../src/tensor/suggest.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 
 test("edit distance counts insertions, deletions, replacements and swaps", () => {
   const cases: [string, string, number][] = [
@@ -35,4 +38,23 @@ test("lists the known names otherwise, and long names cost no time", () => {
   const start = performance.now();
   didYouMean("a".repeat(1e6), ["b".repeat(1e6)]);
   expect(performance.now() - start).toBeLessThan(500);
+});
+
+test("options that are not known are refused with what is near, before anything is made", async () => {
+  const id = (t: Tensor) => t;
+  const told = (message: string) => expect.objectContaining({ name: "ConfigError", message });
+  const unknown = (op: string, key: string, near: string) =>
+    told(`${op}: ${key}: a known option expected, got an unknown one. Did you mean "${near}"?`);
+  expect(() => compile(id, { labels: "x" } as object)).toThrow(unknown("compile", "labels", "label"));
+  expect(() => compile(id, { State: [0] } as object)).toThrow(unknown("compile", "State", "state"));
+  expect(() => compile(id, "x" as unknown as object)).toThrow(
+    told("compile: an object of options expected, got a string. Write { state: ... }."),
+  );
+  await expect(init({ teir: "T0" } as object)).rejects.toEqual(unknown("init", "teir", "tier"));
+  await expect(init({ memory_budget: 1 } as object)).rejects.toEqual(
+    unknown("init", "memory_budget", "memoryBudget"),
+  );
+  await expect(init({ device: "refrence" as "reference" })).rejects.toEqual(
+    told('init: device: "webgpu" or "reference" expected, got "refrence". Leave it out for a GPU.'),
+  );
 });

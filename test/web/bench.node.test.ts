@@ -13,15 +13,18 @@ import { startWebPage, type WebPage } from "../helpers/webPage.ts";
 let web: WebPage;
 let page: Page;
 let folder: string;
+/** Requests for the tab's part of the page; the first is cut off. */
+let cut = 0;
 const errors: string[] = [];
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "naysay-bench-tab-"));
   web = await startWebPage();
-  page = await web.open("?preset=tiny#bench");
+  page = await web.browser.newPage();
   page.on("pageerror", (error) => errors.push(error.message));
+  await page.route(/\/benchTab-.*\.js/, (route) => (cut++ === 0 ? route.abort() : route.continue()));
+  await page.goto(`${web.url}?preset=tiny#bench`);
   await ready(page);
-  await page.locator("#bench-run:not([disabled])").waitFor();
 });
 afterAll(async () => {
   await web?.close();
@@ -31,6 +34,20 @@ afterAll(async () => {
 /** Waits until the progress says so. */
 const progress = (text: RegExp) =>
   page.locator("#bench-progress").filter({ hasText: text }).waitFor({ timeout: 120_000 });
+
+test("where its part of the page does not come, a line says so, and another press loads it", async () => {
+  await page.locator(".notice.error").waitFor();
+  expect(await notices(page)).toEqual([
+    expect.stringMatching(
+      /^The tab Bench: its part of the page expected, got ".+"\. Press the tab Bench again/,
+    ),
+  ]);
+  expect([cut, await page.isDisabled("#bench-run"), errors]).toEqual([1, true, []]);
+  await page.click("#tab-bench");
+  await page.locator("#bench-run:not([disabled])").waitFor();
+  await page.click("#tab-bench");
+  expect([await notices(page), await page.locator("#bench-w1").count()]).toEqual([[], 1]);
+});
 
 test("the address opens it, arrow keys change tabs, every control has a name and text its contrast", async () => {
   expect(await page.isVisible("#panel-experiment")).toBe(false);

@@ -6,7 +6,8 @@ import { byId } from "./dom.ts";
 import { startEngine } from "./engine.ts";
 import { readLink, writeLink } from "./link.ts";
 import { drawNodeCard } from "./nodeCard.ts";
-import { notify } from "./notices.ts";
+import { notify, notifyError } from "./notices.ts";
+import { part } from "./part.ts";
 import { showPresetNote } from "./presetNote.ts";
 import { SettingsForm } from "./settingsForm.ts";
 import { startTabs } from "./tabs.ts";
@@ -32,8 +33,15 @@ function useKnownLanguage(): void {
 /** The tour comes when it is asked for. */
 function startTour(worker: NaysayWorker): void {
   const begin = byId("tour-begin", HTMLButtonElement);
+  const tour = part(() => import("./tourView.ts"));
   begin.disabled = false;
-  begin.addEventListener("click", async () => (await import("./tourView.ts")).openTour(worker));
+  begin.addEventListener("click", async () => {
+    try {
+      await (await tour()).openTour(worker);
+    } catch (error) {
+      notifyError("tour", error);
+    }
+  });
 }
 
 useKnownLanguage();
@@ -63,8 +71,9 @@ try {
   app = new App(worker, form);
   const experiments = app;
   // The benchmark's part of the page comes when its tab is opened.
+  const bench = part(() => import("./benchTab.ts"));
   startTabs(async () =>
-    (await import("./benchTab.ts")).openBenchTab(worker, {
+    (await bench()).openBenchTab(worker, {
       busy: () => experiments.running,
       tier: () => (form.settings.tier === "auto" ? undefined : form.settings.tier),
     }),

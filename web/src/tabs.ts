@@ -1,12 +1,13 @@
 /** The tabs: what one chooses is shown, the rest hidden. The address's `#bench` opens the second. */
 import { byId, setAttribute } from "./dom.ts";
+import { dismiss, notify } from "./notices.ts";
 
 const TABS = ["experiment", "bench"] as const;
 type Tab = (typeof TABS)[number];
 
 const fromAddress = (): Tab => (location.hash === "#bench" ? "bench" : "experiment");
 
-/** Makes the tabs live; `openBench` is called when its tab is shown for the first time. */
+/** Makes the tabs live; `openBench` is called when its tab is shown, until it succeeds once. */
 export function startTabs(openBench: () => Promise<void>): void {
   let opened = false;
   const button = (tab: Tab): HTMLButtonElement => byId(`tab-${tab}`, HTMLButtonElement);
@@ -19,7 +20,15 @@ export function startTabs(openBench: () => Promise<void>): void {
     }
     if (chosen !== "bench" || opened) return;
     opened = true;
-    void openBench();
+    openBench().then(
+      () => dismiss("bench tab"),
+      (error) => {
+        opened = false;
+        const got = error instanceof Error ? error.message : String(error);
+        const remedy = "Press the tab Bench again, or load the page anew.";
+        notify("error", "bench tab", `The tab Bench: its part of the page expected, got "${got}". ${remedy}`);
+      },
+    );
   };
   const choose = (tab: Tab): void => {
     const hash = tab === "bench" ? "#bench" : "";

@@ -13,6 +13,9 @@
  *
  *     dz = g [v = token] - exp(x) (a + b x);   a = (g - k u / s) / s;   b = k / s
  *
+ * Tokens whose logits of one chunk would be more than a binding holds are taken in pieces: each piece is computed as if it were
+ * alone, which it cannot tell, and the weight's gradient is the sum of theirs in order.
+ *
  * Source: arXiv 1805.02867 (joining maxima and sums), arXiv 2411.09009 (the loss by chunks).
  */
 import { requireDType } from "../dtype.ts";
@@ -76,6 +79,26 @@ interface RowSums {
   s: Tensor;
   u: Tensor;
   c: Tensor;
+}
+
+/** Most logits of a chunk that are alive at once: what every adapter can bind (128 MiB). */
+const LOGITS_LIMIT = (128 << 20) / 4;
+
+/** `linearLogProbs` of `hidden` [N, C] by pieces of at most `most` tokens. */
+function scorePieces(
+  hidden: Tensor,
+  tokens: Tensor,
+  most: number,
+  score: (hidden: Tensor, tokens: Tensor) => TokenScores,
+): TokenScores {
+  const [n, width] = hidden.shape;
+  const pieces: TokenScores[] = [];
+  for (let from = 0; from < n; from += most) {
+    const to = Math.min(from + most, n);
+    pieces.push(score(slice(hidden, [from, 0], [to, width]), slice(tokens, [from], [to])));
+  }
+  const joined = (part: (scores: TokenScores) => Tensor): Tensor => joinRows(pieces.map(part)); // [N]
+  return { logProbs: joined((p) => p.logProbs), entropy: joined((p) => p.entropy) };
 }
 
 function logitsOf(hidden: Tensor, blocks: readonly Tensor[], c: Chunk): Tensor {
@@ -210,7 +233,7 @@ function check(hidden: Tensor, blocks: readonly Tensor[], tokens: Tensor, chunkR
  * Log-probability of each token under softmax(hidden weight^T / temperature) and entropy of that distribution:
  * `hidden` [..., C], `weight` [V, C] (or blocks of its rows, in order), `tokens` [...] u32. Beyond one chunk of the
  * vocabulary nothing as large as [N, V] is stored, forward or backward; up to it, it is `scoreLogits` on `matmul`.
- * `temperature` is one number. A token beyond V counts as the last.
+ * `temperature` is one number; `logitsLimit` is what tests lower. A token beyond V counts as the last.
  */
 export function linearLogProbs(
   hidden: Tensor,
@@ -218,6 +241,7 @@ export function linearLogProbs(
   tokens: Tensor,
   temperature?: TensorLike,
   chunkRows = CHUNK_ROWS,
+  logitsLimit = LOGITS_LIMIT,
 ): TokenScores {
   const blocks = isTensor(weight) ? [weight] : [...weight];
   check(hidden, blocks, tokens, chunkRows);
@@ -231,7 +255,7 @@ export function linearLogProbs(
     const [logProbs, entropy] = runEagerly(
       ([h, t, ...rest]) => {
         const w = rest.slice(0, blocks.length) as Tensor[];
-        const r = linearLogProbs(h as Tensor, w, t as Tensor, rest[blocks.length], chunkRows);
+        const r = linearLogProbs(h as Tensor, w, t as Tensor, rest[blocks.length], chunkRows, logitsLimit);
         return [r.logProbs, r.entropy];
       },
       lift(given, "linearLogProbs"),
@@ -239,6 +263,15 @@ export function linearLogProbs(
     return { logProbs, entropy };
   }
   const chunks = chunksOf(blocks, chunkRows);
+  const most = Math.floor(logitsLimit / Math.max(...chunks.map(({ from, to }) => to - from)));
+  const count = numel(tokens.shape);
+  if (count > most && most > 0) {
+    const flat = reshape(hidden, [count, hidden.shape.at(-1) as number]); // [N, C]
+    const { logProbs, entropy } = scorePieces(flat, reshape(tokens, [count]), most, (h, t) =>
+      linearLogProbs(h, blocks, t, temperature, chunkRows, logitsLimit),
+    );
+    return { logProbs: reshape(logProbs, tokens.shape), entropy: reshape(entropy, tokens.shape) };
+  }
   if (chunks.length === 1) {
     return scoreLogits(matmul(hidden, blocks[0], { transposeB: true }), tokens, temperature);
   }

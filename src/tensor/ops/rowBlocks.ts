@@ -25,7 +25,7 @@ export function blockName(name: string, index: number): string {
 /** Parts that one kernel joins: it binds them and the result, 8 in all. */
 const JOINED_AT_ONCE = 7;
 
-/** Joins [R_i, C] to [sum of R_i, C], copying each row as few times as kernels of `JOINED_AT_ONCE` parts allow. */
+/** Joins [R_i, ...] to [sum of R_i, ...], copying each row as few times as kernels of `JOINED_AT_ONCE` parts allow. */
 export function joinRows(parts: readonly Tensor[]): Tensor {
   let level = parts;
   while (level.length > 1) {
