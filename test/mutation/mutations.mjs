@@ -22,6 +22,7 @@ const REPLAY = "test/tensor/replay.test.ts";
 
 const TUNING = "test/tensor/tuning.test.ts";
 const LANES = "test/tensor/tierCheck.test.ts";
+const SUBMISSIONS = "test/tensor/submissions.test.ts";
 
 const codegen = (file) => `src/tensor/codegen/${file}.ts`;
 const pass = (file) => `src/tensor/passes/${file}.ts`;
@@ -194,9 +195,59 @@ export const MUTATIONS = [
   {
     name: "attention: the last key that is seen is left out",
     file: "src/shaders/attention.ts",
-    find: "let to${i} = min(${visible}[t${i} * 2u + 1u], p.keys);",
-    replace: "let to${i} = min(${visible}[t${i} * 2u + 1u], p.keys - 1u);",
+    find: "let to${i} = min(${visible}[t${i} * ${words}u + 1u], p.keys);",
+    replace: "let to${i} = min(${visible}[t${i} * ${words}u + 1u], p.keys - 1u);",
     tests: [ops("attention")],
+  },
+  {
+    name: "cachedAttention: the first key of its own counts as shared",
+    file: "src/shaders/attention.ts",
+    find: "s${j} < split)",
+    replace: "s${j} <= split)",
+    tests: [ops("cachedAttention")],
+  },
+  // Submissions and decoding
+  {
+    name: "commands: a write of the host overtakes runs",
+    file: "src/tensor/webgpu.ts",
+    find: "        this.commands.flush();\n        this.device.queue.writeBuffer(",
+    replace: "        this.device.queue.writeBuffer(",
+    tests: [SUBMISSIONS],
+  },
+  {
+    name: "commands: numbers overtake the runs before",
+    file: "src/tensor/program.ts",
+    find: "if (this.usedIn === commands.current) commands.flush();",
+    replace: "",
+    tests: [SUBMISSIONS],
+  },
+  {
+    name: "commands: a buffer is destroyed before the runs that use it",
+    file: "src/tensor/buffers.ts",
+    find: "    this.submit();\n    buffer.destroy();",
+    replace: "    buffer.destroy();",
+    tests: [SUBMISSIONS],
+  },
+  {
+    name: "patch: rows beyond the last are written",
+    file: codegen("map"),
+    find: "k.block(`if (${row} < ${k.size(state.shape[0])})`,",
+    replace: "k.block(`if (${row} <= 0xffffffffu)`,",
+    tests: [STATES],
+  },
+  {
+    name: "decode: lanes too many write",
+    file: "src/model/generateGraph.ts",
+    find: "const place = ops.where(used, ops.add(before, 1), BEYOND);",
+    replace: "const place = ops.add(before, 1);",
+    tests: ["test/model/lanes.test.ts"],
+  },
+  {
+    name: "decode: a row goes on after its end",
+    file: "src/model/generateGraph.ts",
+    find: "const chosen = ops.where(done, draw.pad, token);",
+    replace: "const chosen = token;",
+    tests: ["test/model/lanes.test.ts"],
   },
   {
     name: "attention: dK and dV see a query too many",

@@ -84,6 +84,8 @@ const matmulOp: OpDef = {
     c([6, 1, 4], [6, 9, 4], NT),
     c([0, 3], [3, 4], NN),
     c([3, 0], [0, 4], NN),
+    // More workgroups than two at T0.
+    c([70, 2], [2, 150], NN),
   ],
   bad: [
     { inputs: [{ shape: [2, 5, 64] }, { shape: [2, 63, 8] }], attrs: NN, error: "ShapeError" },
