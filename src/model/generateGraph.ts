@@ -127,8 +127,7 @@ export function decode(
   const { step } = state;
   const slot = ops.add(step, promptLength - 1); // column of the token that is run, counted from the prompt's first
   const own = ops.add(ops.mul(lanes.row, ownLength), prompts * promptLength); // [L], where a row's own columns begin
-  const used = ops.lt(lanes.row, layout.rows);
-  const writes = ops.where(used, ops.add(own, ops.sub(step, 1)), BEYOND); // [L]
+  const writes = ops.add(own, ops.sub(step, 1)); // [L]; beyond the cache for a lane too many, like `place` below
   const sees = ops.concat(
     [
       lanes.start,
@@ -154,16 +153,13 @@ export function decode(
   const logits = model.logits(params, ops.reshape(hidden, [l, -1]));
   const done = ops.ne(ops.take(state.finished, lanes.row), 0);
   const drawn = drawToken(logits, lanes, draw, step, done);
-  const place = ops.where(used, ops.add(before, 1), BEYOND); // [L]
+  const place = ops.add(before, 1); // [L]
   assign(state.tokens, ops.updateRows(state.tokens, drawn.token, place));
   assign(state.logProbs, ops.updateRows(state.logProbs, drawn.logProb, place));
   assign(state.finished, ops.updateRows(state.finished, drawn.ended, lanes.row));
   assign(state.step, ops.add(step, 1));
   return undefined;
 }
-
-/** A row that no state has. */
-const BEYOND = 0xffffffff;
 
 /** [L] each. */
 interface Drawn {

@@ -43,7 +43,23 @@ test.each(["T0", "T2"] as const)("a step takes few dispatches and few pipelines 
   });
   expect(device.built.map((b) => b.label)).toEqual(["train", "adamw"]);
   const kernels = device.built.flatMap((b) => kernelsOf(b, tier));
-  console.log(kernels.map((k)=>k.label+" "+k.bindings.map(b=>(b.write?"W":"")+b.value.node.id+"["+b.value.shape.join("x")+"]").join(" ")).join("\n")+"\n"+kernels.length+" kernels "+new Set(kernels.map((k) => k.wgsl)).size+" texts");
+  console.log(
+    kernels
+      .map(
+        (k) =>
+          k.label +
+          " " +
+          k.bindings
+            .map((b) => (b.write ? "W" : "") + b.value.node.id + "[" + b.value.shape.join("x") + "]")
+            .join(" "),
+      )
+      .join("\n") +
+      "\n" +
+      kernels.length +
+      " kernels " +
+      new Set(kernels.map((k) => k.wgsl)).size +
+      " texts",
+  );
   expect(kernels.length).toBe(0);
   expect(new Set(kernels.map((k) => k.wgsl)).size).toBe(0);
   // Nothing is copied for attention's sake, and no sum has a kernel of its own but the scalar loss and the positions'.

@@ -236,10 +236,10 @@ export const MUTATIONS = [
     tests: [STATES],
   },
   {
-    name: "decode: lanes too many write",
-    file: "src/model/generateGraph.ts",
-    find: "const place = ops.where(used, ops.add(before, 1), BEYOND);",
-    replace: "const place = ops.add(before, 1);",
+    name: "decode: lanes too many have the last row",
+    file: "src/model/generate.ts",
+    find: "row: column((s) => s.row, rows),",
+    replace: "row: column((s) => s.row, rows - 1),",
     tests: ["test/model/lanes.test.ts"],
   },
   {

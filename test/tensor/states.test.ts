@@ -145,6 +145,23 @@ test.each([
     }),
 );
 
+test("a row just beyond the last is not written, nor what stands behind the state", async () => {
+  const b = await init({ guardWords: true });
+  for (const shape of [[9], [9, 3], [9, 4]]) {
+    const s = zeros(shape);
+    const f = compile(
+      (state: Tensor, patch: Tensor, rows: Tensor) => {
+        assign(state, ops.updateRows(state, patch, rows));
+      },
+      { state: [0] },
+    );
+    f(s, ops.full([2, ...shape.slice(1)], 7), tensor([9, 2], { dtype: "u32" }));
+    expect(Array.from(await s.data()).filter((x) => x === 7)).toHaveLength(shape[1] ?? 1);
+    expect(await b.checkGuards()).toEqual([]);
+  }
+  b.destroy();
+});
+
 test("a hand-built kernel reads a new value in the memory of its state", () =>
   agree(async () => {
     const s = tensor(range(8), { shape: [4, 2] });
