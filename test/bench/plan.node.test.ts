@@ -43,27 +43,11 @@ test.each(["T0", "T2"] as const)("a step takes few dispatches and few pipelines 
   });
   expect(device.built.map((b) => b.label)).toEqual(["train", "adamw"]);
   const kernels = device.built.flatMap((b) => kernelsOf(b, tier));
-  console.log(
-    kernels
-      .map(
-        (k) =>
-          k.label +
-          " " +
-          k.bindings
-            .map((b) => (b.write ? "W" : "") + b.value.node.id + "[" + b.value.shape.join("x") + "]")
-            .join(" "),
-      )
-      .join("\n") +
-      "\n" +
-      kernels.length +
-      " kernels " +
-      new Set(kernels.map((k) => k.wgsl)).size +
-      " texts",
-  );
-  expect(kernels.length).toBe(0);
-  expect(new Set(kernels.map((k) => k.wgsl)).size).toBe(0);
-  // Nothing is copied for attention's sake, and no sum has a kernel of its own but the scalar loss and the positions'.
-  const ops = kernels.map((k) => k.group.nodes.map((n) => n.op).join(" "));
-  expect(ops.filter((list) => list === "copy").length).toBe(2);
+  expect(kernels.length).toBeLessThanOrEqual(101);
+  expect(new Set(kernels.map((k) => k.wgsl)).size).toBeLessThanOrEqual(31);
+  // Nothing is copied for attention's sake, no activation is computed twice by products, and sums share kernels.
+  const alone = kernels.map((k) => k.group.nodes.map((n) => n.op).join(" "));
+  expect(alone.filter((list) => list === "copy" || list === "mul").length).toBe(1);
   expect(kernels.filter((k) => k.group.kind === "row" && k.group.parts).length).toBe(9);
+  expect(alone.filter((list) => list === "attentionGradient").length).toBe(SMALL.numLayers);
 });

@@ -1,5 +1,6 @@
 /** Fusion: what may not become one kernel (a lookup of what it would compute elsewhere), and what must be found in it. */
 import { expect, test } from "vitest";
+import { valueAndGrad } from "../../src/tensor/autodiff.ts";
 import { compile } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { init } from "../../src/tensor/init.ts";
@@ -117,4 +118,106 @@ test("the largest of infinities is one, over lanes and over nothing too", async 
   expect(want.flat().every((x, i) => x === (i < 8 ? -Infinity : Infinity))).toBe(true);
   await init();
   expect(await run()).toEqual(want);
+});
+
+test("a square is computed again where it is read, and not stored beside its root", async () => {
+  const f = (x: Tensor, w: Tensor, at: Tensor): Tensor[] => {
+    const y = ops.matmul(x, w);
+    const square = ops.mul(y, y);
+    const far = ops.add(ops.mul(ops.add(square, ops.take(y, at)), y), ops.matmul(x, ops.add(square, y)));
+    return [ops.add(square, 1), far];
+  };
+  const run = async (): Promise<{ got: number[][]; plan: string }> => {
+    const compiled = compile(f);
+    const got = compiled(square(3), square(5), reversed());
+    return {
+      got: await Promise.all(got.map(async (t) => Array.from(await t.data()))),
+      plan: compiled.describe(),
+    };
+  };
+  await init({ device: "reference" });
+  const want = await run();
+  await init();
+  const { got, plan } = await run();
+  expect(got).toEqual(want.got);
+  // Of the first product: two operands, itself, the sum with 1 and what the second product reads; no square.
+  expect(plan).toMatch(/matmul\S* grid \S+ bindings 5 /);
+  expect(plan).not.toMatch(/bindings [6-8] /);
+});
+
+test("what two products read is stored where it would be two arrays to each", async () => {
+  const compiled = compile((x: Tensor, w: Tensor) => {
+    const act = ops.mul(x, w);
+    return [ops.matmul(act, w), ops.matmul(w, act)];
+  });
+  await init({ device: "reference" });
+  const want = await Promise.all(
+    compile((x: Tensor, w: Tensor) => [ops.matmul(ops.mul(x, w), w), ops.matmul(w, ops.mul(x, w))])(
+      square(3),
+      square(5),
+    ).map(async (t) => Array.from(await t.data())),
+  );
+  await init();
+  const got = await Promise.all(compiled(square(3), square(5)).map(async (t) => Array.from(await t.data())));
+  expect(got).toEqual(want);
+  expect(compiled.describe()).toContain("3 kernels");
+});
+
+test("rows looked up by counting, and their gradient, are no lookups", async () => {
+  const f = (x: Tensor, y: Tensor): Tensor[] => {
+    const rows = ops.take(x, ops.iota([5]));
+    return [ops.mul(rows, 2), ops.scatterAdd(y, ops.iota([8]), 8), ops.scatterAdd(y, ops.iota([8]), 11)];
+  };
+  const run = async (): Promise<{ got: number[][]; plan: string }> => {
+    const compiled = compile(f);
+    const got = compiled(square(3), square(5));
+    return {
+      got: await Promise.all(got.map(async (t) => Array.from(await t.data()))),
+      plan: compiled.describe(),
+    };
+  };
+  await init({ device: "reference" });
+  const want = await run();
+  await init();
+  const { got, plan } = await run();
+  expect(got).toEqual(want.got);
+  expect(plan).not.toMatch(/indexChain|chainSum|take/);
+});
+
+test("gradients of the parts of a product are its gradient, with nothing put together", async () => {
+  const plans: string[] = [];
+  const run = async (): Promise<number[]> => {
+    const f = compile((x: Tensor, w: Tensor, seen: Tensor) =>
+      valueAndGrad((v: Tensor) => {
+        const all = ops.matmul(x, v); // [B T, 3 C]
+        const part = (i: number, shape: number[]): Tensor =>
+          ops.reshape(ops.slice(ops.reshape(all, [2, 4, 24]), [0, 0, 8 * i], [2, 4, 8 * i + 8]), shape);
+        const { out } = ops.attention(
+          part(0, [2, 4, 2, 1, 4]),
+          part(1, [2, 4, 2, 4]),
+          part(2, [2, 4, 2, 4]),
+          seen,
+        );
+        return ops.sum(ops.mul(out, out));
+      })(w),
+    );
+    const w = tensor(
+      Float32Array.from({ length: 8 * 24 }, (_, i) => ((i * 5) % 13) / 40 - 0.15),
+      { shape: [8, 24] },
+    );
+    const seen = tensor(
+      Uint32Array.from({ length: 16 }, (_, i) => (i % 2 === 0 ? 0 : ((i >> 1) % 4) + 1)),
+      { shape: [2, 4, 2], dtype: "u32" },
+    );
+    const { grad } = f(square(3), w, seen) as unknown as { grad: Tensor };
+    plans.push(f.describe());
+    return Array.from(await grad.data());
+  };
+  await init({ device: "reference" });
+  const want = await run();
+  await init();
+  const got = await run();
+  const scale = Math.max(...want.map(Math.abs));
+  for (let i = 0; i < want.length; i++) expect(Math.abs(got[i] - want[i])).toBeLessThan(2e-5 * scale);
+  expect(plans[1]).not.toMatch(/copy|pad|concat/);
 });

@@ -84,6 +84,8 @@ class Fuser {
   readonly required: ReadonlySet<Value>;
   private readonly inPlace: ReadonlyMap<Value, Value>;
   private readonly patches: ReadonlyMap<Node, ReadonlySet<Value>>;
+  /** Computed again by every kernel that reads it, from the one value that it is made of. */
+  private readonly repeated: ReadonlySet<Value>;
   private readonly readCache = new Map<Node, readonly Value[]>();
   readonly order: Node[];
 
@@ -103,6 +105,7 @@ class Fuser {
         else this.users.set(v, new Set([n]));
       }
     }
+    this.repeated = options.off ? new Set() : this.findRepeated();
     for (const n of this.order) {
       this.groupOf.set(n, this.single(n));
       if (!options.off) this.join(n);
@@ -119,6 +122,39 @@ class Fuser {
       this.readCache.set(n, list);
     }
     return list;
+  }
+
+  /**
+   * Steps as cheap as a load, of one value that others need as well (a square beside its root): whoever reads both then
+   * reads one. Not where a product, a lookup or a reduction would repeat it for every use of an element.
+   */
+  private findRepeated(): Set<Value> {
+    const found = new Set<Value>();
+    for (const n of this.order) {
+      const { kind } = opByName(n.op).lowering;
+      if (kind !== "map" || weightOf(n) > 1 || isScalarOnly(n) || this.patches.has(n)) continue;
+      const [r] = n.results;
+      const from = this.readsOf(n);
+      const users = [...(this.users.get(r) ?? [])];
+      const isMap = (u: Node): boolean => opByName(u.op).lowering.kind === "map";
+      if (from.length !== 1 || this.required.has(r) || users.length < 2 || !users.every(isMap)) continue;
+      if ((this.users.get(from[0])?.size ?? 0) > 1) found.add(r);
+    }
+    return found;
+  }
+
+  /** What the nodes of a kernel read from memory, or from each other through what each kernel repeats. */
+  private readsBeyond(nodes: Iterable<Node>, members: ReadonlySet<Node>): Set<Value> {
+    const found = new Set<Value>();
+    const visit = (n: Node): void => {
+      for (const v of this.readsOf(n)) {
+        if (members.has(v.node)) continue;
+        if (this.repeated.has(v)) visit(v.node);
+        else found.add(v);
+      }
+    };
+    for (const n of nodes) visit(n);
+    return found;
   }
 
   private isSource(v: Value): boolean {
@@ -208,11 +244,20 @@ class Fuser {
     for (const n of g.nodes) {
       const at = linearOf(g.space, g.elements, g.narrow.has(n));
       const index = delinearize(at, n.results[0].shape);
-      for (const access of accesses(n, index, inner)) {
-        if (!members.has(access.value.node)) continue;
+      const list = accesses(n, index, inner);
+      for (const access of list) {
+        const { value } = access;
+        if (!members.has(value.node)) {
+          if (!this.repeated.has(value)) continue;
+          const again = access.index
+            ? accesses(value.node, access.index, inner)
+            : value.node.inputs.map((v) => follow(v, null));
+          list.push(...again.map((a) => ({ ...a, blocked: a.blocked || access.blocked })));
+          continue;
+        }
         if (access.blocked || !access.index) return false;
-        const want = linearOf(g.space, g.elements, g.narrow.has(access.value.node));
-        if (linearize(access.index, access.value.shape).key !== want.key) return false;
+        const want = linearOf(g.space, g.elements, g.narrow.has(value.node));
+        if (linearize(access.index, value.shape).key !== want.key) return false;
       }
     }
     return true;
@@ -220,11 +265,9 @@ class Fuser {
 
   private dependencies(g: Group): Set<Group> {
     const set = new Set<Group>();
-    for (const n of g.nodes) {
-      for (const v of this.readsOf(n)) {
-        const d = this.groupOf.get(v.node);
-        if (d && d !== g) set.add(d);
-      }
+    for (const v of this.readsBeyond(g.nodes, new Set(g.nodes))) {
+      const d = this.groupOf.get(v.node);
+      if (d && d !== g) set.add(d);
     }
     return set;
   }
@@ -264,14 +307,23 @@ class Fuser {
 
   private isStored(v: Value, members: ReadonlySet<Node>): boolean {
     if (this.required.has(v)) return true;
-    for (const u of this.users.get(v) ?? []) if (!members.has(u)) return true;
+    if (this.repeated.has(v)) return false;
+    for (const u of this.users.get(v) ?? []) {
+      const [r] = u.results;
+      if (this.repeated.has(r) ? this.isRead(r, members) : !members.has(u)) return true;
+    }
     return false;
   }
 
+  /** Whether a kernel of others repeats it. */
+  private isRead(r: Value, members: ReadonlySet<Node>): boolean {
+    return [...(this.users.get(r) ?? [])].some((u) =>
+      this.repeated.has(u.results[0]) ? this.isRead(u.results[0], members) : !members.has(u),
+    );
+  }
+
   private bindings(g: Group): number {
-    const members = new Set(g.nodes);
-    const reads = new Set<Value>();
-    for (const n of g.nodes) for (const v of this.readsOf(n)) if (!members.has(v.node)) reads.add(v);
+    const reads = this.readsBeyond(g.nodes, new Set(g.nodes));
     return reads.size + this.storedBesides(g, reads);
   }
 
@@ -296,6 +348,7 @@ class Fuser {
     const g = this.groupOf.get(n) as Group;
     if (g.nodes.length === 1 || g.narrow.has(n) || weightOf(n) > 2 || opByName(n.op).lowering.kind !== "map")
       return;
+    if (this.repeated.has(n.results[0])) return;
     const members = new Set(g.nodes);
     const users = new Set(n.results.flatMap((r) => [...(this.users.get(r) ?? [])]));
     if ([...users].some((u) => members.has(u)) || n.results.some((r) => this.required.has(r))) return;
@@ -326,9 +379,10 @@ class Fuser {
     const weight = new Map<Group, number>();
     const readers = new Map<Group, Set<Group>>();
     for (const g of groups) {
-      const set = new Set<Value>();
-      for (const n of g.nodes)
-        for (const v of this.readsOf(n)) if (this.groupOf.get(v.node) !== g) set.add(v);
+      // What every reader repeats needs no kernel of its own.
+      g.inline = g.nodes.every((n) => this.repeated.has(n.results[0]));
+      if (g.inline) continue;
+      const set = this.readsBeyond(g.nodes, new Set(g.nodes));
       reads.set(g, set);
       weight.set(
         g,
@@ -343,6 +397,7 @@ class Fuser {
       }
     }
     for (const g of groups) {
+      if (g.inline) continue;
       const to = [...(readers.get(g) ?? [])];
       const mine = reads.get(g) as Set<Value>;
       if (off || !this.mayInline(g, to, weight.get(g) as number, mine)) continue;
@@ -382,6 +437,8 @@ class Fuser {
     if (readers.some((r) => r.kind === "template")) return false;
     if (g.nodes.some(isScalarOnly)) return false;
     if (reads === 0) return weight <= 16;
+    // The threads of a product read its operands many times over: two arrays instead of one would cost it more than a third.
+    if (reads > 1 && readers.some((r) => r.kind === "matmul")) return false;
     if (readers.length > 1) return weight <= 2 && reads <= 2 && readers.length <= 4;
     const [r] = readers;
     if (r.kind === "matmul") return weight <= 2;

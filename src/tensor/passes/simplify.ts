@@ -64,8 +64,9 @@ function rowsInZeros(node: Node, [updates, indices]: readonly Value[]): Value | 
   return build([updates], ([t]) => [add(n === rows ? t : pad(t, [0, 0], [rows - n, 0]), 0)])[0];
 }
 
-/** The windows that a sum puts into zeros, where it is made of nothing else. */
+/** The windows that a sum puts into zeros, where it is made of nothing else but for reshapes. */
 function windowsOf(v: Value): Value[] | null {
+  if (v.node.op === "reshape") return windowsOf(v.node.inputs[0]);
   if (v.node.op === "pad") return [v];
   if (v.node.op !== "add") return null;
   const [a, b] = v.node.inputs.map(windowsOf);
@@ -83,8 +84,7 @@ function joinedOf(node: Node, inputs: readonly Value[]): Value | null {
   const [{ cut: first }] = windows;
   if (first.op !== "slice") return null;
   const [whole] = first.inputs;
-  if (!sameShape(whole.shape, node.results[0].shape) || whole.node.op === "input") return null;
-  if (!opByName(whole.node.op).plainZeros) return null;
+  if (whole.node.op === "input" || !opByName(whole.node.op).plainZeros) return null;
   const ends = new Map<number, number>();
   let axis = -1;
   for (const { pad, cut } of windows) {
@@ -92,6 +92,7 @@ function joinedOf(node: Node, inputs: readonly Value[]): Value | null {
     const size = pad.inputs[0].shape;
     if (cut.op !== "slice" || cut.inputs[0] !== whole || !sameShape(cut.attrs.start as number[], before))
       return null;
+    if (!sameShape(pad.results[0].shape, whole.shape)) return null;
     const short = size.flatMap((n, d) => (n === whole.shape[d] ? [] : [d]));
     if (short.length !== 1 || (axis >= 0 && short[0] !== axis)) return null;
     [axis] = short;
@@ -99,7 +100,7 @@ function joinedOf(node: Node, inputs: readonly Value[]): Value | null {
   }
   let at = 0;
   for (let i = 0; i < windows.length; i++) at = ends.get(at) ?? -1;
-  return at === whole.shape[axis] ? whole : null;
+  return at === whole.shape[axis] ? reshapeTo(whole, node.results[0].shape) : null;
 }
 
 function visit(node: Node, inputs: Value[]): readonly Value[] | null {
