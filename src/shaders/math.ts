@@ -24,5 +24,6 @@ export const MATH_HELPERS: Readonly<Record<string, string>> = { tanh: TANH, sigm
 /** Text of a helper at one width: scalar (`1`) or four lanes (`4`). */
 export function resolveHelper(text: string, width: 1 | 4): string {
   const type = width === 1 ? "f32" : "vec4<f32>";
-  return text.replaceAll(/_T\b/g, `_${width}`).replaceAll(/\bT\b/g, type);
+  const words = width === 1 ? "u32" : "vec4<u32>";
+  return text.replaceAll(/_T\b/g, `_${width}`).replaceAll(/\bT\b/g, type).replaceAll(/\bU\b/g, words);
 }

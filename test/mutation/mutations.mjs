@@ -21,6 +21,7 @@ const FUSION = "test/tensor/fusion.test.ts";
 const REPLAY = "test/tensor/replay.test.ts";
 
 const TUNING = "test/tensor/tuning.test.ts";
+const EDGES = "test/tensor/matmulEdges.test.ts";
 const LANES = "test/tensor/tierCheck.test.ts";
 const SUBMISSIONS = "test/tensor/submissions.test.ts";
 
@@ -163,6 +164,20 @@ export const MUTATIONS = [
     find: "}, j & 3),",
     replace: "}, 0),",
     tests: [ops("matmul"), TUNING],
+  },
+  {
+    name: "matmul: a tile that is moved back stores what the tile before stores",
+    file: codegen("matmul"),
+    find: "`(${own} - ${start}) * ${unit}u`",
+    replace: "`(${own} - ${own}) * ${unit}u`",
+    tests: [EDGES],
+  },
+  {
+    name: "matmul: a tile is moved back too far",
+    file: codegen("matmul"),
+    find: "const last = (size - tile) / unit;",
+    replace: "const last = Math.max((size - tile) / unit - 1, 0);",
+    tests: [EDGES],
   },
   {
     name: "matmul: threads beyond the last unit store",

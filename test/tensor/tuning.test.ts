@@ -39,23 +39,28 @@ function product(transposeA: boolean, transposeB: boolean) {
 }
 
 test.each([
-  [false, false],
-  [true, true],
+  { transposeA: false, transposeB: false, m: 64, n: 128 },
+  { transposeA: true, transposeB: true, m: 64, n: 128 },
+  { transposeA: false, transposeB: false, m: 37, n: 107 },
 ])(
-  "products have the same bits, whichever way they are computed (transposed: %s, %s)",
-  async (transposeA, transposeB) => {
-    const [batches, m, k, n] = [2, 64, 48, 128];
+  "products have the same bits, whichever way they are computed: $m, $n, $transposeA, $transposeB",
+  async ({ transposeA, transposeB, m, n }) => {
+    const [batches, k] = [2, 48];
     const a = random([batches, ...(transposeA ? [k, m] : [m, k])]);
     const b = random([batches, ...(transposeB ? [n, k] : [k, n])]);
     const bias = random([n]);
     const sizes = { batch: [batches], batches, m, k, n, transposeA, transposeB };
     const names = matmulVariants(sizes, lanesFor(tier));
-    expect(names).toEqual(expect.arrayContaining(["direct8x8", "shared32x16", "shared64x8"]));
+    expect(names).toEqual(
+      expect.arrayContaining(["direct8x8", ...(m === 64 ? ["shared32x16", "shared64x8"] : [])]),
+    );
+    // Sizes that no tile divides take the same path in all of them: the largest tiles will do.
+    const tried = m === 64 ? names : names.filter((name) => /8x8$|16x8q/.test(name));
     const shapeClass = matmulClass(sizes);
     const texts = new Set<string>();
     const spy = vi.spyOn(backend.device.gpu, "createShaderModule");
     const results: number[][] = [];
-    for (const name of ["default", ...names]) {
+    for (const name of ["default", ...tried]) {
       backend.tuning = new Tuning("test");
       backend.tuning.set(shapeClass, name);
       const f = product(transposeA, transposeB);
@@ -66,8 +71,8 @@ test.each([
     for (const [d] of spy.mock.calls) if (d.label?.includes("matmul")) texts.add(d.code);
     spy.mockRestore();
     // Each way is another kernel, but for the one that is the default.
-    expect(texts.size).toBeGreaterThanOrEqual(names.length);
-    names.forEach((name, i) => {
+    expect(texts.size).toBeGreaterThanOrEqual(tried.length);
+    tried.forEach((name, i) => {
       expect(results[i + 1], name).toEqual(results[0]);
     });
     expect(results[0].some((w) => w !== 0)).toBe(true);

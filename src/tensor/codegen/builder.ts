@@ -2,6 +2,7 @@
  * Builds the text of one kernel: parameters (sizes and constants are data), bindings, helper functions, and lines
  * in nested blocks with their memo of what is already computed there.
  */
+import { HALF_HELPERS } from "../../shaders/half.ts";
 import { MATH_HELPERS, resolveHelper } from "../../shaders/math.ts";
 import { philoxWgsl } from "../../shaders/philox.ts";
 import type { DType } from "../dtype.ts";
@@ -302,7 +303,7 @@ export class KernelBuilder {
       if (name === "philox") helpers.push(philoxWgsl);
       else {
         const [base, width] = name.split("/");
-        helpers.push(resolveHelper(MATH_HELPERS[base], width === "4" ? 4 : 1));
+        helpers.push(resolveHelper(MATH_HELPERS[base] ?? HALF_HELPERS[base], width === "4" ? 4 : 1));
       }
     }
     const builtins = [

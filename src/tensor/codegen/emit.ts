@@ -22,6 +22,7 @@ import type { Node, Value } from "../ir.ts";
 import type { MapContext } from "../opdef.ts";
 import { opByName } from "../ops/table.ts";
 import type { KernelBuilder } from "./builder.ts";
+import { packHalf, unpackHalf } from "./half.ts";
 
 export type Width = 1 | 4;
 
@@ -29,7 +30,7 @@ export type Width = 1 | 4;
 export const LANE: Affine = variable("lane", 4);
 
 /** Coefficient of the lane where the rest is free of it and a multiple of 4; otherwise null. */
-function quadOf(e: Affine): Affine | null {
+export function quadOf(e: Affine): Affine | null {
   let rest = e;
   const lane = e.terms.find((t) => t.atom.kind === "var" && t.atom.key === "lane");
   if (lane?.coef !== 1) return null;
@@ -246,6 +247,10 @@ export class Emitter {
         const outside = node.attrs.zero ? zero() : this.value(x, index, width);
         return this.k.name("v", `select(${outside}, ${patch}, ${this.conditions([w.inside], width)})`);
       }
+      case "packHalf":
+        return packHalf(this, node, index, width);
+      case "unpackHalf":
+        return unpackHalf(this, node, index, width);
       default:
         throw new ShaderError(`${node.op}: no way to emit it inline. Give its op object a lowering.`);
     }

@@ -47,8 +47,7 @@ function blockOf(down: number, across: number, sameRows: boolean): Block {
     return { rows, columns, down: round(down, rows), across: round(across, columns) };
   });
   const spare = (b: Block): number => b.down * b.across - down * across;
-  const block =
-    near.find((b) => spare(b) === 0) ?? near.find((b) => spare(b) <= SPARE * down * across);
+  const block = near.find((b) => spare(b) === 0) ?? near.find((b) => spare(b) <= SPARE * down * across);
   if (block) return block;
   const columns = sameRows ? round(across, QUAD) : across;
   return { rows: 1, columns, down, across: columns };
@@ -109,7 +108,13 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
     // What a quad hands round, every thread of it has to reach.
     allThreads: quad !== null,
     emit(e, k, outputs, inside) {
-      const grid = [batches, block.down / block.rows, block.across / block.columns, block.rows, block.columns];
+      const grid = [
+        batches,
+        block.down / block.rows,
+        block.across / block.columns,
+        block.rows,
+        block.columns,
+      ];
       const [z, bm, bn, rm, rn] = delinearize(variable("unit", units), grid);
       const zn = variable(k.name("z", e.index(z)), batches);
       const down = side(e, k, "m", plus(scale(bm, block.rows), rm), {
@@ -190,7 +195,12 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
           if (loose) {
             each(k, "l", before, tileN, (l) => {
               const at = quads === 1 ? j : `${j} * ${quads}u + ${l} / 4u`;
-              finish(row, plus(across.start, variable(l, tileN)), 1, k.name("sum", `${all}[${at}][${l} & 3u]`));
+              finish(
+                row,
+                plus(across.start, variable(l, tileN)),
+                1,
+                k.name("sum", `${all}[${at}][${l} & 3u]`),
+              );
             });
             return;
           }
@@ -214,7 +224,13 @@ function when(k: KernelBuilder, condition: string, body: () => void): void {
 }
 
 /** A loop over `size` places from `skip` on, or from 0. */
-function each(k: KernelBuilder, prefix: string, skip: string | null, size: number, body: (at: string) => void): void {
+function each(
+  k: KernelBuilder,
+  prefix: string,
+  skip: string | null,
+  size: number,
+  body: (at: string) => void,
+): void {
   const at = k.fresh(prefix);
   k.block(`for (var ${at} = ${skip ?? "0u"}; ${at} < ${k.size(size)}; ${at}++)`, () => body(at));
 }

@@ -4,6 +4,7 @@ import * as cached from "./cachedAttention.ts";
 import * as control from "./control.ts";
 import * as define from "./define.ts";
 import * as elementwise from "./elementwise.ts";
+import * as half from "./half.ts";
 import * as indexing from "./indexing.ts";
 import * as linear from "./linearLogProbs.ts";
 import * as matmul from "./matmul.ts";
@@ -26,6 +27,7 @@ export const ops = {
   ...attention,
   ...cached,
   ...elementwise,
+  ...half,
   ...indexing,
   linearLogProbs,
   ...matmul,

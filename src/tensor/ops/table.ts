@@ -7,6 +7,7 @@ import * as cachedAttention from "./cachedAttention.ts";
 import * as control from "./control.ts";
 import * as define from "./define.ts";
 import * as elementwise from "./elementwise.ts";
+import * as half from "./half.ts";
 import * as indexing from "./indexing.ts";
 import * as matmul from "./matmul.ts";
 import * as movement from "./movement.ts";
@@ -22,6 +23,7 @@ const FILES: readonly object[] = [
   control,
   define,
   elementwise,
+  half,
   indexing,
   matmul,
   movement,
