@@ -6,6 +6,7 @@
  */
 
 import { DeviceError } from "./errors.ts";
+import { pollGently } from "./pollGently.node.ts";
 import { vulkanRemedy } from "./remedy.node.ts";
 
 export { BufferUsage, MapMode, ShaderStage } from "./gpuConstants.ts";
@@ -33,6 +34,7 @@ export async function requestGpu(toggles: readonly string[] = []): Promise<GPU> 
   } catch (cause) {
     throw missingPackage(cause);
   }
+  pollGently();
   // Two first calls at once must still share one object.
   const gpu = created.get(key) ?? create(key === "" ? [] : [`enable-dawn-features=${key}`]);
   created.set(key, gpu);
