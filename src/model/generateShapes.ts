@@ -35,10 +35,13 @@ export function bucketCount(count: number): number {
   }
 }
 
+/** Lanes that are not halved: with so few a step's time is mostly that of its dispatches. */
+const FEW_LANES = 8;
+
 /** Lanes for so many rows that are left of `rows`: halves of halves, since each count has a program of its own. */
 export function laneCount(live: number, rows: number): number {
   let count = rows;
-  while (count > 1 && 2 * live <= count) count = Math.ceil(count / 2);
+  while (count > FEW_LANES && 2 * live <= count) count = Math.ceil(count / 2);
   return count;
 }
 
