@@ -9,10 +9,12 @@ import { planLaunch } from "./src/cli/launch.ts";
 import { browserCommands } from "./test/helpers/browserCommands.ts";
 import { chromiumLaunch } from "./test/helpers/chromium.ts";
 import { aliases, flagVariables, nodeProject, SHARED } from "./test/helpers/nodeProject.ts";
+import { startOnce } from "./test/helpers/once.ts";
 import { TotalsReporter } from "./test/helpers/totalsReporter.ts";
 
 export default defineConfig(async () => {
   const plan = await planLaunch();
+  const once = startOnce();
   // Pages run in Chromium, on SwiftShader whatever Node's adapter is, and some of Node's tests say the same on every adapter:
   // once is enough.
   const adapterFree = [
@@ -23,7 +25,7 @@ export default defineConfig(async () => {
     "test/tensor/heap.node.test.ts",
     "test/cli/tune.node.test.ts",
   ];
-  const once = process.env.NAYSAY_ADAPTER === "lavapipe" ? adapterFree : [];
+  const elsewhere = process.env.NAYSAY_ADAPTER === "lavapipe" ? adapterFree : [];
   return {
     // Isolated pages have a clock that ticks 5 us, others 0.1 ms.
     server: {
@@ -37,7 +39,10 @@ export default defineConfig(async () => {
     test: {
       reporters: ["default", new TotalsReporter(plan.line)],
       projects: [
-        { extends: true as const, ...nodeProject(plan, once, ["test/helpers/build.ts"]) },
+        {
+          extends: true as const,
+          ...nodeProject({ ...plan, env: { ...plan.env, ...once } }, elsewhere, ["test/helpers/build.ts"]),
+        },
         {
           extends: true as const,
           resolve: {

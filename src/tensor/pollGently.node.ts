@@ -8,7 +8,7 @@
 /** What Dawn passes: a native function without a name. */
 const NATIVE = "function () { [native code] }";
 /** A wait shorter than this, ms, is polled as fast as the loop turns. */
-const EAGER = 0.3;
+const EAGER = 1;
 /** Then each turn sleeps first, ms: at most so much later is news taken, and other work of the process done. */
 const SLEEP = 0.1;
 /** Polls further apart than this, ms, belong to two waits. */

@@ -8,6 +8,7 @@ import type { ExperimentChanges } from "../../src/rl/presets.ts";
 import type { StudyChanges } from "../../src/rl/studyConfig.ts";
 import { setup } from "./build.ts";
 import { naysay } from "./command.ts";
+import { once } from "./once.ts";
 import { comparable, SHORT_QUICK } from "./shortQuick.ts";
 import { comparableStudy } from "./shortStudy.ts";
 
@@ -33,6 +34,14 @@ async function experimentInNode(
   flags: readonly string[],
 ): Promise<{ summary: unknown; metrics: string }> {
   setup();
+  return once([preset, changes, flags], () => run(preset, changes, flags));
+}
+
+async function run(
+  preset: string,
+  changes: StudyChanges,
+  flags: readonly string[],
+): Promise<{ summary: unknown; metrics: string }> {
   const folder = mkdtempSync(join(tmpdir(), "naysay-identity-"));
   try {
     const config = join(folder, "changes.json");

@@ -7,27 +7,40 @@ import { memoryFiles } from "./memoryFiles.ts";
 import { quickBase } from "./quickBase.ts";
 import { comparable, SHORT_QUICK } from "./shortQuick.ts";
 
+type Outcome = ReturnType<typeof comparable>;
+
 /** Makes a fresh device and runs the experiment on it. */
-export async function shortRun(seed: number): Promise<ReturnType<typeof comparable>> {
+export async function shortRun(seed: number): Promise<Outcome> {
+  return (await shortRuns([seed]))[0];
+}
+
+/** The same with several seeds one after another on one fresh device, which makes its kernels once. */
+export async function shortRuns(seeds: readonly number[]): Promise<Outcome[]> {
   const { backend } = await useBackend({ tier: "T0" });
   try {
-    const files = memoryFiles();
     const { vendor, description, backend: kind, tier, software } = backend.device.info;
-    const summary = await runExperiment({
-      config: experimentConfig("quick", SHORT_QUICK),
-      preset: "quick",
-      seed,
-      files,
-      out: "run",
-      adapter: { vendor, description, backend: kind, tier, software },
-      command: "test",
-      loadBase: quickBase,
-    });
-    const rows = files.text("run/metrics.jsonl").trim().split("\n");
-    return comparable(
-      summary,
-      rows.map((row) => JSON.parse(row) as MetricsRow),
-    );
+    const outcomes: Outcome[] = [];
+    for (const seed of seeds) {
+      const files = memoryFiles();
+      const summary = await runExperiment({
+        config: experimentConfig("quick", SHORT_QUICK),
+        preset: "quick",
+        seed,
+        files,
+        out: "run",
+        adapter: { vendor, description, backend: kind, tier, software },
+        command: "test",
+        loadBase: quickBase,
+      });
+      const rows = files.text("run/metrics.jsonl").trim().split("\n");
+      outcomes.push(
+        comparable(
+          summary,
+          rows.map((row) => JSON.parse(row) as MetricsRow),
+        ),
+      );
+    }
+    return outcomes;
   } finally {
     backend.destroy();
   }

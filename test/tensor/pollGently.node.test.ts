@@ -83,9 +83,9 @@ test("a wait is polled eagerly at first, then with a sleep in the turn itself; a
     return lengths;
   };
   try {
-    expect([0, 0.1, 0.29].map(sleeps)).toEqual([[], [], []]);
-    expect([0.31, 1.2, 2, 2.9].map(sleeps)).toEqual([[0.1], [0.1], [0.1], [0.1]]);
-    expect([4, 4.2, 4.4].map(sleeps)).toEqual([[], [], [0.1]]);
+    expect([0, 0.5, 0.99].map(sleeps)).toEqual([[], [], []]);
+    expect([1.01, 1.9, 2.7, 3.6].map(sleeps)).toEqual([[0.1], [0.1], [0.1], [0.1]]);
+    expect([4.7, 5.6, 5.8].map(sleeps)).toEqual([[], [], [0.1]]);
     expect(called).toBe(10);
   } finally {
     now.mockRestore();

@@ -72,7 +72,7 @@ beforeAll(async () => {
 afterAll(() => shared?.close());
 
 test("another run from the same recipe takes the base that was made, another seed makes its own", async () => {
-  const side = await open();
+  const side = emptied();
   const run = async (out: string, seed: number): Promise<[steps: number, base: string]> => {
     const changes = { ...REQUEST.changes, arms: ["base"], checkpointEvery: seed };
     const experiment = side.worker.experiment({ ...REQUEST, changes, seed, out: `runs/${out}` });
@@ -87,7 +87,6 @@ test("another run from the same recipe takes the base that was made, another see
   const [other, otherSha] = await run("third", 4);
   expect(other).toBe(4);
   expect(otherSha).not.toBe(sha);
-  side.close();
 });
 
 test("events tell the whole story, and the bits are those of the function itself", async () => {
