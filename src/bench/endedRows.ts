@@ -82,8 +82,9 @@ export async function* endedRows(
         `bench: rows without token ${eos} expected among ${pool.length}, got none. Make the weights smaller.`,
       );
     }
-    const mixes = SHARES.map((share) => {
-      const ended = Math.round(share * rows);
+    // Down: some row is left.
+    const endedOf = SHARES.map((share) => Math.floor(share * rows));
+    const mixes = endedOf.map((ended) => {
       return Array.from({ length: rows }, (_, r) =>
         r < ended ? ending[r % ending.length] : living[r % living.length],
       );
@@ -105,14 +106,11 @@ export async function* endedRows(
         samples[i].push((await run(mix, length)) - shorter);
       }
     }
-    const perToken = SHARES.map((share, i) => {
-      const live = rows - Math.round(share * rows);
-      return summarize(samples[i]).ms / (live * half);
-    });
-    for (const [i, share] of SHARES.entries()) {
+    const perToken = endedOf.map((ended, i) => summarize(samples[i]).ms / ((rows - ended) * half));
+    for (const [i, ended] of endedOf.entries()) {
       yield {
         group: "w3",
-        name: `w3 decoding: ${rows} sequences, ${100 * share} % of them ended, ${half} tokens`,
+        name: `w3 decoding: ${rows} sequences, ${ended} of them ended, ${half} tokens`,
         time: "wall",
         wall: summarize(samples[i]),
         gpu: null,
