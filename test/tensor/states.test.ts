@@ -215,3 +215,24 @@ test("a product is added to a state once for each element, however few tiles it 
     expect(Math.abs(got[i] - (start[i] + 3 * product))).toBeLessThan(1e-5);
   }
 });
+
+test("what is made of a state's old value is not computed again beside its new one", () =>
+  agree(async () => {
+    const state = tensor(range(16));
+    const f = compile(
+      (s: Tensor, x: Tensor, at: Tensor) => {
+        const old = ops.mul(s, s);
+        const early = ops.add(ops.mul(old, 2), ops.take(x, at));
+        const next = ops.updateAt(s, ops.slice(early, [0], [4]), ops.full([], 8, "u32"), 0);
+        assign(s, next);
+        return [early, ops.add(old, ops.take(next, at))];
+      },
+      { state: [0] },
+    );
+    const at = tensor(
+      Uint32Array.from({ length: 16 }, (_, i) => 15 - i),
+      { dtype: "u32" },
+    );
+    const results = f(state, tensor(range(16, 3)), at) as Tensor[];
+    return list(...results, state);
+  }));

@@ -130,6 +130,8 @@ class Fuser {
    */
   private findRepeated(): Set<Value> {
     const found = new Set<Value>();
+    // The old value of a state is to be read early, or nothing can take its place.
+    const states = new Set([...this.inPlace.values(), ...[...this.patches.values()].flatMap((m) => [...m])]);
     for (const n of this.order) {
       const { kind } = opByName(n.op).lowering;
       if (kind !== "map" || weightOf(n) > 1 || isScalarOnly(n) || this.patches.has(n)) continue;
@@ -138,7 +140,7 @@ class Fuser {
       const users = [...(this.users.get(r) ?? [])];
       const isMap = (u: Node): boolean => opByName(u.op).lowering.kind === "map";
       if (from.length !== 1 || this.required.has(r) || users.length < 2 || !users.every(isMap)) continue;
-      if ((this.users.get(from[0])?.size ?? 0) > 1) found.add(r);
+      if ((this.users.get(from[0])?.size ?? 0) > 1 && !states.has(from[0])) found.add(r);
     }
     return found;
   }
