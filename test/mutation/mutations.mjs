@@ -161,8 +161,8 @@ export const MUTATIONS = [
   {
     name: "matmul: a quad's row is the first's",
     file: codegen("matmul"),
-    find: "}, j & 3),",
-    replace: "}, 0),",
+    find: "      j & 3,\n      Math.min(",
+    replace: "      0,\n      Math.min(",
     tests: [ops("matmul"), TUNING],
   },
   {
@@ -178,6 +178,13 @@ export const MUTATIONS = [
     find: "const last = (size - tile) / unit;",
     replace: "const last = Math.max((size - tile) / unit - 1, 0);",
     tests: [EDGES],
+  },
+  {
+    name: "packHalf: a tie between two bf16 goes up",
+    file: "src/shaders/half.ts",
+    find: "U(0x7fffu) + ((u >> U(16u)) & U(1u))) >> U(16u)",
+    replace: "U(0x8000u)) >> U(16u)",
+    tests: [ops("packHalf")],
   },
   {
     name: "matmul: threads beyond the last unit store",

@@ -20,6 +20,9 @@ const NUMBERS = [
 /** Numbers that both formats have, so that what is unpacked is finite. */
 const numbersOf = (length: number): number[] => Array.from({ length }, (_, i) => ((i * 37) % 101) / 8 - 5);
 
+/** Subnormal and largest numbers of f16. */
+const SMALL = [2 ** -24, -3 * 2 ** -24, 2 ** -15, 1023 * 2 ** -24, 2 ** -14, -65504, 0, 65504];
+
 const formats = (make: (format: HalfFormat) => OpCase[]): OpCase[] => HALF_FORMATS.flatMap(make);
 
 const packed = (shape: number[], format: HalfFormat): OpCase => ({
@@ -62,7 +65,7 @@ const packOp: OpDef = {
     { inputs: [{ shape: [] }], attrs: { format: "f16" }, error: "ShapeError" },
     { inputs: [{ shape: [4], dtype: "i32" }], attrs: { format: "bf16" }, error: "DTypeError" },
   ],
-  noCase: { one: "a word takes two numbers" },
+  noCase: { odd: "a word takes two numbers", one: "a word takes two numbers" },
   cost: (ins, outs) => ({ flops: 8 * numel(ins[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
   perf: [{ inputs: [{ shape: [1024, 1024] }], attrs: { format: "bf16" } }],
 };
@@ -95,6 +98,7 @@ const unpackOp: OpDef = {
     packed([3, 5], format),
     packed([4, 6], format),
     packed([0, 3], format),
+    { inputs: [{ shape: [4], dtype: "u32", values: wordsOf(SMALL, format) }], attrs: { format } },
   ]),
   bad: [
     { inputs: [{ shape: [4] }], attrs: { format: "f16" }, error: "DTypeError" },
