@@ -133,7 +133,7 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
       const steps = length / stepK;
       const kk = k.fresh("k");
       const counter = variable(kk, steps);
-      const ofQuad = quadReader(k, quad);
+      const ofQuad = quadReader(k, quad, tileM);
       const tile: Tile = {
         tileM,
         quads,
@@ -311,9 +311,12 @@ type OfQuad = (make: (place: Affine) => string, place: number, places?: number) 
  * From the thread at that place where threads can read each other; else every thread loads all four, by index arithmetic
  * of the same form, so that both texts have the same parameters.
  */
-function quadReader(k: KernelBuilder, quad: QuadRead | null): OfQuad {
+function quadReader(k: KernelBuilder, quad: QuadRead | null, tileM: number): OfQuad {
   if (!quad) return (make, place, places = QUAD) => make(variable(k.quadPlace(place), places));
   k.variants.add(QUAD_VARIANT);
+  // Named here, before the loop, and found there.
+  if (tileM >= QUAD) k.quadPlace();
+  if (tileM % QUAD > 1) k.quadPlace(undefined, tileM % QUAD);
   return (make, place, places = QUAD) => {
     const mine = make(variable(k.quadPlace(undefined, places), places));
     return places === 1 ? mine : k.name("qa", quad(mine, place));
