@@ -162,6 +162,43 @@ test("a row just beyond the last is not written, nor what stands behind the stat
   b.destroy();
 });
 
+test("a constant that replaces a state is stored by the kernel that reads it last", () =>
+  agree(async () => {
+    const [s, t, u] = [tensor(range(12)), tensor(range(12, 5)), tensor(range(12, 3))];
+    const f = compile(
+      (a: Tensor, b: Tensor, c: Tensor) => {
+        const sum = ops.add(a, b);
+        // Needs `sum` from another kernel, and reads a as well: a is not yet to be 0 there.
+        const turned = ops.add(ops.mul(ops.sum(sum), 2), a);
+        assign(b, sum);
+        assign(a, ops.full([12], 0));
+        assign(c, ops.full([12], 2));
+        return turned;
+      },
+      { state: [0, 1, 2] },
+    );
+    const y = f(s, t, u);
+    return list(y, s, t, u);
+  }));
+
+test("an update that leaves its gradient 0 is one kernel", () =>
+  agree(async () => {
+    const [p, m, g] = [tensor(range(12)), tensor(range(12, 5)), tensor(range(12, 3))];
+    const f = compile(
+      (weights: Tensor, moment: Tensor, gradient: Tensor) => {
+        const next = ops.add(ops.mul(moment, 2), gradient);
+        assign(weights, ops.sub(weights, next));
+        assign(moment, next);
+        assign(gradient, ops.full([12], 0));
+      },
+      { state: [0, 1, 2] },
+    );
+    f(p, m, g);
+    f(p, m, g);
+    expect(f.describe()).toMatch(/reference|: 1 kernels,/);
+    return list(p, m, g);
+  }));
+
 test("a hand-built kernel reads a new value in the memory of its state", () =>
   agree(async () => {
     const s = tensor(range(8), { shape: [4, 2] });

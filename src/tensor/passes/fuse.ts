@@ -110,6 +110,7 @@ class Fuser {
       this.groupOf.set(n, this.single(n));
       if (!options.off) this.join(n);
     }
+    if (!options.off) for (const n of this.order) this.joinReader(n);
     if (!options.off) for (const n of [...this.order].reverse()) this.leaveToReaders(n);
   }
 
@@ -183,15 +184,31 @@ class Fuser {
       if (g) candidates.add(g);
     }
     const sorted = [...candidates].sort((a, b) => last(b) - last(a));
-    for (const g of sorted) {
-      const mine = this.groupOf.get(n) as Group;
-      if (g === mine) continue;
-      const merged = this.union(g, mine);
-      if (!merged) continue;
-      for (const m of merged.nodes) this.groupOf.set(m, merged);
-      for (const old of [g, mine]) this.joined.delete(old);
-      this.joined.add(merged);
+    for (const g of sorted) this.merge(g, this.groupOf.get(n) as Group);
+  }
+
+  /** Lets a constant that replaces a state be stored by the last kernel that reads the state, and binds it anyway. */
+  private joinReader(n: Node): void {
+    const state =
+      n.op === "copy" && this.readsOf(n).length === 0 ? this.inPlace.get(n.results[0]) : undefined;
+    if (!state) return;
+    const readers = new Set([...(this.users.get(state) ?? [])].map((u) => this.groupOf.get(u) as Group));
+    for (const g of readers) {
+      const after = [...readers].some(
+        (h) => h !== g && (this.dependencies(h).has(g) || this.pathBetween(h, g)),
+      );
+      if (!after && this.merge(g, this.groupOf.get(n) as Group)) return;
     }
+  }
+
+  /** Makes one group of two, if they can be one kernel. */
+  private merge(a: Group, b: Group): boolean {
+    const merged = a === b ? null : this.union(a, b);
+    if (!merged) return false;
+    for (const m of merged.nodes) this.groupOf.set(m, merged);
+    for (const old of [a, b]) this.joined.delete(old);
+    this.joined.add(merged);
+    return true;
   }
 
   /** The group of both, or null where they cannot be one kernel. */
