@@ -10,6 +10,7 @@ import { Transformer } from "../model/transformer.ts";
 import { NaysayError } from "../tensor/errors.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
 import { fitLine, type Line, residual } from "./fit.ts";
+import { unprofiled } from "./measure.ts";
 import type { BenchFailure } from "./result.ts";
 import {
   type ModelSizes,
@@ -264,20 +265,16 @@ async function curveOf(plan: Plan, backend: WebGpuBackend, options: CurveOptions
 
 /** Measures every curve on `backend`, which must be current. */
 export async function measureCurves(backend: WebGpuBackend, options: CurveOptions): Promise<Curve[]> {
-  const { profiler } = backend;
-  backend.profiler = null;
   const sizes = options.quick ? QUICK : backend.device.info.software ? SOFTWARE : GPU;
   const curves: Curve[] = [];
-  try {
+  await unprofiled(backend, async () => {
     for (const plan of plans(backend, sizes)) {
       const curve = await curveOf(plan, backend, options);
       if (!curve) continue;
       curves.push(curve);
       options.onCurve?.(curve);
     }
-  } finally {
-    backend.profiler = profiler;
-  }
+  });
   return curves;
 }
 

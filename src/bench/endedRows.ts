@@ -8,6 +8,7 @@ import { initializeParameters } from "../model/parameters.ts";
 import { Transformer } from "../model/transformer.ts";
 import { NaysayError } from "../tensor/errors.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
+import { unprofiled } from "./measure.ts";
 import type { MeasuredRow, MeasureOptions } from "./result.ts";
 import { samplingPrompts, samplingSizes } from "./sampling.ts";
 import { SMALL, smallModel, TINY, WEIGHTS } from "./smallModel.ts";
@@ -96,16 +97,18 @@ export async function* endedRows(
       await sample(mix, { maxCompletionLength, eosTokenId: eos });
       return performance.now() - begun;
     };
-    for (const mix of mixes) await run(mix, length);
     const samples: number[][] = SHARES.map(() => []);
-    const begun = performance.now();
-    // In turns, so that what else the machine does meets all alike.
-    while (samples[0].length < FEWEST || performance.now() - begun < SHARES.length * time) {
-      for (const [i, mix] of mixes.entries()) {
-        const shorter = await run(mix, half);
-        samples[i].push((await run(mix, length)) - shorter);
+    await unprofiled(backend, async () => {
+      for (const mix of mixes) await run(mix, length);
+      const begun = performance.now();
+      // In turns, so that what else the machine does meets all alike.
+      while (samples[0].length < FEWEST || performance.now() - begun < SHARES.length * time) {
+        for (const [i, mix] of mixes.entries()) {
+          const shorter = await run(mix, half);
+          samples[i].push((await run(mix, length)) - shorter);
+        }
       }
-    }
+    });
     const perToken = endedOf.map((ended, i) => summarize(samples[i]).ms / ((rows - ended) * half));
     for (const [i, ended] of endedOf.entries()) {
       yield {

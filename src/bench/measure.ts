@@ -97,6 +97,17 @@ export async function wallSamples(run: () => Promise<void>, options: SampleOptio
   return samples;
 }
 
+/** Does `work` with the profiler off: it gives each kernel a pass, and each run a submission, of its own. */
+export async function unprofiled<T>(backend: WebGpuBackend, work: () => Promise<T>): Promise<T> {
+  const { profiler } = backend;
+  backend.profiler = null;
+  try {
+    return await work();
+  } finally {
+    backend.profiler = profiler;
+  }
+}
+
 /**
  * Measures `run`, which ends when the device is done: timings by the wall and by the GPU, and what the kernels of one run move
  * and compute by their own account. `before` may write, and runs no kernel.
@@ -106,17 +117,11 @@ export async function measure(
   run: () => Promise<void>,
   options: SampleOptions,
 ): Promise<Measured> {
+  const wall = summarize(await unprofiled(backend, () => wallSamples(run, options)));
   const { profiler } = backend;
-  backend.profiler = null;
-  try {
-    const wall = summarize(await wallSamples(run, options));
-    if (!profiler) return { wall, gpu: null, kernels: null };
-    backend.profiler = profiler;
-    const { samples, kernels } = await gpuSamples(profiler, run, wall.ms, options);
-    return { wall, gpu: summarize(samples), kernels };
-  } finally {
-    backend.profiler = profiler;
-  }
+  if (!profiler) return { wall, gpu: null, kernels: null };
+  const { samples, kernels } = await gpuSamples(profiler, run, wall.ms, options);
+  return { wall, gpu: summarize(samples), kernels };
 }
 
 /** GPU time of a run, ms, in samples of one or more runs. */

@@ -4,6 +4,7 @@ import type { BuildOptions } from "../tensor/backend.ts";
 import type { Graph } from "../tensor/ir.ts";
 import type { Program } from "../tensor/program.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
+import { unprofiled } from "./measure.ts";
 
 /** Notes the programs that a backend builds until `stop()`. */
 export function recordPrograms(backend: WebGpuBackend): { built: Program[]; stop(): void } {
@@ -43,13 +44,13 @@ export function programFacts(programs: readonly Program[]): {
   };
 }
 
-/** Dispatches and submissions of one run. */
+/** Dispatches and submissions of one run, unprofiled. */
 export async function countWork(
   backend: WebGpuBackend,
   run: () => Promise<void>,
 ): Promise<{ dispatches: number; submits: number; compiled: number }> {
   const before = backend.counters();
-  await run();
+  await unprofiled(backend, run);
   const after = backend.counters();
   return {
     dispatches: after.dispatches - before.dispatches,
