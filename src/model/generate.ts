@@ -188,7 +188,8 @@ export class Generator {
     try {
       decoder.begin(state, logits, lanes, draw);
       let ended = look();
-      for (let step = 1; step < length; ) {
+      let step = 1;
+      while (step < length) {
         signal?.throwIfAborted();
         const next = Math.min(length, step + STEPS, stream ? stream.sent + streamEvery : length);
         decoder.decode.repeat(next - step, state, params, lanes, draw);
@@ -202,14 +203,14 @@ export class Generator {
         }
         const done = await over;
         live = live.filter(({ row }) => done[row] === 0);
-        if (live.length === 0) return step;
+        if (live.length === 0) break;
         const count = laneCount(live.length, layout.rows);
         if (count === lanes.row.size) continue;
         disposeAll(lanes);
         lanes = lanesFor(live, count, layout.rows);
       }
-      if (stream && stream.sent < length) stream.send(await state.tokens.data(), length);
-      return length;
+      if (stream && stream.sent < step) stream.send(await state.tokens.data(), step);
+      return step;
     } finally {
       disposeAll(lanes);
     }

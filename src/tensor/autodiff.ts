@@ -70,7 +70,7 @@ export function backward(
     if (!op.vjp) {
       if (node.results.some((r) => r.dtype === "f32")) {
         throw new NaysayError(
-          `grad: ${op.name} has no derivative (${op.noGradient ?? "none defined"}). Use ops.stopGradient on its input.`,
+          `grad: ${op.name} has no derivative (${op.noGradient ?? "none defined"}). Use ops.stopGradient on its result.`,
         );
       }
       continue;

@@ -206,6 +206,14 @@ export function compile<A extends readonly unknown[], R>(
   options: CompileOptions = {},
 ): Compiled<A, R> {
   requireKnown("compile", options, Object.keys(OPTIONS));
+  for (const key of ["state", "static"] as const) {
+    const given: unknown = options[key];
+    if (given === undefined || (Array.isArray(given) && given.every((i) => Number.isInteger(i) && i >= 0)))
+      continue;
+    throw new TensorError(
+      `compile: ${key}: a list of positions of arguments was expected, got ${String(given)}. Write [0] for the first.`,
+    );
+  }
   const label = options.label ?? (fn.name || "program");
   const programs = new Map<string, Program>();
   let owner: Backend | null = null;
@@ -236,6 +244,10 @@ export function compile<A extends readonly unknown[], R>(
     const { program, inputs } = prepare(args);
     return unpack(program, program.executable.run(inputs)) as R;
   };
+  const returns = (count: number): TensorError =>
+    new TensorError(
+      `${label}: repeat: a function that returns no tensors was expected, got one that returns ${count}. Assign them to states.`,
+    );
   const repeat = (times: number, ...args: A): void => {
     if (!Number.isInteger(times) || times < 0) {
       throw new TensorError(
@@ -244,16 +256,16 @@ export function compile<A extends readonly unknown[], R>(
     }
     const outer = currentTrace();
     if (outer) {
-      for (let i = 0; i < times; i++) fn(...inlined(outer, args, options));
+      for (let i = 0; i < times; i++) {
+        mapTree(fn(...inlined(outer, args, options)), (leaf) => {
+          if (isTensor(leaf)) throw returns(1);
+        });
+      }
       return;
     }
     if (times === 0) return;
     const { program, inputs } = prepare(args);
-    if (program.outputs.length > 0) {
-      throw new TensorError(
-        `${label}: repeat: a function that returns no tensors was expected, got one that returns ${program.outputs.length}. Assign them to states.`,
-      );
-    }
+    if (program.outputs.length > 0) throw returns(program.outputs.length);
     program.executable.run(inputs, times);
   };
   const info: CompiledRuns<A> & CompiledInfo = {

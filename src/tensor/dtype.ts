@@ -19,9 +19,15 @@ export function dtypeOf(data: unknown): DType {
 }
 
 /** Throws a `DTypeError` unless `dtype` is one of `allowed`. */
-export function requireDType(op: string, what: string, dtype: DType, allowed: readonly DType[]): void {
+export function requireDType(
+  op: string,
+  what: string,
+  dtype: DType,
+  allowed: readonly DType[],
+  remedy = "Use ops.cast first.",
+): void {
   if (!allowed.includes(dtype)) {
-    throw new DTypeError(`${op}: ${what} must be ${allowed.join(" or ")}, got ${dtype}. Use ops.cast first.`);
+    throw new DTypeError(`${op}: ${what} must be ${allowed.join(" or ")}, got ${dtype}. ${remedy}`);
   }
 }
 

@@ -88,26 +88,48 @@ describe("rows that end", () => {
     );
     expect(Array.from(short.result.lengths)).toEqual([1, 1]);
     expect(short.dispatches).toBeLessThan(full.dispatches / 3);
+    let sent = 0;
+    const onTokens = ({ to }: GeneratedChunk): void => {
+      sent = to;
+    };
+    await generator.generate(params, [PROMPTS[1]], {
+      ...options,
+      eosTokenId: eos,
+      streamEvery: 1000,
+      onTokens,
+    });
+    expect(sent).toBeGreaterThan(0);
   });
 
-  test("are streamed as they come out, padding included", async () => {
-    const eos = 4;
-    const streamed = new Uint32Array(whole.tokens.length).fill(1);
-    const chunks: GeneratedChunk[] = [];
-    await generator.generate(params, PROMPTS, {
-      ...ask,
-      eosTokenId: eos,
-      streamEvery: 3,
-      onTokens: (chunk) => void chunks.push(chunk),
-    });
-    for (const { row, rows, from, to, tokens } of chunks) {
-      expect(to - from).toBeLessThanOrEqual(3);
-      for (let r = 0; r < rows; r++) {
-        streamed.set(tokens.subarray(r * (to - from), (r + 1) * (to - from)), (row + r) * WIDTH + from);
+  test.each([3, 12, 1000])(
+    "are streamed %i tokens at a time, the last ones and padding included",
+    async (streamEvery) => {
+      const eos = 4;
+      const streamed = new Uint32Array(whole.tokens.length).fill(1);
+      let sent = 0;
+      const { lengths } = await generator.generate(params, PROMPTS, {
+        ...ask,
+        numGenerations: 2,
+        eosTokenId: eos,
+        streamEvery,
+        onTokens: ({ row, rows, from, to, tokens }: GeneratedChunk) => {
+          expect(to - from).toBeLessThanOrEqual(streamEvery);
+          sent = Math.max(sent, to);
+          for (let r = 0; r < rows; r++) {
+            streamed.set(tokens.subarray(r * (to - from), (r + 1) * (to - from)), (row + r) * WIDTH + from);
+          }
+        },
+      });
+      expect(sent).toBeGreaterThanOrEqual(Math.max(...lengths));
+      const wanted = cutAt(eos).tokens;
+      for (let r = 0; r < lengths.length; r++) {
+        const same = Math.floor(r / 2) * 9 + (r % 2);
+        expect(Array.from(streamed.subarray(r * WIDTH, (r + 1) * WIDTH))).toEqual(
+          wanted.slice(same * WIDTH, (same + 1) * WIDTH),
+        );
       }
-    }
-    expect(Array.from(streamed)).toEqual(cutAt(eos).tokens);
-  });
+    },
+  );
 });
 
 test("more rows than decode together, and rows that end, leave each sample its bits", async () => {

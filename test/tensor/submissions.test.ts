@@ -253,6 +253,13 @@ describe("repeat", () => {
     const f = compile((x: Tensor) => ops.add(x, 1), { label: "f" });
     const x = tensor([1]);
     expect(() => f.repeat(2, x)).toThrow(/^f: repeat: a function that returns no tensors was expected/);
+    const outer = compile((y: Tensor) => f.repeat(2, y));
+    expect(() => outer(x)).toThrow(/^f: repeat: a function that returns no tensors was expected/);
+    for (const state of [0, "0", [-1], [0.5]]) {
+      expect(() => compile((y: Tensor) => y, { state: state as number[] })).toThrow(
+        /^compile: state: a list of positions of arguments was expected, got/,
+      );
+    }
     for (const times of [-1, 1.5, Number.NaN]) {
       expect(() => f.repeat(times, x)).toThrow(/^f: repeat: a number of times was expected, got/);
     }

@@ -24,8 +24,11 @@ const matmulOp: OpDef = {
     "a[B..., M, K] @ b[B..., K, N] -> [B..., M, N]; transposed operands are [B..., K, M] and [B..., N, K]",
   doc: "Matrix product over the last two axes.",
   infer([a, b], attrs) {
-    requireDType("matmul", "a", a.dtype, ["f32"]);
-    requireDType("matmul", "b", b.dtype, ["f32"]);
+    for (const [name, { dtype }] of Object.entries({ a, b })) {
+      const remedy =
+        dtype === "u32" ? "Use ops.unpackHalf for packed weights, ops.cast for numbers." : undefined;
+      requireDType("matmul", name, dtype, ["f32"], remedy);
+    }
     if (
       a.shape.length < 2 ||
       a.shape.length !== b.shape.length ||
