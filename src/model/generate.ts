@@ -14,19 +14,21 @@ import { u32 } from "../tensor/compile.ts";
 import { tensor } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { Stream as RandomStream, type Seed, seedWords, streamKey } from "../tensor/random.ts";
+import { requireKnown } from "../tensor/suggest.ts";
 import { forEachTensor, type Tensor } from "../tensor/tensor.ts";
 import type { Draw, Lanes, Layout } from "./generateGraph.ts";
 import { checkRequest, type GenerateOptions, type GenerateRequest } from "./generateOptions.ts";
 import {
   bucketCount,
-  cacheColumns,
   Decoder,
+  fittingRows,
   laneCount,
+  layoutFor,
   type PromptGroup,
   promptGroups,
   Recent,
 } from "./generateShapes.ts";
-import { bucketLength, packRows, type TokenRows } from "./sequences.ts";
+import { packRows, type TokenRows } from "./sequences.ts";
 import type { Parameters, Transformer } from "./transformer.ts";
 
 export type { GenerateOptions } from "./generateOptions.ts";
@@ -58,6 +60,7 @@ export class Generator {
   private busy = false;
 
   constructor(model: Transformer, options: GeneratorOptions = {}) {
+    requireKnown("generator", options, ["rows"]);
     this.model = model;
     this.rows = options.rows ?? 256;
   }
@@ -117,9 +120,13 @@ export class Generator {
     const { numGenerations, maxCompletionLength: width, padTokenId } = request;
     const total = members.length * numGenerations;
     // A power of two where fewer rows are asked for than decode together.
-    const rows = Math.min(this.rows, 1 << (32 - Math.clz32(total - 1)));
+    const wanted = Math.min(this.rows, 1 << (32 - Math.clz32(total - 1)));
     // Whole prompts in a chunk where a prompt's samples fit; else one prompt at a time, in several chunks.
-    const perChunk = Math.max(1, Math.min(Math.floor(rows / numGenerations), members.length));
+    const chunkOf = (n: number): number =>
+      Math.max(1, Math.min(Math.floor(n / numGenerations), members.length));
+    const layoutOf = (n: number): Layout => layoutFor(n, bucketCount(chunkOf(n)), promptLength, width);
+    const rows = fittingRows(this.model, wanted, layoutOf);
+    const perChunk = chunkOf(rows);
     const slots = bucketCount(perChunk);
     const draw = drawArguments(request);
     try {
@@ -128,7 +135,7 @@ export class Generator {
         const chunk = Array.from({ length: slots }, (_, i) => prompts[mine[Math.min(i, mine.length - 1)]]);
         const empty = chunk.map(() => []);
         const packed = packRows(chunk, empty, { promptLength, completionLength: 0, padTokenId });
-        const decoder = this.decoderFor(rows, slots, promptLength, width);
+        const decoder = this.decoderFor(layoutOf(rows));
         const { state } = decoder;
         using logits = prefillChunk(decoder, params, packed);
         for (let from = 0; from < mine.length * numGenerations; from += rows) {
@@ -186,6 +193,7 @@ export class Generator {
       return finished;
     };
     try {
+      signal?.throwIfAborted();
       decoder.begin(state, logits, lanes, draw);
       let ended = look();
       let step = 1;
@@ -195,13 +203,13 @@ export class Generator {
         decoder.decode.repeat(next - step, state, params, lanes, draw);
         step = next;
         // What had ended before these steps: the device has them to do while the host looks. A stream waits for them anyway.
-        let over = ended;
-        ended = look();
+        const later = look();
+        let done = await ended;
+        ended = later;
         if (stream && step - stream.sent >= streamEvery) {
           stream.send(await state.tokens.data(), step);
-          over = ended;
+          done = await ended;
         }
-        const done = await over;
         live = live.filter(({ row }) => done[row] === 0);
         if (live.length === 0) break;
         const count = laneCount(live.length, layout.rows);
@@ -210,27 +218,15 @@ export class Generator {
         lanes = lanesFor(live, count, layout.rows);
       }
       if (stream && stream.sent < step) stream.send(await state.tokens.data(), step);
+      // A failure is told to whoever asks first.
+      await ended;
       return step;
     } finally {
       disposeAll(lanes);
     }
   }
 
-  private decoderFor(
-    rows: number,
-    prompts: number,
-    promptLength: number,
-    maxCompletionLength: number,
-  ): Decoder {
-    const length = cacheColumns(promptLength, maxCompletionLength);
-    const layout: Layout = {
-      rows,
-      prompts,
-      promptLength,
-      ownLength: length - promptLength,
-      tokens: bucketLength(maxCompletionLength),
-      length,
-    };
+  private decoderFor(layout: Layout): Decoder {
     const bytes = Decoder.bytes(this.model, layout);
     return this.decoders.get(Object.values(layout).join(), bytes, () => new Decoder(this.model, layout));
   }

@@ -42,16 +42,16 @@ export interface GenerateOptions {
   /** Number of the first sample of each prompt, to draw more later. Default 0. */
   firstSample?: number;
   /**
-   * Columns of the prompts. Default: the bucket of the longest, and where prompt and completion take more than 128
-   * columns, that of each: sums over so many have another order for another column, so prompts of other buckets are
-   * decoded apart, and no sample's bits depend on which prompts come together. Give it to decode all of them at once.
+   * Columns of the prompts. Default: the bucket of the longest. Where prompt and completion of some take more than 128 columns
+   * and of others do not, those are decoded apart: sums over so many have another order, and no sample's bits depend on which
+   * prompts come together. Give it to decode all of them at once.
    */
   promptLength?: number;
   /** Called with tokens as they come, in order; reading them back costs a wait for the device. Changes no token. */
   onTokens?(chunk: GeneratedChunk): void;
   /** Tokens of a row between two calls of `onTokens`. Default 8. */
   streamEvery?: number;
-  /** Checked between steps. */
+  /** Checked between steps, eight at a time. */
   signal?: AbortSignal;
 }
 
@@ -142,6 +142,7 @@ export function checkRequest(
   wordOf("rollout", request.rollout);
   wordOf("firstSample", request.firstSample);
   wordOf("streamEvery", request.streamEvery, 1);
+  wordOf("firstSample + numGenerations", request.firstSample + request.numGenerations);
   if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
     refuse(
       `temperature: a number of at least 0 expected, got ${temperature}`,

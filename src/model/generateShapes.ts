@@ -7,7 +7,7 @@
  * decode together.
  */
 import { type Compiled, compile } from "../tensor/compile.ts";
-import { zeros } from "../tensor/create.ts";
+import { SEGMENT_LIMIT, zeros } from "../tensor/create.ts";
 import { WHOLE_LENGTH } from "../tensor/ops/attentionShapes.ts";
 import { forEachTensor, scope, type Tensor } from "../tensor/tensor.ts";
 import {
@@ -165,9 +165,9 @@ export class Decoder implements Kept {
   }
 
   /** Bytes of the state. */
-  static bytes({ config }: Transformer, layout: Layout): number {
-    const perColumn = 2 * config.numLayers * config.numKeyValueHeads * config.headDim;
-    return 4 * (perColumn * columnsOf(layout) + layout.rows * (2 * layout.tokens + 1) + 1);
+  static bytes(model: Transformer, layout: Layout): number {
+    const { rows, tokens } = layout;
+    return 4 * (model.config.numLayers * cacheSize(model, layout) + rows * (2 * tokens + 1) + 1);
   }
 
   get programs(): number {
@@ -184,4 +184,38 @@ export class Decoder implements Kept {
 
 function columnsOf({ rows, prompts, promptLength, ownLength }: Layout): number {
   return prompts * promptLength + rows * ownLength;
+}
+
+/** Elements of a layer's cache. */
+export function cacheSize({ config }: Pick<Transformer, "config">, layout: Layout): number {
+  return 2 * config.numKeyValueHeads * config.headDim * columnsOf(layout);
+}
+
+/** Rows, at most `rows`, whose cache of a layer is one tensor on every device, so that none decides a shape; at least one. */
+export function fittingRows(
+  model: Pick<Transformer, "config">,
+  rows: number,
+  layoutOf: (rows: number) => Layout,
+): number {
+  let count = rows;
+  while (count > 1 && cacheSize(model, layoutOf(count)) > SEGMENT_LIMIT) count = Math.ceil(count / 2);
+  return count;
+}
+
+/** Where things stand for so many rows and prompts. */
+export function layoutFor(
+  rows: number,
+  prompts: number,
+  promptLength: number,
+  maxCompletionLength: number,
+): Layout {
+  const length = cacheColumns(promptLength, maxCompletionLength);
+  return {
+    rows,
+    prompts,
+    promptLength,
+    ownLength: length - promptLength,
+    tokens: bucketLength(maxCompletionLength),
+    length,
+  };
 }

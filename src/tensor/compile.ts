@@ -192,9 +192,9 @@ function checkStates(label: string, leaves: Leaves, captures: readonly Tensor[])
 }
 
 /**
- * Compiles `fn`. Throws `ConfigError` for an option that it does not know. Tensors and numbers among its arguments are data, arguments named in `static` are part of the
- * signature, tensors of arguments named in `state` may be updated in place with `assign`. Called inside another
- * compiled function it is inlined.
+ * Compiles `fn`. Tensors and numbers among its arguments are data, arguments named in `static` are part of the signature,
+ * tensors of arguments named in `state` may be updated in place with `assign`. Called inside another compiled function it is
+ * inlined. Throws `ConfigError` for an option that it does not know.
  *
  * Inside `fn` a number is a scalar tensor, whatever its type says: compute with `ops`. An operator of JavaScript on it
  * (`n > 3`, `n * 2`, `Math.sqrt(n)`) throws `TensorError`; `n ? a : b`, `n === 3` and `typeof n` cannot be caught and see

@@ -5,7 +5,7 @@
  * of its garbage, and 14 s with the loop below.
  */
 
-/** What Dawn passes: a native function without a name. */
+/** What Dawn passes: a native function without a name and without parameters (a promise's `resolve` has one). */
 const NATIVE = "function () { [native code] }";
 /** A wait shorter than this, ms, is polled as fast as the loop turns. */
 const EAGER = 1;
@@ -32,7 +32,10 @@ export function pollGently(target: { setImmediate: unknown } = globalThis): void
   let last = Number.NEGATIVE_INFINITY;
   const gentle: Immediate = (callback, ...args) => {
     const fromDawn =
-      args.length === 0 && callback.name === "" && Function.prototype.toString.call(callback) === NATIVE;
+      args.length === 0 &&
+      callback.length === 0 &&
+      callback.name === "" &&
+      Function.prototype.toString.call(callback) === NATIVE;
     if (!fromDawn) return original(callback, ...args);
     const now = performance.now();
     if (now - last > APART) begun = now;

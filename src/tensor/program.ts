@@ -190,9 +190,9 @@ export class Program implements Executable {
   private encode(run: Run): void {
     this.writeScalars(run.args);
     const { commands, profiler } = this.backend;
-    const nan = flags().nan ? this.nanCheck() : null;
     const dispatches = this.dispatches(run);
     for (let i = 0; i < run.times; i++) {
+      const nan = flags().nan ? this.nanCheck() : null;
       if (profiler || nan) this.encodeWatched(dispatches, run, profiler, nan);
       else commands.run(dispatches);
       for (const c of this.lowered.copies) this.copyState(c, run);

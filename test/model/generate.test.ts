@@ -203,6 +203,7 @@ describe("refused before anything runs", () => {
     ["ids", [[1]], { promptIds: [1, 2] }, /promptIds/],
     ["columns", [[1, 2, 3]], { promptLength: 2 }, /promptLength/],
     ["an unknown option", [[1]], { topk: 3 }, /topk.*topK/],
+    ["more samples than have numbers", [[1]], { firstSample: 2 ** 32 - 1, numGenerations: 2 }, /firstSample/],
   ];
   test.each(cases)("%s", async (_name, given, options, message) => {
     const { params, generator } = setUp(rope);
@@ -219,6 +220,17 @@ test("an aborted signal rejects with its reason, before and between steps", asyn
   await expect(
     generator.generate(params, prompts, { ...base, signal: AbortSignal.abort(reason) }),
   ).rejects.toBe(reason);
+  // Between chunks of rows, too, where each has one token.
+  const soon = new AbortController();
+  const many = generator.generate(params, prompts, {
+    ...base,
+    numGenerations: 200,
+    maxCompletionLength: 1,
+    signal: soon.signal,
+  });
+  await Promise.resolve();
+  soon.abort(reason);
+  await expect(many).rejects.toBe(reason);
   const controller = new AbortController();
   const call = generator.generate(params, prompts, {
     ...base,

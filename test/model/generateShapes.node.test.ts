@@ -3,7 +3,15 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { modelConfig } from "../../src/model/config.ts";
 import { type Generated, type GenerateOptions, Generator } from "../../src/model/generate.ts";
 import type { GeneratedChunk } from "../../src/model/generateOptions.ts";
-import { bucketCount, cacheColumns, promptGroups, Recent } from "../../src/model/generateShapes.ts";
+import {
+  bucketCount,
+  cacheColumns,
+  cacheSize,
+  fittingRows,
+  layoutFor,
+  promptGroups,
+  Recent,
+} from "../../src/model/generateShapes.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
 import type { Parameters } from "../../src/model/transformer.ts";
 import { Transformer } from "../../src/model/transformer.ts";
@@ -132,6 +140,18 @@ describe(`beyond ${WHOLE_LENGTH} columns`, () => {
       expect(cache <= WHOLE_LENGTH).toBe(columns <= WHOLE_LENGTH);
     }
   });
+});
+
+test("no more rows decode together than a layer's cache on a binding of 128 MiB has room for", () => {
+  const wide = {
+    config: modelConfig({ vocabSize: 9, hiddenSize: 192, numLayers: 1, numHeads: 3, maxPositions: 2048 }),
+  };
+  const rows = fittingRows(wide, 128, (n) => layoutFor(n, n, 1024 - 128, 129));
+  const columns = rows * 1024;
+  expect(rows).toBe(64);
+  expect(4 * cacheSize(wide, layoutFor(rows, rows, 1024 - 128, 129))).toBe(4 * columns * 2 * 192);
+  expect(4 * columns * 2 * 192).toBeLessThanOrEqual(128 << 20);
+  expect(fittingRows(wide, 7, (n) => layoutFor(n, 1, 8, 8))).toBe(7);
 });
 
 test("counts are rounded up by less than half", () => {

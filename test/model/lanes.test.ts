@@ -7,6 +7,7 @@ import { laneCount } from "../../src/model/generateShapes.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
 import { type Parameters, Transformer } from "../../src/model/transformer.ts";
 import { backend } from "../../src/tensor/backend.ts";
+import { setFlags } from "../../src/tensor/flags.ts";
 import { useBackend } from "../helpers/backend.ts";
 
 const config = modelConfig({
@@ -130,6 +131,28 @@ describe("rows that end", () => {
       }
     },
   );
+});
+
+test("weights that are no numbers are told of under NAN=1, in a rollout of one token too", async () => {
+  const name = Object.keys(params)[0];
+  const values = await params[name].data();
+  setFlags({ nan: true });
+  try {
+    await generator.generate(params, PROMPTS, { ...ask, maxCompletionLength: 20 });
+    params[name].write(new Float32Array(values.length).fill(Number.NaN));
+    for (const maxCompletionLength of [1, 20]) {
+      const streams = [{}, { streamEvery: 3, onTokens: () => {} }];
+      for (const stream of streams) {
+        const call = generator.generate(params, PROMPTS, { ...ask, ...stream, maxCompletionLength });
+        await expect(call).rejects.toThrow(/^prefill/);
+      }
+    }
+  } finally {
+    setFlags({ nan: false });
+    params[name].write(values as Float32Array<ArrayBuffer>);
+  }
+  const again = await generator.generate(params, PROMPTS, ask);
+  expect(again.tokens).toEqual(whole.tokens);
 });
 
 test("more rows than decode together, and rows that end, leave each sample its bits", async () => {

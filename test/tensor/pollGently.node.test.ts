@@ -14,6 +14,15 @@ function native(f: () => void): () => void {
   return Object.defineProperty(f.bind(null), "name", { value: "" });
 }
 
+/** A promise's `resolve`. */
+function resolveOf(): () => void {
+  let found = (): void => {};
+  void new Promise<void>((resolve) => {
+    found = resolve;
+  });
+  return found;
+}
+
 test("Dawn polls a few times a millisecond while a long product is computed", async () => {
   const b = await init({ timestamps: false });
   const x = tensor(new Float32Array(512 * 512).fill(1e-3), { shape: [512, 512] });
@@ -49,6 +58,8 @@ test("other callers get the original: at once, with arguments, results, cancelli
     [function named() {}],
     [native(() => {}), 1],
     [(() => {}).bind(null)],
+    // What `await new Promise((resolve) => setImmediate(resolve))` passes: native and without a name, too.
+    [resolveOf()],
   ];
   for (const [i, call] of callers.entries()) expect(gentle(...call)).toBe(i + 1);
   expect(made).toEqual(callers);

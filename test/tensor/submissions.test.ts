@@ -248,6 +248,20 @@ describe("repeat", () => {
     b.destroy();
   });
 
+  test("with a check after each kernel gives the same, and tells of what is not finite", async () => {
+    const b = await init();
+    setFlags({ nan: true });
+    const f = compile(count as (state: ReturnType<typeof made>, step: unknown) => undefined, { state: [0] });
+    const state = made();
+    f.repeat(7, state, u32(3));
+    await b.sync();
+    expect(Array.from(await state.sum.data())).toEqual([0.5 + 1 + 4 + 7 + 10 + 13 + 16 + 19]);
+    state.sum.write([Number.NaN]);
+    f.repeat(2, state, u32(3));
+    await expect(b.sync()).rejects.toThrow(/^count: finite arguments were expected/);
+    b.destroy();
+  });
+
   test("refuses results and what is no number of times", async () => {
     const b = await init();
     const f = compile((x: Tensor) => ops.add(x, 1), { label: "f" });

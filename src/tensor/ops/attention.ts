@@ -204,7 +204,8 @@ export interface Attended {
 /**
  * Attention of `q` [B, T, KV, G, D] over `k` and `v` [B, S, KV, D]: query t of row b sees the keys from visible[b, t, 0]
  * up to, not including, visible[b, t, 1] (u32). Scores are divided by sqrt(D). A query that sees nothing gives 0. Throws
- * `ShapeError` where shapes do not fit or D is more than 256.
+ * `ShapeError` where shapes do not fit or D is more than 256. Its gradients are one tensor of B T (G + 2) KV D elements
+ * where T = S, which a binding (128 MiB) has to hold.
  * Source: arXiv 2205.14135.
  */
 export const attention: ((q: Tensor, k: Tensor, v: Tensor, visible: Tensor) => Attended) & OpFunction =

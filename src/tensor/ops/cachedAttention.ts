@@ -191,7 +191,8 @@ const cachedAttentionOp: OpDef = {
  * Attention of `q` [B, KV, G, D], one query a row, over a cache [C, 2, KV, D] of keys and values. `rows` [B, 5] u32 says what
  * a row sees: its keys from rows[b, 0] up to, not including, rows[b, 1], of at most `length`. Key s stands at s + rows[b, 3]
  * of the cache where s < rows[b, 2], and at s + rows[b, 4] (modulo 2^32) beyond; where rows see nothing, the result is 0.
- * The bits are those of `attention` where a row's keys stand together in `length` columns.
+ * The bits are those of `attention` where a row's keys stand together in `length` columns; a key beyond the cache makes them
+ * undefined. Throws `ShapeError` or `DTypeError` where operands do not fit.
  * Source: arXiv 2309.06180.
  */
 export const cachedAttention: ((q: Tensor, cache: Tensor, rows: Tensor, length: number) => Tensor) &
