@@ -6,8 +6,7 @@
 import { requireDType } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { type NDArray, ndarray } from "../ndarray.ts";
-import type { OpCase, OpDef, OpFunction } from "../opdef.ts";
-import { bytesOf } from "../opdef.ts";
+import { bytesOf, type OpCase, type OpDef, type OpFunction } from "../opdef.ts";
 import { sameShape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, requireTensor } from "../trace.ts";
