@@ -72,7 +72,7 @@ function fillsQuads(across: number): boolean {
 }
 
 /** What is taken where nothing was measured: small texts, which compile fast. */
-export function defaultTiling(product: MatmulProduct, { quad }: Lanes): Tiling {
+function defaultTiling(product: MatmulProduct, { quad }: Lanes): Tiling {
   const { batches, m, n, k } = product;
   const columns = n % 4 === 0 || n > 4 ? 4 : 1;
   if (quad && m > 1 && columns === 4 && fillsQuads(Math.ceil(n / 4))) {
