@@ -273,3 +273,30 @@ test("what is made of a state's old value is not computed again beside its new o
     const results = f(state, tensor(range(16, 3)), at) as Tensor[];
     return list(...results, state);
   }));
+
+test.each(["updateAt", "updateRows"] as const)(
+  "%s of a state whose old value is needed after the new one",
+  (op) =>
+    agree(async () => {
+      const state = tensor(range(16));
+      const f = compile(
+        (s: Tensor, patch: Tensor, at: Tensor) => {
+          const old = ops.add(s, 0);
+          const next =
+            op === "updateAt"
+              ? ops.updateAt(s, patch, ops.sum(at), 0)
+              : ops.updateRows(s, patch, ops.add(at, ops.full([], 3, "u32")));
+          // The first sum needs the new value, and the kernel that needs it reads the old one.
+          const shifted = ops.sub(old, ops.sum(next));
+          assign(s, next);
+          return [shifted, ops.max(ops.mul(s, old), 0)];
+        },
+        { state: [0] },
+      );
+      const at = tensor(Uint32Array.of(0, 1, 2), { dtype: "u32" });
+      const patch = tensor([50, 60, 70]);
+      const first = f(state, patch, at) as Tensor[];
+      const seen = await list(...first, state);
+      return [...seen, ...(await list(...(f(state, ops.mul(patch, 2), at) as Tensor[]), state))];
+    }),
+);

@@ -333,7 +333,8 @@ const updateAtOp: OpDef = {
 
 /**
  * `x` with `patch` written at `start` along `axis`. On a state inside `compile`, `assign(x, updateAt(x, ...))`
- * writes the patch alone, in place. With `zero`, everything outside the window is 0.
+ * writes the patch alone, in place, unless the old value is needed beside the new one. With `zero`, everything outside the
+ * window is 0.
  */
 export const updateAt: ((x: Tensor, patch: Tensor, start: Tensor, axis: number, zero?: boolean) => Tensor) &
   OpFunction = Object.assign(

@@ -89,8 +89,8 @@ const updateRowsOp: OpDef = {
 
 /**
  * `x` [V, ...C] with row `rows[n]` replaced by `patch[n]`: `patch` [N, ...C], `rows` [N] u32, no row twice; indices of V and
- * more write nothing. On a state inside `compile`, `assign(x, updateRows(x, ...))` writes the patch alone, in place. Throws
- * `ShapeError` or `DTypeError` where operands do not fit.
+ * more write nothing. On a state inside `compile`, `assign(x, updateRows(x, ...))` writes the patch alone, in place, unless the
+ * old value is needed beside the new one. Throws `ShapeError` or `DTypeError` where operands do not fit.
  */
 export const updateRows: ((x: Tensor, patch: Tensor, rows: Tensor) => Tensor) & OpFunction = Object.assign(
   (x: Tensor, patch: Tensor, rows: Tensor): Tensor => {

@@ -68,6 +68,19 @@ function isReadable(v: Value, byStrides: boolean): boolean {
 }
 
 /**
+ * Lets the patches of these updates (by place in the graph's list) begin from a copy of the state, which is replaced at
+ * the end: the old value is still needed after the new one.
+ */
+export function patchApart(graph: Graph, updates: ReadonlySet<number>): Graph {
+  const firsts = new Set(graph.updates.flatMap((u, i) => (updates.has(i) ? patchChain(u).slice(0, 1) : [])));
+  return rewrite(graph, (n, inputs) =>
+    firsts.has(n)
+      ? new Node(n.op, [copyOf(inputs[0]), ...inputs.slice(1)], n.attrs, n.results, n.meta).results
+      : null,
+  );
+}
+
+/**
  * Puts a `copy` wherever a value has to exist in memory of its own but is movement, a constant, an input, or
  * asked for twice: results, new values of states, operands of hand-built kernels.
  */

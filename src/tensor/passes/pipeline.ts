@@ -6,14 +6,13 @@ import { mapKernel, patchKernel } from "../codegen/map.ts";
 import { matmulKernel } from "../codegen/matmul.ts";
 import { rowKernel } from "../codegen/row.ts";
 import { templateKernel } from "../codegen/template.ts";
-import { TensorError } from "../errors.ts";
 import { flags } from "../flags.ts";
 import { type Graph, type Node, printGraph, type StateUpdate, type Value } from "../ir.ts";
 import { numel } from "../shape.ts";
 import type { Tier } from "../tiers.ts";
 import { accesses, follow, linearOf, SINGLE_THREAD_LENGTH } from "./access.ts";
 import { cse } from "./cse.ts";
-import { expand, materialize, patchChain, patchedValues } from "./expand.ts";
+import { expand, materialize, patchApart, patchChain, patchedValues } from "./expand.ts";
 import { type Fused, fuse, type Group, MAX_BINDINGS, orderGroups } from "./fuse.ts";
 import { type MemoryPlan, planMemory } from "./memory.ts";
 import { simplify } from "./simplify.ts";
@@ -61,8 +60,7 @@ function optimize(graph: Graph, options: Pick<CompilerOptions, "label" | "passes
   if (!off.has("cse")) g = show("cse", cse(g));
   if (!off.has("simplify")) g = show("simplify", simplify(g));
   g = show("expand", expand(g));
-  if (!off.has("cse")) g = show("cse", cse(g));
-  return show("materialize", materialize(g));
+  return off.has("cse") ? g : show("cse", cse(g));
 }
 
 /** Whether a group reads `state` only at the element at which it stores `value`. */
@@ -94,6 +92,8 @@ interface Ordered {
   groups: Group[];
   inPlace: Map<Value, Value>;
   copies: StateUpdate[];
+  /** Place in the graph's list of an update whose patches cannot be written in place, or -1. */
+  refused: number;
 }
 
 /** Decides which states are written in place, and orders readers of an old value before its writer. */
@@ -126,7 +126,7 @@ function placeStates(
   };
   const readersOf = (v: Value, but: Group): [Group, Group][] =>
     fused.groups.filter((g) => g !== but && fused.reads.get(g)?.has(v)).map((g) => [but, g]);
-  for (const u of graph.updates) {
+  for (const [i, u] of graph.updates.entries()) {
     const chain = patches.get(u) ?? [];
     if (chain.length > 0) {
       let old = u.input;
@@ -136,11 +136,7 @@ function placeStates(
         [old] = n.results;
         inPlace.set(old, u.input);
       }
-      if (!tryOrder(extra)) {
-        throw new TensorError(
-          `${chain[0].op}: an update of a state in place was expected, got one whose old value is still needed after it. Read the old value first, or copy it.`,
-        );
-      }
+      if (!tryOrder(extra)) return { groups, inPlace, copies, refused: i };
       continue;
     }
     const g = fused.groupOf.get(u.value.node) as Group;
@@ -153,7 +149,7 @@ function placeStates(
     if (ok) inPlace.set(u.value, u.input);
     else copies.push(u);
   }
-  return { groups, inPlace, copies };
+  return { groups, inPlace, copies, refused: -1 };
 }
 
 /** A state may take over one value of a group only. */
@@ -171,8 +167,19 @@ function lower(g: Group, ctx: LowerContext): Kernel {
 
 /** Everything between a trace and a program. */
 export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
+  const optimized = optimize(traced, options);
+  const apart = new Set<number>();
+  for (;;) {
+    const tried = lowerOptimized(materialize(patchApart(optimized, apart)), options);
+    if (typeof tried !== "number") return tried;
+    apart.add(tried);
+  }
+}
+
+/** The program, or the place of an update whose patches have to be written apart from the state. */
+function lowerOptimized(graph: Graph, options: CompilerOptions): Lowered | number {
   const off = new Set([...options.passesOff, ...flags().passesOff]);
-  const graph = optimize(traced, options);
+  if (flags().debug >= 4) console.error(`${options.label} after materialize:\n${printGraph(graph)}`);
   const patches = new Map<StateUpdate, Node[]>();
   const patchNodes = new Map<Node, ReadonlySet<Value>>();
   for (const u of graph.updates) {
@@ -184,7 +191,8 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
     const { nan } = flags();
     const single = fuse(graph, { off: off.has("fuse"), patches: patchNodes, inPlace: expected, nan });
     const ordered = placeStates(graph, single, patches, off.has("inplace"));
-    const { inPlace, copies } = ordered;
+    const { inPlace, copies, refused } = ordered;
+    if (refused >= 0) return refused;
     const { groups, fused } = off.has("fuse")
       ? { groups: ordered.groups, fused: single }
       : stack(ordered.groups, single, inPlace);
@@ -206,7 +214,10 @@ export function lowerGraph(traced: Graph, options: CompilerOptions): Lowered {
   };
   let tried = attempt(off.has("inplace") ? new Map() : new Map(graph.updates.map((u) => [u.value, u.input])));
   // Fusion counted on states in place; where one could not be, a kernel may bind too much: then count on none.
-  if (tried.kernels.some((k) => k.bindings.length > MAX_BINDINGS)) tried = attempt(new Map());
+  if (typeof tried !== "number" && tried.kernels.some((k) => k.bindings.length > MAX_BINDINGS)) {
+    tried = attempt(new Map());
+  }
+  if (typeof tried === "number") return tried;
   const { kernels, inPlace, copies } = tried;
   const outputs = new Set(graph.outputs);
   const temporary = (v: Value): boolean => v.node.op !== "input" && !outputs.has(v) && !inPlace.has(v);
