@@ -70,8 +70,9 @@ export class KernelBuilder {
   /** Parts of the text above T0. */
   readonly variants = new Set<string>();
   private usesSubgroups = false;
-  /** Workgroup arrays by element type, and how often one was asked for. */
-  private readonly shared = new Map<string, { names: string[]; uses: number }>();
+  /** Workgroup arrays by what was asked for. */
+  private readonly shared = new Map<string, string>();
+  private turns = 0;
 
   constructor(singly: ReadonlySet<Value>, inPlace: ReadonlyMap<Value, Value>) {
     this.singly = singly;
@@ -82,10 +83,12 @@ export class KernelBuilder {
 
   /**
    * From here on equal numbers share no member with those before: two shapes whose sizes are equal by chance, one here and
-   * one there, then have one text all the same.
+   * one there, then have one text all the same. Returns the section that ends.
    */
-  section(name: string): void {
+  section(name: string): string {
+    const before = this.part;
     this.part = name;
+    return before;
   }
 
   /** A size or stride, read from the parameter block; equal numbers of a section share a member. */
@@ -218,22 +221,21 @@ export class KernelBuilder {
     this.usesSubgroups = true;
   }
 
-  /**
-   * An array of `length` in workgroup memory: two of a type take turns, however many reductions a kernel has. Between two uses of one lies a use of the other, with a barrier that every lane passes after it last
-   * read the first: no other barrier is needed. (One array for all would need one more a reduction.)
-   */
-  sharedArray(type: string, length: number): string {
-    let entry = this.shared.get(type);
-    if (!entry) {
-      entry = { names: [], uses: 0 };
-      this.shared.set(type, entry);
+  /** An array in workgroup memory, the same for all who ask for the same `slot`. */
+  sharedArray(type: string, length: number, slot = 0): string {
+    const key = `${type}/${length}/${slot}`;
+    let name = this.shared.get(key);
+    if (!name) {
+      name = this.fresh("sh");
+      this.shared.set(key, name);
+      this.declare(`var<workgroup> ${name}: array<${type}, ${length}>;`);
     }
-    const turn = entry.uses++ % 2;
-    if (!entry.names[turn]) {
-      entry.names[turn] = this.fresh("sh");
-      this.declare(`var<workgroup> ${entry.names[turn]}: array<${type}, ${length}>;`);
-    }
-    return entry.names[turn];
+    return name;
+  }
+
+  /** 0 and 1 in turns. */
+  turn(): number {
+    return this.turns++ % 2;
   }
 
   declare(line: string): void {

@@ -21,51 +21,49 @@ export interface Accumulator {
 
 export type JoinLanes = (a: Accumulator, k: KernelBuilder) => string;
 
-const STEPS = [32, 16, 8, 4, 2, 1];
-/** WGSL: subgroups have 4 to 128 lanes, a power of two. */
-const SMALLEST_SUBGROUP = 4;
+/** What the tree makes of values at places in order, read by `at`: place q takes in q + half of them, half by half. */
+export function tree(a: Pick<Accumulator, "combine">, count: number, at: (place: number) => string): string {
+  let level = Array.from({ length: count }, (_, q) => at(q));
+  while (level.length > 1) {
+    const half = level.length / 2;
+    level = level.slice(0, half).map((x, q) => `(${a.combine(x, level[q + half])})`);
+  }
+  return level[0];
+}
 
-/** T0: a halving tree in workgroup memory, with a barrier a step. */
+/** T0: eight lanes take in eight values each, and every lane what those make. */
 const treeJoin: JoinLanes = (a, k) => {
-  const shared = share(a, k);
-  for (const s of STEPS) treeStep(shared, s, a, k);
-  return k.name("all", `${shared}[0]`);
+  const all = k.sharedArray(a.type, 64);
+  const few = k.sharedArray(a.type, 8);
+  k.line(`${all}[lane] = ${a.name};`);
+  k.line("workgroupBarrier();");
+  k.block(`if (lane < 8u)`, () => {
+    k.line(`${few}[lane] = ${tree(a, 8, (q) => (q === 0 ? `${all}[lane]` : `${all}[lane + ${8 * q}u]`))};`);
+  });
+  k.line("workgroupBarrier();");
+  return k.name(
+    "all",
+    tree(a, 8, (q) => `${few}[${q}]`),
+  );
 };
 
 /**
- * T2: steps narrower than a subgroup are exchanges within it, the wider ones (and their barriers) are taken only where
- * subgroups are that small. The size is read at run time (4, 8, 16, 32, 64 and 128 exist), and places are those in
- * the subgroup, so it does not matter which lanes the adapter puts together.
+ * T2: every lane takes in the sixteen values of its place in a quad, and the quad's lanes exchange what those make.
+ * Subgroups of every size consist of quads, so it does not matter how many lanes they have, nor which.
  */
-const subgroupJoin: JoinLanes = (a, k) => {
-  k.subgroups();
-  const shared = share(a, k);
-  for (const s of STEPS) {
-    if (s < SMALLEST_SUBGROUP) break;
-    k.block(`if (subgroupSize <= ${s}u)`, () => treeStep(shared, s, a, k));
-  }
-  const v = k.fresh("j");
-  k.line(`var ${v} = ${shared}[subgroupLane & 63u];`);
-  for (const s of STEPS) {
-    const other = k.name("o", `subgroupShuffleXor(${v}, ${s}u)`);
-    k.line(`${v} = select(${v}, ${a.combine(v, other)}, subgroupSize > ${s}u);`);
-  }
-  return k.name("all", v);
-};
-
-function treeStep(shared: string, s: number, a: Accumulator, k: KernelBuilder): void {
-  k.line(
-    `if (lane < ${s}u) { ${shared}[lane] = ${a.combine(`${shared}[lane]`, `${shared}[lane + ${s}u]`)}; }`,
+const quadJoin: JoinLanes = (a, k) => {
+  // Two arrays take turns: every lane passes the barrier of the one after it last read the other.
+  const all = k.sharedArray(a.type, 64, k.turn());
+  k.line(`${all}[lane] = ${a.name};`);
+  k.line("workgroupBarrier();");
+  const own = k.quadPlace();
+  let v = k.name(
+    "j",
+    tree(a, 16, (q) => (q === 0 ? `${all}[${own}]` : `${all}[${own} + ${4 * q}u]`)),
   );
-  k.line("workgroupBarrier();");
-}
-
-function share(a: Accumulator, k: KernelBuilder): string {
-  const shared = k.sharedArray(a.type, 64);
-  k.line(`${shared}[lane] = ${a.name};`);
-  k.line("workgroupBarrier();");
-  return shared;
-}
+  for (const s of [2, 1]) v = k.name("j", a.combine(v, `subgroupShuffleXor(${v}, ${s}u)`));
+  return v;
+};
 
 /** The value that the thread at `place` (0 to 3) of the quad has under `name`; every thread of the quad must ask. */
 export type QuadRead = (name: string, place: number) => string;
@@ -80,7 +78,7 @@ export interface Lanes {
 export const PORTABLE_LANES: Lanes = { join: treeJoin, quad: null };
 
 const SUBGROUP_LANES: Lanes = {
-  join: subgroupJoin,
+  join: quadJoin,
   quad: (name, place) => `quadBroadcast(${name}, ${place}u)`,
 };
 

@@ -4,7 +4,7 @@
  * round. Operands are expressions (prologue), and so is what is stored (epilogue). Which tile, or whether through workgroup
  * memory instead: matmulTiles.ts.
  */
-import { type Affine, constantIndex, delinearize, linearize, plus, scale, variable } from "../affine.ts";
+import { type Affine, constantIndex, delinearize, div, linearize, plus, scale, variable } from "../affine.ts";
 import type { Node, Value } from "../ir.ts";
 import { matmulDims } from "../ops/matmulDims.ts";
 import { opByName } from "../ops/table.ts";
@@ -47,7 +47,11 @@ function blockOf(down: number, across: number, sameRows: boolean): Block {
     return { rows, columns, down: round(down, rows), across: round(across, columns) };
   });
   const spare = (b: Block): number => b.down * b.across - down * across;
-  const block = near.find((b) => spare(b) === 0) ?? near.find((b) => spare(b) <= SPARE * down * across);
+  // Several across where that can be: one alone would be a text of its own, with an index less.
+  const block =
+    near.find((b) => spare(b) === 0 && b.across > b.columns) ??
+    near.find((b) => spare(b) === 0) ??
+    near.find((b) => spare(b) <= SPARE * down * across);
   if (block) return block;
   const columns = sameRows ? round(across, QUAD) : across;
   return { rows: 1, columns, down, across: columns };
@@ -117,12 +121,16 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
       ];
       const [z, bm, bn, rm, rn] = delinearize(variable("unit", units), grid);
       const zn = variable(k.name("z", e.index(z)), batches);
+      // Rows and columns of a block that are equal by chance share no parameter either.
+      e.index(div(variable("unit", units), block.columns));
+      k.section("m");
       const down = side(e, k, "m", plus(scale(bm, block.rows), rm), {
         size: m,
         tile: tileM,
         tiles: block.down,
         unit: aByRows && m % 4 === 0 ? 4 : 1,
       });
+      k.section("n");
       const across = side(e, k, "n", plus(scale(bn, block.columns), rn), {
         size: n,
         tile: tileN,

@@ -4,32 +4,20 @@
  *
  * Order of accumulation, by the reduction length n and whether the reduced axes are the last ones:
  * last axes and n % 4 = 0: four interleaved sums, joined as (0 + 1) + (2 + 3); otherwise one sum in order.
- * n > 128: 64 lanes take every 64th step of that, and a halving tree joins the lanes (see lanes.ts).
+ * n > 128: 64 lanes take every 64th step of that, and a halving tree joins the lanes (see lanes.ts). Down columns a thread
+ * has the part of several such lanes (columns.ts).
  */
 import { type Affine, delinearize, plus, scale, variable } from "../affine.ts";
 import type { Node, Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
-import { lanesOf, type RowSpace, reduceIndex } from "../passes/access.ts";
+import { reduceIndex } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { KernelBuilder } from "./builder.ts";
+import { columnGroups, emitColumns } from "./columns.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
 import { assemble, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
 import { type JoinLanes, PORTABLE_LANES, variantOf } from "./lanes.ts";
-
-interface Shape {
-  space: RowSpace;
-  /** Vector over the row (last axes) or over neighbouring results (other axes). */
-  along: "row" | "results" | "none";
-  lanes: 1 | 64;
-}
-
-function shapeOf(group: Group): Shape {
-  const space = group.space as RowSpace;
-  const lanes = lanesOf(space);
-  if (space.trailing)
-    return { space, lanes, along: space.length % 4 === 0 && space.length > 0 ? "row" : "none" };
-  return { space, lanes, along: space.rows % 4 === 0 ? "results" : "none" };
-}
+import { accumulate, isSharedColumn, type RowShape, resultWidthOf, shapeOf, unitsOf } from "./rowShape.ts";
 
 /** Reductions by depth: those that need no other first. */
 function levels(group: Group): Node[][] {
@@ -67,17 +55,21 @@ export function rowKernel(group: Group, ctx: LowerContext): Kernel {
 }
 
 function rowText(group: Group, ctx: LowerContext): Kernel {
-  const parts = (group.parts ?? [group]).map((g) => ({ g, units: unitsOf(shapeOf(g)) }));
+  const parts = (group.parts ?? [group]).map((g) => ({
+    g,
+    units: isSharedColumn(shapeOf(g)) ? columnGroups(shapeOf(g)) : unitsOf(shapeOf(g)),
+  }));
   return assemble(
     group,
     {
       units: parts.reduce((n, { units }) => n + units, 0),
-      perGroup: shapeOf(parts[0].g).lanes === 64 ? 1 : WORKGROUP,
+      perGroup: shapeOf(parts[0].g).lanes === 1 ? WORKGROUP : 1,
       emit(e, k, outputs) {
         const emitPart = (g: Group, units: number, unit: string): void => {
           const members = new Set(g.nodes);
           const own = outputs.filter((v) => members.has(v.node));
-          emitRow(g, variable(unit, units), own, ctx.lanes.join, e, k);
+          if (isSharedColumn(shapeOf(g))) emitColumns(g, variable(unit, units), own, e, k);
+          else emitRow(g, variable(unit, units), own, ctx.lanes.join, e, k);
         };
         if (parts.length === 1) {
           emitPart(group, parts[0].units, "unit");
@@ -98,9 +90,6 @@ function rowText(group: Group, ctx: LowerContext): Kernel {
     ctx,
   );
 }
-
-const resultWidthOf = ({ along }: Shape): Width => (along === "results" ? 4 : 1);
-const unitsOf = (shape: Shape): number => shape.space.rows / resultWidthOf(shape);
 
 /** The rows that `u` counts: their reductions level by level, then what is stored. */
 function emitRow(
@@ -131,7 +120,7 @@ function emitRow(
 }
 
 /** A loop over the reduced axes; `c` is the position, over four lanes where the row is read four at a time. */
-function loop(shape: Shape, k: KernelBuilder, body: (c: Affine, width: Width) => void): void {
+function loop(shape: RowShape, k: KernelBuilder, body: (c: Affine, width: Width) => void): void {
   const vector = shape.along === "row";
   const steps = vector ? shape.space.length / 4 : shape.space.length;
   const name = k.fresh("k");
@@ -147,21 +136,15 @@ function loop(shape: Shape, k: KernelBuilder, body: (c: Affine, width: Width) =>
 function reduceLevel(
   level: readonly Node[],
   r: Affine,
-  shape: Shape,
+  shape: RowShape,
   join: JoinLanes,
   e: Emitter,
   k: KernelBuilder,
 ): void {
   const loopWidth: Width = shape.along === "none" ? 1 : 4;
   const accumulators = level.map((n) => {
-    const { lowering } = opByName(n.op);
-    if (lowering.kind !== "reduce") throw new Error("unreachable: only reductions have levels");
-    const name = k.fresh("acc");
-    const type = e.type(n.results[0].dtype, loopWidth);
-    const { dtype } = n.results[0];
-    // An infinity is a parameter: as a constant expression it would not compile.
-    k.line(`var ${name} = ${type}(${k.constant(lowering.identity(dtype), dtype)});`);
-    return { n, name, type, combine: lowering.combine };
+    const { names, ...rest } = accumulate(n, loopWidth, e, k, 1);
+    return { ...rest, name: names[0] };
   });
   loop(shape, k, (c, width) => {
     for (const a of accumulators) {
