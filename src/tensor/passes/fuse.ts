@@ -111,6 +111,7 @@ class Fuser {
       if (!options.off) this.join(n);
     }
     if (!options.off) for (const n of this.order) this.joinReader(n);
+    if (!options.off) for (const n of this.order) this.joinForLookups(n);
     if (!options.off) for (const n of [...this.order].reverse()) this.leaveToReaders(n);
   }
 
@@ -199,6 +200,50 @@ class Fuser {
       );
       if (!after && this.merge(g, this.groupOf.get(n) as Group)) return;
     }
+  }
+
+  /**
+   * Lets a node join a row program that binds too much for it, where the program looks up its rows (an embedding) and has to
+   * store them anyway: a kernel of its own does that instead of the node's.
+   */
+  private joinForLookups(n: Node): void {
+    const own = this.groupOf.get(n) as Group;
+    if (own.kind !== "map") return;
+    for (const g of new Set(this.readsOf(n).map((v) => this.groupOf.get(v.node)))) {
+      const first = g?.kind === "row" && g !== own ? this.lookupsOf(g) : null;
+      if (!g || !first) continue;
+      const members = new Set(first.nodes);
+      const rest: Group = { ...g, nodes: g.nodes.filter((m) => !members.has(m)) };
+      const assign = (): void => {
+        for (const part of [first, rest]) for (const m of part.nodes) this.groupOf.set(m, part);
+      };
+      assign();
+      if (this.merge(rest, own)) {
+        this.joined.delete(g);
+        if (first.nodes.length > 1) this.joined.add(first);
+        return;
+      }
+      for (const m of g.nodes) this.groupOf.set(m, g);
+    }
+  }
+
+  /** The part of a row program before its first reduction, if that looks up something and stores all that the rest reads. */
+  private lookupsOf(g: Group): Group | null {
+    const before = new Set<Node>();
+    for (const n of g.nodes) {
+      if (isReduction(n) || g.narrow.has(n)) continue;
+      if (this.readsOf(n).every((v) => before.has(v.node) || this.groupOf.get(v.node) !== g)) before.add(n);
+    }
+    // What reads nothing of the program but its rows (a scale of another tensor) stays with the rest.
+    const nodes = g.nodes.filter((n) => before.has(n));
+    if (!nodes.some((n) => opByName(n.op).lowering.kind === "indexed")) return null;
+    const members = new Set(g.nodes);
+    const stored = (n: Node): boolean =>
+      n.results.every(
+        (r) => [...(this.users.get(r) ?? [])].every((u) => before.has(u)) || this.isStored(r, members),
+      );
+    if (!nodes.every(stored)) return null;
+    return { kind: "map", nodes, elements: g.elements, space: null, narrow: new Set(), inline: false };
   }
 
   /** Makes one group of two, if they can be one kernel. */
