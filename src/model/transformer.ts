@@ -9,7 +9,7 @@
  * D headDim, V vocabSize. Every method builds graph: call them inside `compile`, or alone.
  */
 import { checkpoint } from "../tensor/autodiff.ts";
-import { SEGMENT_LIMIT, tensor } from "../tensor/create.ts";
+import { programConstant, SEGMENT_LIMIT, tensor } from "../tensor/create.ts";
 import { ConfigError, DTypeError, ShapeError } from "../tensor/errors.ts";
 import { ops } from "../tensor/ops/index.ts";
 import { blockName } from "../tensor/ops/rowBlocks.ts";
@@ -222,22 +222,31 @@ function checkTokens(tokens: Tensor): void {
 export function causalPass(tokens: Tensor, start?: Tensor): Pass {
   checkTokens(tokens);
   const [b, t] = tokens.shape;
-  const end = ops.add(ops.iota([b, t], 1), 1); // [B, T]
-  if (!start) return { positions: ops.iota([t]), attend: among(ops.full([b, t], 0, "u32"), end) };
+  if (!start) return { positions: ops.iota([t]), attend: within(causalIntervals(b, t)) };
   if (start.shape.length !== 1 || start.shape[0] !== b || start.dtype !== "u32") {
     throw new ShapeError(`transformer: start u32[B=${b}] was expected, got ${start}. One number a row.`);
   }
   const first = ops.broadcastTo(ops.reshape(start, [b, 1]), [b, t]);
   return {
     positions: ops.sub(ops.maximum(ops.iota([b, t], 1), first), first), // [B, T], 0 in the padding
-    attend: among(first, end),
+    attend: among(first, ops.add(ops.iota([b, t], 1), 1)),
   };
+}
+
+/** [B, T, 2] u32: 0 and t + 1. Of shapes alone, so a program holds it ready and no run computes it. */
+function causalIntervals(b: number, t: number): Tensor {
+  const ends = Uint32Array.from({ length: 2 * b * t }, (_, i) => (i % 2) * ((((i - 1) / 2) % t) + 1));
+  return programConstant(ends, { shape: [b, t, 2], dtype: "u32" });
 }
 
 /** Attention among a row's own tokens: what a query sees begins at `first` and ends before `end`, [B, T] u32 each. */
 function among(first: Tensor, end: Tensor): Pass["attend"] {
   const [b, t] = first.shape;
   const sides = [first, end].map((x) => ops.reshape(x, [b, t, 1]));
-  const visible = ops.where(ops.eq(ops.iota([b, t, 2], 2), 0), sides[0], sides[1]);
-  return (_layer, q, k, v) => ops.attention(q, k, v, visible).out;
+  return within(ops.where(ops.eq(ops.iota([b, t, 2], 2), 0), sides[0], sides[1]));
 }
+
+const within =
+  (visible: Tensor): Pass["attend"] =>
+  (_layer, q, k, v) =>
+    ops.attention(q, k, v, visible).out;

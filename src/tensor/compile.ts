@@ -53,6 +53,8 @@ const OPTIONS: Readonly<Record<keyof CompileOptions, true>> = {
 interface Program {
   executable: Executable;
   captures: readonly Tensor[];
+  /** Captures that are released with the program. */
+  owned: readonly Tensor[];
   /** The result with its tensors replaced by their position among the outputs. */
   result: unknown;
   outputs: readonly Value[];
@@ -93,9 +95,9 @@ export function traceCall(
   fn: (...args: never[]) => unknown,
   args: readonly unknown[],
   options: CompileOptions,
-): { graph: Graph; captures: Tensor[]; result: unknown } {
+): { graph: Graph; captures: Tensor[]; owned: Tensor[]; result: unknown } {
   const trace = new Trace();
-  return withTrace(trace, () => {
+  const traced = (): { graph: Graph; result: unknown } => {
     const symbolic = args.map((arg, position) => {
       if (options.static?.includes(position)) return arg;
       const state = options.state?.includes(position) ?? false;
@@ -133,10 +135,20 @@ export function traceCall(
     });
     return {
       graph: { inputs: trace.inputs, outputs, updates: trace.updates() },
-      captures: trace.captureOrder,
       result,
     };
-  });
+  };
+  try {
+    return { ...withTrace(trace, traced), captures: trace.captureOrder, owned: trace.owned };
+  } catch (error) {
+    for (const t of trace.owned) t.dispose();
+    throw error;
+  }
+}
+
+function release({ executable, owned }: Pick<Program, "executable" | "owned">): void {
+  executable.dispose();
+  for (const t of owned) t.dispose();
 }
 
 /** Storages and numbers in the order of the graph's inputs: arguments as they came, then captures. */
@@ -221,18 +233,24 @@ export function compile<A extends readonly unknown[], R>(
   const prepare = (args: A): { program: Program; inputs: (Storage | number)[] } => {
     const b = backend();
     if (owner !== b) {
-      for (const p of programs.values()) p.executable.dispose();
+      for (const p of programs.values()) release(p);
       programs.clear();
       owner = b;
     }
     const leaves = readArguments(label, args, options);
     let program = programs.get(leaves.signature);
     if (!program) {
-      const { graph, captures, result } = span("trace", label, () =>
+      const { graph, captures, owned, result } = span("trace", label, () =>
         traceCall(fn as (...a: never[]) => unknown, args, options),
       );
-      const executable = b.build(graph, { label, passesOff: options.passesOff });
-      program = { executable, captures, result, outputs: graph.outputs };
+      let executable: Executable;
+      try {
+        executable = b.build(graph, { label, passesOff: options.passesOff });
+      } catch (error) {
+        for (const t of owned) t.dispose();
+        throw error;
+      }
+      program = { executable, captures, owned, result, outputs: graph.outputs };
       programs.set(leaves.signature, program);
     }
     checkStates(label, leaves, program.captures);
@@ -281,7 +299,7 @@ export function compile<A extends readonly unknown[], R>(
       await Promise.all([...programs.values()].map((p) => p.executable.ready()));
     },
     dispose: () => {
-      for (const p of programs.values()) p.executable.dispose();
+      for (const p of programs.values()) release(p);
       programs.clear();
     },
   };
@@ -328,10 +346,11 @@ export const eagerRunner: EagerRunner = {
 export function callOnce(fn: (...args: never[]) => unknown, args: readonly unknown[]): unknown {
   const label = fn.name || "call";
   const leaves = readArguments(label, args, {});
-  const { graph, captures, result } = traceCall(fn, args, {});
+  const { graph, captures, owned, result } = traceCall(fn, args, {});
   const executable = eagerProgram(graph, label);
   const storages = executable.run(runArgs(label, leaves, captures));
-  return unpack({ executable, captures, result, outputs: graph.outputs }, storages);
+  for (const t of owned) t.dispose();
+  return unpack({ executable, captures, owned, result, outputs: graph.outputs }, storages);
 }
 
 /** Gives a state (an argument named in compile's `state` option) a new value; its handle names it from here on. */

@@ -43,11 +43,11 @@ test.each(["T0", "T2"] as const)("a step takes few dispatches and few pipelines 
   });
   expect(device.built.map((b) => b.label)).toEqual(["train", "adamw"]);
   const kernels = device.built.flatMap((b) => kernelsOf(b, tier));
-  expect(kernels.length).toBeLessThanOrEqual(100);
-  expect(new Set(kernels.map((k) => k.wgsl)).size).toBeLessThanOrEqual(30);
+  expect(kernels.length).toBeLessThanOrEqual(99);
+  expect(new Set(kernels.map((k) => k.wgsl)).size).toBeLessThanOrEqual(25);
   // Nothing is copied for attention's sake, no activation is computed twice by products, and sums share kernels.
   const alone = kernels.map((k) => k.group.nodes.map((n) => n.op).join(" "));
   expect(alone.filter((list) => list === "copy" || list === "mul").length).toBe(0);
-  expect(kernels.filter((k) => k.group.kind === "row" && k.group.parts).length).toBe(9);
+  expect(kernels.filter((k) => k.group.kind === "row" && k.group.parts).length).toBe(8);
   expect(alone.filter((list) => list === "attentionGradient").length).toBe(SMALL.numLayers);
 });
