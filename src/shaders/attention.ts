@@ -54,6 +54,14 @@ const LEAST = "-1e30";
 /** Threads side by side that walk the same queries in dK and dV. */
 const LANES = 8;
 
+/**
+ * How many blocks of `step` there are from `from` on. Loops count by one up to a number that is named before them: where a
+ * compiler sees so that a loop ends, it adds no counter of its own to each turn (Tint does to all others).
+ */
+function turns(from: string, end: string, step: string): string {
+  return `let turns = select(0u, (${end} - (${from}) + ${step} - 1u) / ${step}, ${end} > ${from});`;
+}
+
 /** Lines for 0 to n - 1. */
 function each(n: number, line: (i: number) => string): string {
   return Array.from({ length: n }, (_, i) => line(i)).join("\n");
@@ -93,6 +101,7 @@ fn pow2(n: vec4<f32>) -> vec4<f32> {
 /** The tile's place, and for each query of a thread its row in [B, T, KV, G] and the keys it sees. */
 function ownQueries({ own }: AttentionSizes, { query, visible, words, before }: Operands): string {
   return /* wgsl */ `
+let width = p.width;
 let rest = unit / p.side;
 let head = rest / p.tiles * p.side + unit % p.side;
 let b = head / p.heads;
@@ -190,10 +199,12 @@ function walkKeys(sizes: AttentionSizes, bound: Bound, from: string, step: strin
   const quads = block / 4;
   return /* wgsl */ `${ownQueries(sizes, bound)}
 ${each(own, (i) => `var top${i} = ${LEAST};\nvar sum${i} = 0.0;\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
-for (var s = ${from}; s < end; s += ${step}) {
+${turns(from, "end", step)}
+for (var turn = 0u; turn < turns; turn++) {
+let s = ${from} + turn * ${step};
 ${blockOfKeys(sizes, bound)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);`)}
-for (var c = 0u; c < p.width; c++) {
+for (var c = 0u; c < width; c++) {
 ${each(block, (j) => `let k${j} = ${bound.key(j)};`)}
 ${each(own, (i) => `let q${i} = b0[query${i} + c];`)}
 ${pairs(sizes, (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};`)}
@@ -213,7 +224,7 @@ let w${i}${m} = exp2(x${i}${m} - f${i}${m}) * pow2(f${i}${m} - best${i});
 sum${i} = sum${i} + w${i}${m}.x + w${i}${m}.y + w${i}${m}.z + w${i}${m}.w;`,
 )}`;
 })}
-for (var c = 0u; c < p.width; c++) {
+for (var c = 0u; c < width; c++) {
 ${each(block, (j) => `let v${j} = ${bound.value(j)};`)}
 ${each(own, (i) => `acc${i}[c] *= keep${i};\n${weighted(`acc${i}[c]`, `w${i}`, "v", sizes)}`)}
 }
@@ -229,7 +240,7 @@ ${each(
   sizes.own,
   (i) => `if (first + ${i}u < rows) {
   let scale${i} = select(0.0, 1.0 / sum${i}, sum${i} > 0.0);
-  for (var c = 0u; c < p.width; c++) { ${bound.out}[row${i} * p.width + c] = acc${i}[c] * scale${i}; }
+  for (var c = 0u; c < width; c++) { ${bound.out}[row${i} * p.width + c] = acc${i}[c] * scale${i}; }
   ${bound.logSumExp ? `${bound.logSumExp}[row${i}] = ${logSumExp(`top${i}`, `sum${i}`)};` : ""}
 }`,
 )}`;
@@ -287,10 +298,12 @@ function queryGradient(sizes: AttentionSizes): string {
   const { own, block } = sizes;
   return /* wgsl */ `${ownQueries(sizes, GRADIENT)}
 ${each(own, (i) => `let lse${i} = b4[row${i}] * ${LOG2_E};\nlet delta${i} = b5[row${i}];\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
-for (var s = begin; s < end; s += ${block}u) {
+${turns("begin", "end", `${block}u`)}
+for (var turn = 0u; turn < turns; turn++) {
+let s = begin + turn * ${block}u;
 ${blockOfKeys(sizes, GRADIENT)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
-for (var c = 0u; c < p.width; c++) {
+for (var c = 0u; c < width; c++) {
 ${each(block, (j) => `let k${j} = b1[key${j} + c];\nlet v${j} = b2[value${j} + c];`)}
 ${each(own, (i) => `let q${i} = b0[query${i} + c];\nlet g${i} = b3[row${i} * p.width + c];`)}
 ${pairs(
@@ -304,7 +317,7 @@ ${pairs(
   (i, m) =>
     `let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${i}), ${seen(i, m)}) * (y${i}${m} - delta${i});`,
 )}
-for (var c = 0u; c < p.width; c++) {
+for (var c = 0u; c < width; c++) {
 ${each(block, (j) => `let k${j} = b1[key${j} + c];`)}
 ${each(own, (i) => weighted(`acc${i}[c]`, `w${i}`, "k", sizes))}
 }
@@ -314,7 +327,7 @@ ${each(
   // No gradient is -0: adding 0 to one changes no bit.
   (i) => `if (first + ${i}u < rows) {
   let out${i} = b * p.dq0 + r${i} / p.groups * p.dq1 + (h * p.groups + r${i} % p.groups) * p.width;
-  for (var c = 0u; c < p.width; c++) { b7[out${i} + c] = acc${i}[c] * p.unit + 0.0; }
+  for (var c = 0u; c < width; c++) { b7[out${i} + c] = acc${i}[c] * p.unit + 0.0; }
 }`,
 )}`;
 }
@@ -328,6 +341,7 @@ function keyGradient(sizes: AttentionSizes): string {
       (m) => `let ${name}${m} = vec4<${type}>(${[0, 1, 2, 3].map((j) => of(4 * m + j)).join(", ")});`,
     );
   return /* wgsl */ `
+let width = p.width;
 let rest = (unit - p.split) / p.side;
 let head = rest / p.keyTiles * p.side + unit % p.side;
 let b = head / p.heads;
@@ -347,7 +361,8 @@ let span = ${own * LANES}u / p.side;
 let base = first / span * span;
 var begin = p.queries;
 var end = 0u;
-for (var i = 0u; i < p.queries; i++) {
+let queryCount = p.queries;
+for (var i = 0u; i < queryCount; i++) {
   let low = b6[(b * p.queries + i) * 2u];
   let high = b6[(b * p.queries + i) * 2u + 1u];
   let sees = low < high && low < base + span && high > base;
@@ -359,7 +374,9 @@ var a = 0.0;
 // A block is the next rows (t, g) in order; counted on, since a division costs as much as many products.
 var t = begin;
 var g = 0u;
-while (t < end) {
+let rows = select(0u, (end - begin) * p.groups, end > begin);
+let turns = (rows + ${block - 1}u) / ${block}u;
+for (var turn = 0u; turn < turns; turn++) {
 ${each(
   block,
   (j) => `let t${j} = t;
@@ -375,7 +392,7 @@ ${gather("to", (j) => `select(b6[at${j} * 2u + 1u], 0u, t${j} >= end)`, "u32")}
 ${gather("lse", (j) => `b4[n${j}]`)}
 ${gather("delta", (j) => `b5[n${j}]`)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
-for (var c = 0u; c < p.width; c++) {
+for (var c = 0u; c < width; c++) {
 ${each(block, (j) => `let q${j} = b0[query${j} + c];\nlet g${j} = b3[row${j} + c];`)}
 ${each(own, (i) => `let k${i} = b1[key${i} + c];\nlet v${i} = b2[value${i} + c];`)}
 ${pairs(
@@ -390,7 +407,7 @@ ${pairs(
 let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${m} * ${LOG2_E}), sees${i}${m});
 let z${i}${m} = w${i}${m} * (y${i}${m} - delta${m});`,
 )}
-for (var c = 0u; c < p.width; c++) {
+for (var c = 0u; c < width; c++) {
 ${each(block, (j) => `let q${j} = b0[query${j} + c];\nlet g${j} = b3[row${j} + c];`)}
 ${each(own, (i) => `${weighted(`dk${i}[c]`, `z${i}`, "q", sizes)}\n${weighted(`dv${i}[c]`, `w${i}`, "g", sizes)}`)}
 }
@@ -399,7 +416,7 @@ ${each(
   own,
   (i) => `if (first + ${i}u < p.keys) {
   let out${i} = b * p.dk0 + s${i} * p.dk1 + h * p.width;
-  for (var c = 0u; c < p.width; c++) {
+  for (var c = 0u; c < width; c++) {
     b7[p.dkAt + out${i} + c] = dk${i}[c] * p.unit + 0.0;
     b7[p.dvAt + out${i} + c] = dv${i}[c] + 0.0;
   }

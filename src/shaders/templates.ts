@@ -18,17 +18,18 @@ export type TemplateText = string | ((sizes: AttentionSizes) => string);
 export const TEMPLATES: Readonly<Record<string, TemplateText>> = {
   // b0 indices[N] -> b1 head[V], b2 next[N]. One thread per list and per element; reads only.
   indexChain: /* wgsl */ `
+let length = p.length;
 if (unit < p.rows) {
-  var h = p.length;
-  for (var i = 0u; i < p.length; i++) {
+  var h = length;
+  for (var i = 0u; i < length; i++) {
     if (min(b0[i], p.rows - 1u) == unit) { h = i; break; }
   }
   b1[unit] = h;
 }
-if (unit < p.length) {
+if (unit < length) {
   let mine = min(b0[unit], p.rows - 1u);
-  var n = p.length;
-  for (var i = unit + 1u; i < p.length; i++) {
+  var n = length;
+  for (var i = unit + 1u; i < length; i++) {
     if (min(b0[i], p.rows - 1u) == mine) { n = i; break; }
   }
   b2[unit] = n;
@@ -37,19 +38,22 @@ if (unit < p.length) {
   // b0 x[V, C], b1 patch[N, C], b2 rows[N] -> b3 out[V, C]. One thread per output looks for its row's patch.
   updateRows: /* wgsl */ `
 let v = unit / p.width;
-var at = p.length;
-for (var i = 0u; i < p.length; i++) {
+let length = p.length;
+var at = length;
+for (var i = 0u; i < length; i++) {
   if (b2[i] == v) { at = i; }
 }
-if (at < p.length) { b3[unit] = b1[at * p.width + unit % p.width]; } else { b3[unit] = b0[unit]; }`,
+if (at < length) { b3[unit] = b1[at * p.width + unit % p.width]; } else { b3[unit] = b0[unit]; }`,
 
   // b0 updates[N, C], b1 head[V], b2 next[N] -> b3 out[V, C]. One thread per output walks its list in order.
   chainSum: /* wgsl */ `
 let v = unit / p.width;
 let c = unit % p.width;
+let length = p.length;
 var acc = 0.0;
 var i = b1[v];
-for (var steps = 0u; i < p.length && steps < p.length; steps++) {
+for (var steps = 0u; steps < length; steps++) {
+  if (i >= length) { break; }
   acc = acc + b0[i * p.width + c];
   i = b2[i];
 }
@@ -58,10 +62,11 @@ b3[unit] = acc;`,
   // b0 logits[R, V], b1 uniform[R], b2 temperature, b3 topK, b4 topP -> b5 token[R], b6 logProb[R].
   // One thread a row. Thresholds are found by bisection on the order-preserving integer image of the logits.
   sample: /* wgsl */ `
-let base = unit * p.vocab;
+let vocab = p.vocab;
+let base = unit * vocab;
 var best = b0[base];
 var bestAt = 0u;
-for (var v = 1u; v < p.vocab; v++) {
+for (var v = 1u; v < vocab; v++) {
   let x = b0[base + v];
   if (x > best) { best = x; bestAt = v; }
 }
@@ -73,14 +78,14 @@ if (b2[0] == 0.0) {
 let scale = 1.0 / b2[0];
 var cut = 0u;
 let k = b3[0];
-if (k > 0u && k < p.vocab) {
+if (k > 0u && k < vocab) {
   // The largest threshold that still keeps k of them.
   var low = 0u;
   var high = orderKey(best);
   while (low < high) {
     let mid = low + (high - low + 1u) / 2u;
     var kept = 0u;
-    for (var v = 0u; v < p.vocab; v++) {
+    for (var v = 0u; v < vocab; v++) {
       if (orderKey(b0[base + v]) >= mid) { kept++; }
     }
     if (kept >= k) { low = mid; } else { high = mid - 1u; }
@@ -89,7 +94,7 @@ if (k > 0u && k < p.vocab) {
 }
 if (b4[0] < 1.0) {
   var total = 0.0;
-  for (var v = 0u; v < p.vocab; v++) {
+  for (var v = 0u; v < vocab; v++) {
     if (orderKey(b0[base + v]) >= cut) { total = total + exp((b0[base + v] - best) * scale); }
   }
   // The largest threshold whose tokens still hold topP of the mass.
@@ -98,7 +103,7 @@ if (b4[0] < 1.0) {
   while (low < high) {
     let mid = low + (high - low + 1u) / 2u;
     var mass = 0.0;
-    for (var v = 0u; v < p.vocab; v++) {
+    for (var v = 0u; v < vocab; v++) {
       if (orderKey(b0[base + v]) >= mid) { mass = mass + exp((b0[base + v] - best) * scale); }
     }
     if (mass >= b4[0] * total) { low = mid; } else { high = mid - 1u; }
@@ -106,13 +111,13 @@ if (b4[0] < 1.0) {
   cut = low;
 }
 var mass = 0.0;
-for (var v = 0u; v < p.vocab; v++) {
+for (var v = 0u; v < vocab; v++) {
   if (orderKey(b0[base + v]) >= cut) { mass = mass + exp((b0[base + v] - best) * scale); }
 }
 let aim = b1[unit] * mass;
 var sum = 0.0;
 var chosen = bestAt;
-for (var v = 0u; v < p.vocab; v++) {
+for (var v = 0u; v < vocab; v++) {
   if (orderKey(b0[base + v]) >= cut) {
     chosen = v;
     sum = sum + exp((b0[base + v] - best) * scale);

@@ -282,6 +282,15 @@ export class KernelBuilder {
     this.line("}");
   }
 
+  /**
+   * A loop that counts by one from `from` up to, not including, `end`, which is named before it: where a compiler sees so
+   * that it ends, it adds no counter of its own to each turn (Tint does to all other loops).
+   */
+  loop(counter: string, from: string, end: string, body: () => void): void {
+    const last = this.name("end", end);
+    this.block(`for (var ${counter} = ${from}; ${counter} < ${last}; ${counter}++)`, body);
+  }
+
   // ------------------------------------------------------------ the whole text
 
   finish(workgroupSize: number): KernelText {

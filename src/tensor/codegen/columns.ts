@@ -43,13 +43,15 @@ export function emitColumns(
   const r = width === 4 ? plus(scale(column, 4), LANE) : column;
   const part = k.name("part", `lane / ${COLUMNS}u`);
   const sums = reductions.map((n) => accumulate(n, width, e, k, PARTS));
+  const end = k.name("end", k.size(length));
+  const turn = k.fresh("turn");
   const counter = k.fresh("k");
   const step = variable(counter, length);
-  const end = k.size(length);
   // What is added to a position is no size, though it may be equal to one.
   const sizes = k.section("steps");
   k.section(`${sizes}:steps`);
-  k.block(`for (var ${counter} = ${part}; ${counter} < ${end}; ${counter} += 64u)`, () => {
+  k.loop(turn, "0u", `(${end} + 63u - ${part}) / 64u`, () => {
+    k.line(`let ${counter} = ${part} + 64u * ${turn};`);
     for (let i = 0; i < PARTS; i++) {
       const take = (): void => {
         for (const { n, names, combine } of sums) {

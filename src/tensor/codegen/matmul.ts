@@ -160,7 +160,7 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
       const type = e.type("f32", width);
       for (const name of acc.flat()) k.line(`var ${name} = ${type}(0.0);`);
       k.section("loop");
-      k.block(`for (var ${kk} = 0u; ${kk} < ${k.size(steps)}; ${kk}++)`, () => {
+      k.loop(kk, "0u", k.size(steps), () => {
         // Steps of a and of b that are equal by chance share no parameter.
         k.section("a");
         const left = sameRows ? quadOperandA(e, a, tile, aByRows, ofQuad) : operandA(e, a, tile, aByRows);
@@ -240,7 +240,7 @@ function each(
   body: (at: string) => void,
 ): void {
   const at = k.fresh(prefix);
-  k.block(`for (var ${at} = ${skip ?? "0u"}; ${at} < ${k.size(size)}; ${at}++)`, () => body(at));
+  k.loop(at, skip ?? "0u", k.size(size), () => body(at));
 }
 
 /** Where a thread's tile stands along rows or columns. */

@@ -49,7 +49,7 @@ export function sharedBody(node: Node, product: MatmulProduct, layout: Layout, t
       for (const name of acc.flat()) k.line(`var ${name} = vec4<f32>(0.0);`);
       const turns = length / stepK;
       const turn = k.fresh("k");
-      k.block(`for (var ${turn} = 0u; ${turn} < ${k.size(turns)}; ${turn}++)`, () => {
+      k.loop(turn, "0u", k.size(turns), () => {
         const from = scale(variable(turn, turns), stepK);
         fill(e, k, left, layout.aByRows, (i, q) => {
           const row = plus(scale(mn, block), i);

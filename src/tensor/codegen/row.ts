@@ -125,11 +125,19 @@ function loop(shape: RowShape, k: KernelBuilder, body: (c: Affine, width: Width)
   const steps = vector ? shape.space.length / 4 : shape.space.length;
   const name = k.fresh("k");
   const counter = variable(name, steps);
-  const [first, stride] = shape.lanes === 64 ? ["lane", "64u"] : ["0u", "1u"];
-  k.block(`for (var ${name} = ${first}; ${name} < ${k.size(steps)}; ${name} += ${stride})`, () => {
+  const walk = (): void => {
     // Where one step is all there is, the counter is the constant 0 in index arithmetic: both are 0.
     if (vector) body(plus(scale(counter, 4), LANE), 4);
     else body(counter, shape.along === "results" ? 4 : 1);
+  };
+  if (shape.lanes === 1) {
+    k.loop(name, "0u", k.size(steps), walk);
+    return;
+  }
+  const turn = k.fresh("turn");
+  k.loop(turn, "0u", `(${k.size(steps)} + 63u - lane) / 64u`, () => {
+    k.line(`let ${name} = lane + 64u * ${turn};`);
+    walk();
   });
 }
 
