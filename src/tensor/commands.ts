@@ -48,6 +48,12 @@ export class Commands {
     this.dispatches += dispatches.length;
   }
 
+  clear(buffer: GPUBuffer, offset: number, bytes: number): void {
+    const encoder = this.encoder ?? this.open();
+    this.endPass();
+    encoder.clearBuffer(buffer, offset, bytes);
+  }
+
   copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, bytes: number): void {
     const encoder = this.encoder ?? this.open();
     this.endPass();

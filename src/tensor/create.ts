@@ -54,6 +54,14 @@ function notANumber(x: unknown, shape: Shape, path: readonly number[]): Error {
   );
 }
 
+function requireKnown(op: string, dtype: DType): void {
+  if (DTYPES.includes(dtype)) return;
+  const all = DTYPES.join(", ");
+  throw new DTypeError(
+    `${op}: dtype: one of ${all} was expected, got ${dtype}. Write "f32" for floats, "i32" or "u32" for integers.`,
+  );
+}
+
 /**
  * A tensor from nested arrays, or from flat data and a shape. Without `dtype` a `Uint32Array` gives u32, an `Int32Array` i32,
  * and all else f32: lists, and arrays of other sizes, which no dtype has. Throws `ShapeError` where sizes disagree at any level,
@@ -64,12 +72,7 @@ export function tensor(
   options: { shape?: Shape; dtype?: DType } = {},
 ): Tensor {
   const dtype = options.dtype ?? dtypeOf(data);
-  if (!DTYPES.includes(dtype)) {
-    const all = DTYPES.join(", ");
-    throw new DTypeError(
-      `tensor: dtype: one of ${all} was expected, got ${dtype}. Write "f32" for floats, "i32" or "u32" for integers.`,
-    );
-  }
+  requireKnown("tensor", dtype);
   let flat: ArrayLike<number>;
   let shape: Shape;
   if (typeof data === "object" && data !== null && "length" in data && !Array.isArray(data)) {
@@ -108,11 +111,15 @@ export function programConstant(...args: Parameters<typeof tensor>): Tensor {
 /** A tensor of zeros. */
 export function zeros(shape: Shape, dtype: DType = "f32"): Tensor {
   checkShape("zeros", shape);
-  return tensor(new Float32Array(numel(shape)), { shape, dtype });
+  requireKnown("zeros", dtype);
+  const b = backend();
+  const storage = b.allocate(dtype, numel(shape));
+  b.clear(storage);
+  return Tensor.concrete([...shape], dtype, storage);
 }
 
 /** Start of each part of a flat segment is a multiple of this many elements, so that it can be bound on its own. */
-const SEGMENT_ALIGN = 64;
+export const SEGMENT_ALIGN = 64;
 
 /** Largest segment in elements: what every adapter can bind (128 MiB). */
 export const SEGMENT_LIMIT = (128 << 20) / 4;
@@ -220,7 +227,7 @@ export class FlatTensors {
     this.wholes = wholeTensors(layout);
     const storages = layout.segments.map((count) => {
       const storage = b.allocate("f32", count);
-      b.write(storage, "f32", new Float32Array(count));
+      b.clear(storage);
       return storage;
     });
     this.flat = storages.map((s, i) => {

@@ -9,7 +9,7 @@
  */
 import { differentiate } from "./autodiff.ts";
 import { assign, type Compiled, compile } from "./compile.ts";
-import { type FlatLayout, FlatTensors, tensor } from "./create.ts";
+import { type FlatLayout, FlatTensors, SEGMENT_ALIGN, tensor } from "./create.ts";
 import { ConfigError, TensorError } from "./errors.ts";
 import { pow } from "./math.ts";
 import type { LandRows } from "./opdef.ts";
@@ -143,7 +143,7 @@ export function adamwUpdate(
     const grad = ops.mul(g[i], factor);
     const m1 = ops.add(ops.mul(n.b1, m[i]), ops.mul(n.c1, grad));
     const v1 = ops.add(ops.mul(n.b2, v[i]), ops.mul(n.c2, ops.square(grad)));
-    const kept = ops.sub(p[i], ops.mul(ops.mul(n.decay, decayed[i]), p[i]));
+    const kept = ops.sub(p[i], ops.mul(ops.mul(n.decay, spread(decayed[i], p[i])), p[i]));
     const denominator = ops.add(ops.mul(ops.sqrt(v1), n.correction), n.eps);
     assign(p[i], ops.sub(kept, ops.mul(n.rate, ops.div(m1, denominator))));
     assign(m[i], m1);
@@ -153,21 +153,36 @@ export function adamwUpdate(
   return norm;
 }
 
+/** A number for each element of `segment` [N], from a mask of one for every so many. */
+export function spread(mask: Tensor, segment: Tensor): Tensor {
+  const shape = [mask.size, segment.size / mask.size];
+  return ops.reshape(ops.broadcastTo(ops.reshape(mask, [mask.size, 1]), shape), segment.shape);
+}
+
 export interface AdamWOptions {
   /** Which parameters decay; default those of two axes or more. */
   decays?: (name: string, shape: Shape) => boolean;
 }
 
-/** A segment of ones and zeros for each of the layout's: where weights decay, by default in parts of two axes or more. */
+/**
+ * For each of the layout's segments a number for every `SEGMENT_ALIGN` elements of it: 1 where weights decay, by default in parts
+ * of two axes or more, else 0.
+ */
 export function decayMasks(
   layout: FlatLayout,
   decays: (name: string, shape: Shape) => boolean = (_, shape) => shape.length >= 2,
 ): Tensor[] {
-  const masks = layout.segments.map((n) => new Float32Array(n));
+  const masks = layout.segments.map((n) => new Float32Array(n / SEGMENT_ALIGN));
   for (const part of layout.parts) {
     const count = part.shape.reduce((a, b) => a * b, 1);
     const { name, shape } = part.whole ?? part;
-    if (decays(name, shape)) masks[part.segment].fill(1, part.offset, part.offset + count);
+    if (decays(name, shape)) {
+      masks[part.segment].fill(
+        1,
+        part.offset / SEGMENT_ALIGN,
+        Math.ceil((part.offset + count) / SEGMENT_ALIGN),
+      );
+    }
   }
   return masks.map((mask) => tensor(mask));
 }

@@ -66,6 +66,10 @@ export class ReferenceBackend implements Backend {
     for (let i = 0; i < out.length; i++) out[i] = dtype === "bool" ? (data[i] ? 1 : 0) : data[i];
   }
 
+  clear(storage: Storage): void {
+    (storage as ReferenceStorage).data.fill(0);
+  }
+
   build(graph: Graph, options: BuildOptions): Executable {
     this.programs++;
     const wanted = roots(graph);

@@ -15,6 +15,7 @@ import {
   checkAdamWStep,
   decayMasks,
   globalNorm,
+  spread,
   UNCLIPPED,
 } from "./optim.ts";
 import type { Tensor } from "./tensor.ts";
@@ -29,7 +30,7 @@ function update(p: Segments, g: Segments, decayed: Segments, given: Numbers): Te
   const norm = globalNorm(g);
   const factor = ops.minimum(1, ops.div(n.maxNorm, ops.add(norm, 1e-6)));
   p.forEach((_, i) => {
-    const kept = ops.sub(p[i], ops.mul(ops.mul(n.decay, decayed[i]), p[i]));
+    const kept = ops.sub(p[i], ops.mul(ops.mul(n.decay, spread(decayed[i], p[i])), p[i]));
     assign(p[i], ops.sub(kept, ops.mul(n.lr, ops.mul(g[i], factor))));
     assign(g[i], ops.full(g[i].shape, 0));
   });

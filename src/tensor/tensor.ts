@@ -26,6 +26,8 @@ export interface BackendLike {
   readonly kind: "webgpu" | "reference";
   read(storage: Storage, dtype: DType, count: number): Promise<HostArray | Float64Array>;
   write(storage: Storage, dtype: DType, data: ArrayLike<number>): void;
+  /** Makes all of it 0, without zeros on the host. */
+  clear(storage: Storage): void;
 }
 
 const scopes: Set<Tensor>[] = [];

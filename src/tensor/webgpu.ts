@@ -170,6 +170,19 @@ export class WebGpuBackend implements Backend {
     });
   }
 
+  clear(storage: Storage): void {
+    const s = storage as GpuStorage;
+    s.retain();
+    this.enqueue({
+      ready: null,
+      go: () => {
+        this.commands.clear(s.buffer, s.offset, s.bytes);
+        s.fault = null;
+      },
+      done: () => s.release(),
+    });
+  }
+
   async read(storage: Storage, dtype: DType, count: number): Promise<HostArray> {
     const s = storage as GpuStorage;
     if (count === 0) {
