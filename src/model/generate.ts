@@ -10,6 +10,7 @@
  * Philox at counter (rollout, prompt id, sample id, position) under the key of (seed, stream): it depends on nothing else in
  * the batch.
  */
+import { type Backend, backend } from "../tensor/backend.ts";
 import { u32 } from "../tensor/compile.ts";
 import { tensor } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
@@ -57,6 +58,8 @@ export class Generator {
   readonly rows: number;
   private readonly model: Transformer;
   private readonly decoders = new Recent<Decoder>(KEPT);
+  /** Where they live. */
+  private owner: Backend | null = null;
   private busy = false;
 
   constructor(model: Transformer, options: GeneratorOptions = {}) {
@@ -87,6 +90,7 @@ export class Generator {
     }
     this.busy = true;
     try {
+      this.moveHere();
       return await this.sample(params, prompts, request);
     } finally {
       this.busy = false;
@@ -207,7 +211,7 @@ export class Generator {
         let done = await ended;
         ended = later;
         if (stream && step - stream.sent >= streamEvery) {
-          stream.send(await state.tokens.data(), step);
+          await stream.send(await state.tokens.data(), step);
           done = await ended;
         }
         live = live.filter(({ row }) => done[row] === 0);
@@ -217,13 +221,20 @@ export class Generator {
         disposeAll(lanes);
         lanes = lanesFor(live, count, layout.rows);
       }
-      if (stream && stream.sent < step) stream.send(await state.tokens.data(), step);
+      if (stream && stream.sent < step) await stream.send(await state.tokens.data(), step);
       // A failure is told to whoever asks first.
       await ended;
       return step;
     } finally {
       disposeAll(lanes);
     }
+  }
+
+  /** After another `init()` everything is made again, on the device that is current now. */
+  private moveHere(): void {
+    const here = backend();
+    if (this.owner !== here) this.decoders.dispose();
+    this.owner = here;
   }
 
   private decoderFor(layout: Layout): Decoder {
@@ -258,7 +269,7 @@ class Stream {
   }
 
   /** Tokens up to `to` of every row; `all` is what the device has. */
-  send(all: ArrayLike<number>, to: number): void {
+  async send(all: ArrayLike<number>, to: number): Promise<void> {
     const { samples, stride, sent } = this;
     const words = all as Uint32Array;
     for (const { first, count } of neighbours(samples.map(({ at }) => at))) {
@@ -267,7 +278,7 @@ class Stream {
         const r = samples[first + i].row;
         tokens.set(words.subarray(r * stride + sent, r * stride + to), i * (to - sent));
       }
-      this.request.onTokens?.({ row: samples[first].at, rows: count, from: sent, to, tokens });
+      await this.request.onTokens?.({ row: samples[first].at, rows: count, from: sent, to, tokens });
     }
     this.sent = to;
   }
