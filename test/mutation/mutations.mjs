@@ -238,8 +238,8 @@ export const MUTATIONS = [
   {
     name: "attention: the last key that is seen is left out",
     file: "src/shaders/attention.ts",
-    find: "let to${i} = min(${visible}[t${i} * ${words}u + 1u], p.keys);",
-    replace: "let to${i} = min(${visible}[t${i} * ${words}u + 1u], p.keys - 1u);",
+    find: "let to${i} = min(${to(i)}, p.keys);",
+    replace: "let to${i} = min(${to(i)}, p.keys - 1u);",
     tests: [ops("attention")],
   },
   {
