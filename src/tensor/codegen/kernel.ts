@@ -46,7 +46,7 @@ export const WORKGROUP = 64;
 
 /** Of so few units, full workgroups would leave cores without any: they come in small ones. */
 const FEW_UNITS = 4 * WORKGROUP;
-const SMALL_WORKGROUP = 16;
+export const SMALL_WORKGROUP = 16;
 
 /** Threads of a workgroup where each does one of so many units of much work (no bit depends on it). */
 export function threadsFor(units: number): number {
