@@ -10,13 +10,14 @@
  * Philox at counter (rollout, prompt id, sample id, position) under the key of (seed, stream): it depends on nothing else in
  * the batch.
  */
+import { type Backend, backend } from "../tensor/backend.ts";
 import { u32 } from "../tensor/compile.ts";
 import { tensor } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { Stream as RandomStream, type Seed, seedWords, streamKey } from "../tensor/random.ts";
 import { requireKnown } from "../tensor/suggest.ts";
 import { forEachTensor, type Tensor } from "../tensor/tensor.ts";
-import type { Draw, Lanes, Layout } from "./generateGraph.ts";
+import { type Draw, type LaneRow, type Layout, lanesFor } from "./generateGraph.ts";
 import { checkRequest, type GenerateOptions, type GenerateRequest } from "./generateOptions.ts";
 import {
   bucketCount,
@@ -57,6 +58,8 @@ export class Generator {
   readonly rows: number;
   private readonly model: Transformer;
   private readonly decoders = new Recent<Decoder>(KEPT);
+  /** Where they live. */
+  private owner: Backend | null = null;
   private busy = false;
 
   constructor(model: Transformer, options: GeneratorOptions = {}) {
@@ -87,6 +90,7 @@ export class Generator {
     }
     this.busy = true;
     try {
+      this.moveHere();
       return await this.sample(params, prompts, request);
     } finally {
       this.busy = false;
@@ -106,6 +110,10 @@ export class Generator {
       await this.sampleGroup(params, prompts, request, group, { tokens, logProbs });
     }
     const ends = endings(tokens, total, request);
+    for (const [r, n] of ends.lengths.entries()) {
+      tokens.fill(request.padTokenId, r * width + n, (r + 1) * width);
+      logProbs.fill(0, r * width + n, (r + 1) * width);
+    }
     return { rows: total, numGenerations, maxCompletionLength: width, tokens, logProbs, ...ends };
   }
 
@@ -157,7 +165,6 @@ export class Generator {
           const stride = decoder.layout.tokens;
           for (const { row, at } of samples) {
             into.tokens.set(t.subarray(row * stride, row * stride + drawn), at * width);
-            into.tokens.fill(padTokenId, at * width + drawn, (at + 1) * width);
             into.logProbs.set(l.subarray(row * stride, row * stride + drawn), at * width);
           }
         }
@@ -185,7 +192,7 @@ export class Generator {
     const { maxCompletionLength: length, streamEvery, signal } = request;
     const stream = request.onTokens ? new Stream(samples, layout.tokens, request) : null;
     let live = samples;
-    let lanes = lanesFor(live, laneCount(live.length, layout.rows), layout.rows);
+    let lanes = lanesFor(layout, live, laneCount(live.length, layout.rows));
     const look = (): Promise<ArrayLike<number>> => {
       const finished = state.finished.data();
       // Where something fails before it is asked for, the same failure is told there.
@@ -207,23 +214,30 @@ export class Generator {
         let done = await ended;
         ended = later;
         if (stream && step - stream.sent >= streamEvery) {
-          stream.send(await state.tokens.data(), step);
+          await stream.send(await state.tokens.data(), step);
           done = await ended;
         }
         live = live.filter(({ row }) => done[row] === 0);
         if (live.length === 0) break;
         const count = laneCount(live.length, layout.rows);
-        if (count === lanes.row.size) continue;
-        disposeAll(lanes);
-        lanes = lanesFor(live, count, layout.rows);
+        if (count === lanes.shape[0]) continue;
+        lanes.dispose();
+        lanes = lanesFor(layout, live, count);
       }
-      if (stream && stream.sent < step) stream.send(await state.tokens.data(), step);
+      if (stream && stream.sent < step) await stream.send(await state.tokens.data(), step);
       // A failure is told to whoever asks first.
       await ended;
       return step;
     } finally {
-      disposeAll(lanes);
+      lanes.dispose();
     }
+  }
+
+  /** After another `init()` everything is made again, on the device that is current now. */
+  private moveHere(): void {
+    const here = backend();
+    if (this.owner !== here) this.decoders.dispose();
+    this.owner = here;
   }
 
   private decoderFor(layout: Layout): Decoder {
@@ -233,43 +247,51 @@ export class Generator {
 }
 
 /** A row of a rollout, and its place among the results. */
-interface Sample {
-  row: number;
-  /** Index among the prompts of the prefill. */
-  source: number;
-  /** Column where the prompt begins. */
-  start: number;
-  prompt: number;
-  sample: number;
+interface Sample extends LaneRow {
   at: number;
 }
 
 /** Hands tokens on as they come. */
 class Stream {
   sent = 0;
+  /** By sample, whether EOS was among what was sent. */
+  private readonly ended: Uint8Array;
   private readonly samples: readonly Sample[];
   private readonly stride: number;
   private readonly request: GenerateRequest;
 
   constructor(samples: readonly Sample[], stride: number, request: GenerateRequest) {
     this.samples = samples;
+    this.ended = new Uint8Array(samples.length);
     this.stride = stride;
     this.request = request;
   }
 
   /** Tokens up to `to` of every row; `all` is what the device has. */
-  send(all: ArrayLike<number>, to: number): void {
+  async send(all: ArrayLike<number>, to: number): Promise<void> {
     const { samples, stride, sent } = this;
     const words = all as Uint32Array;
     for (const { first, count } of neighbours(samples.map(({ at }) => at))) {
       const tokens = new Uint32Array(count * (to - sent));
       for (let i = 0; i < count; i++) {
         const r = samples[first + i].row;
-        tokens.set(words.subarray(r * stride + sent, r * stride + to), i * (to - sent));
+        const mine = tokens.subarray(i * (to - sent), (i + 1) * (to - sent));
+        mine.set(words.subarray(r * stride + sent, r * stride + to));
+        this.pad(first + i, mine);
       }
-      this.request.onTokens?.({ row: samples[first].at, rows: count, from: sent, to, tokens });
+      await this.request.onTokens?.({ row: samples[first].at, rows: count, from: sent, to, tokens });
     }
     this.sent = to;
+  }
+
+  /** Replaces what a sample drew after its end. */
+  private pad(sample: number, tokens: Uint32Array): void {
+    const { eosTokenId, padTokenId } = this.request;
+    if (eosTokenId === undefined) return;
+    const end = this.ended[sample] ? 0 : tokens.indexOf(eosTokenId) + 1;
+    if (end === 0 && !this.ended[sample]) return;
+    this.ended[sample] = 1;
+    tokens.fill(padTokenId, end);
   }
 }
 
@@ -304,22 +326,6 @@ function neighbours(at: readonly number[]): { first: number; count: number }[] {
   return runs;
 }
 
-/** Lanes for samples; those too many have the row after the last, see nothing and write nothing. */
-function lanesFor(samples: readonly Sample[], count: number, rows: number): Lanes {
-  const column = (f: (s: Sample) => number, idle: number): Tensor =>
-    tensor(
-      Uint32Array.from({ length: count }, (_, i) => (i < samples.length ? f(samples[i]) : idle)),
-      { dtype: "u32" },
-    );
-  return {
-    row: column((s) => s.row, rows),
-    source: column((s) => s.source, 0),
-    start: column((s) => s.start, 0xffffffff),
-    prompt: column((s) => s.prompt, 0),
-    sample: column((s) => s.sample, 0),
-  };
-}
-
 function drawArguments(request: GenerateRequest): Draw {
   const key: Seed = streamKey(seedWords(request.seed), request.stream ?? RandomStream.rollout);
   return {
@@ -327,7 +333,6 @@ function drawArguments(request: GenerateRequest): Draw {
     topK: tensor(request.topK, { dtype: "u32" }),
     topP: tensor(request.topP),
     eos: u32(request.eosTokenId ?? 0xffffffff),
-    pad: u32(request.padTokenId),
     rollout: u32(request.rollout),
     key: key.map(u32),
   };

@@ -47,8 +47,11 @@ export interface GenerateOptions {
    * prompts come together. Give it to decode all of them at once.
    */
   promptLength?: number;
-  /** Called with tokens as they come, in order; reading them back costs a wait for the device. Changes no token. */
-  onTokens?(chunk: GeneratedChunk): void;
+  /**
+   * Called with tokens as they come, in order; reading them back costs a wait for the device. A promise is awaited before the
+   * next call, and where it rejects so does `generate`. Changes no token.
+   */
+  onTokens?(chunk: GeneratedChunk): void | Promise<void>;
   /** Tokens of a row between two calls of `onTokens`. Default 8. */
   streamEvery?: number;
   /** Checked between steps, eight at a time. */

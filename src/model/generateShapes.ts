@@ -10,15 +10,7 @@ import { type Compiled, compile } from "../tensor/compile.ts";
 import { SEGMENT_LIMIT, zeros } from "../tensor/create.ts";
 import { WHOLE_LENGTH } from "../tensor/ops/attentionShapes.ts";
 import { forEachTensor, scope, type Tensor } from "../tensor/tensor.ts";
-import {
-  begin,
-  type Draw,
-  decode,
-  type Lanes,
-  type Layout,
-  prefill,
-  type RowState,
-} from "./generateGraph.ts";
+import { begin, type Draw, decode, type Layout, prefill, type RowState } from "./generateGraph.ts";
 import { bucketLength } from "./sequences.ts";
 import type { Parameters, Transformer } from "./transformer.ts";
 
@@ -128,9 +120,9 @@ export class Decoder implements Kept {
   readonly layout: Layout;
   readonly state: RowState;
   readonly prefill: Compiled<[Pick<RowState, "cache">, Parameters, Tensor, Tensor], Tensor>;
-  readonly begin: Compiled<[RowState, Tensor, Lanes, Draw], undefined>;
+  readonly begin: Compiled<[RowState, Tensor, Tensor, Draw], undefined>;
   /** A program for each count of lanes. */
-  readonly decode: Compiled<[RowState, Parameters, Lanes, Draw], undefined>;
+  readonly decode: Compiled<[RowState, Parameters, Tensor, Draw], undefined>;
   readonly bytes: number;
 
   constructor(model: Transformer, layout: Layout) {
@@ -145,7 +137,7 @@ export class Decoder implements Kept {
       tokens: zeros([rows * tokens], "u32"),
       logProbs: zeros([rows * tokens]),
       finished: zeros([rows], "u32"),
-      step: zeros([], "u32"),
+      seen: zeros([1], "u32"),
     }));
     this.prefill = compile(
       (state: Pick<RowState, "cache">, p: Parameters, prompts: Tensor, start: Tensor) =>
@@ -153,12 +145,12 @@ export class Decoder implements Kept {
       { state: [0], label: "prefill" },
     );
     this.begin = compile(
-      (state: RowState, logits: Tensor, lanes: Lanes, draw: Draw) =>
+      (state: RowState, logits: Tensor, lanes: Tensor, draw: Draw) =>
         begin(layout, state, logits, lanes, draw),
       { state: [0], label: "begin" },
     );
     this.decode = compile(
-      (state: RowState, p: Parameters, lanes: Lanes, draw: Draw) =>
+      (state: RowState, p: Parameters, lanes: Tensor, draw: Draw) =>
         decode(layout, model, state, p, lanes, draw),
       { state: [0], label: "decode" },
     );

@@ -9,12 +9,13 @@
  * D headDim, V vocabSize. Every method builds graph: call them inside `compile`, or alone.
  */
 import { checkpoint } from "../tensor/autodiff.ts";
+import { type Backend, backend } from "../tensor/backend.ts";
 import { programConstant, SEGMENT_LIMIT, tensor } from "../tensor/create.ts";
 import { ConfigError, DTypeError, ShapeError } from "../tensor/errors.ts";
 import { ops } from "../tensor/ops/index.ts";
 import { blockName } from "../tensor/ops/rowBlocks.ts";
 import { show } from "../tensor/shape.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { type Tensor, takeOver } from "../tensor/tensor.ts";
 import type { ModelConfig } from "./config.ts";
 import {
   type LayerParts,
@@ -52,10 +53,10 @@ export interface HiddenOptions {
 export class Transformer {
   readonly config: ModelConfig;
   readonly parts: ModelParts;
-  /** [maxPositions, 2 D]. */
-  private readonly rotary: Tensor | null = null;
+  /** [maxPositions, 2 D], one on each backend that the model ran on: programs of several may be alive at a time. */
+  private readonly rotary = new Map<Backend, Tensor>();
 
-  /** Needs a backend: the table of rotary positions lives on it until `dispose()`. */
+  /** Holds a table of rotary positions on the device until `dispose()`, made when it is first needed there. */
   constructor(config: ModelConfig) {
     this.config = config;
     this.parts = modelParts(config);
@@ -66,8 +67,6 @@ export class Transformer {
           `transformer: a rotary table of at most ${SEGMENT_LIMIT} elements expected, got maxPositions=${config.maxPositions} x ${2 * config.headDim}. Lower maxPositions.`,
         );
       }
-      const table = rotaryTable(config.maxPositions, config.headDim, config.ropeTheta);
-      this.rotary = tensor(table, { shape: [config.maxPositions, 2 * config.headDim] });
     }
   }
 
@@ -109,7 +108,8 @@ export class Transformer {
   }
 
   dispose(): void {
-    this.rotary?.dispose();
+    for (const table of this.rotary.values()) table.dispose();
+    this.rotary.clear();
   }
 
   private checkLength(tokens: Tensor): void {
@@ -138,9 +138,24 @@ export class Transformer {
 
   /** Rows of the rotary table at the positions, [B or 1, T, 1, 1, 2 D]. */
   private angles(positions: Tensor): Tensor | null {
-    if (!this.rotary) return null;
+    if (this.config.positions !== "rope") return null;
     const rows = positions.shape.length === 2 ? positions.shape[0] : 1;
-    return ops.reshape(ops.take(this.rotary, positions), [rows, positions.shape.at(-1) as number, 1, 1, -1]);
+    const table = ops.take(this.rotaryHere(), positions);
+    return ops.reshape(table, [rows, positions.shape.at(-1) as number, 1, 1, -1]);
+  }
+
+  /** The rotary table on the current backend. */
+  private rotaryHere(): Tensor {
+    const here = backend();
+    let table = this.rotary.get(here);
+    if (!table) {
+      const { maxPositions, headDim, ropeTheta } = this.config;
+      const angles = rotaryTable(maxPositions, headDim, ropeTheta);
+      // Compiled functions keep it, so no scope that happens to be open may have it.
+      table = takeOver(tensor(angles, { shape: [maxPositions, 2 * headDim] }));
+      this.rotary.set(here, table);
+    }
+    return table;
   }
 
   private layer(params: Parameters, index: number, x: Tensor, angles: Tensor | null, pass: Pass): Tensor {

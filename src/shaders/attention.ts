@@ -31,9 +31,9 @@ interface Operands {
   /** Addresses of query i, and of a block's keys. */
   query(i: number): string;
   keys(j: number): string;
-  /** The intervals of the queries, and their words for each. */
-  readonly visible: string;
-  readonly words: number;
+  /** The first key that query i sees, and the one after the last. */
+  from(i: number): string;
+  to(i: number): string;
   /** Lines before the first key. */
   readonly before: string;
 }
@@ -99,7 +99,7 @@ fn pow2(n: vec4<f32>) -> vec4<f32> {
 }
 
 /** The tile's place, and for each query of a thread its row in [B, T, KV, G] and the keys it sees. */
-function ownQueries({ own }: AttentionSizes, { query, visible, words, before }: Operands): string {
+function ownQueries({ own }: AttentionSizes, { query, from, to, before }: Operands): string {
   return /* wgsl */ `
 let width = p.width;
 let rest = unit / p.side;
@@ -114,8 +114,8 @@ ${each(
 let t${i} = b * p.queries + r${i} / p.groups;
 let row${i} = (t${i} * p.heads + h) * p.groups + r${i} % p.groups;
 let query${i} = ${query(i)};
-let from${i} = ${visible}[t${i} * ${words}u];
-let to${i} = min(${visible}[t${i} * ${words}u + 1u], p.keys);`,
+let from${i} = ${from(i)};
+let to${i} = min(${to(i)}, p.keys);`,
 )}
 var begin = from0;
 var end = to0;
@@ -148,8 +148,8 @@ const strided = (visible: string): Operands => ({
   value: (j) => `b2[value${j} + c]`,
   query: (i) => `p.qAt + b * p.q0 + r${i} / p.groups * p.q1 + h * p.q2 + r${i} % p.groups * p.q3`,
   keys: (j) => `let key${j} = keys + s${j} * p.k1;\nlet value${j} = values + s${j} * p.v1;`,
-  visible,
-  words: 2,
+  from: (i) => `${visible}[t${i} * 2u]`,
+  to: (i) => `${visible}[t${i} * 2u + 1u]`,
   before: `let keys = p.kAt + b * p.k0 + h * p.k2;
 let values = p.vAt + b * p.v0 + h * p.v2;`,
 });
@@ -158,8 +158,8 @@ let values = p.vAt + b * p.v0 + h * p.v2;`,
 const PLAIN: Bound = { ...strided("b3"), out: "b4", logSumExp: "b5" };
 
 /**
- * b0 q, b1 cache [C, 2, KV, D], b2 rows [B, 5] -> b3 out. Key s of a row stands at row s + before of the cache where it is
- * of the beginning that the row shares, and at s + after where it is its own.
+ * b0 q, b1 cache [C, 2, KV, D], b2 rows [B, 4] in steps of `p.r0`, b3 end [1] -> b4 out. Key s of a row stands at row s + before
+ * of the cache where it is of the beginning that the row shares, and at s + after where it is its own.
  */
 const CACHED: Bound = {
   key: (j) => `b1[key${j} + c]`,
@@ -167,12 +167,13 @@ const CACHED: Bound = {
   query: (i) => `p.qAt + b * p.q0 + h * p.q1 + r${i} * p.q2`,
   keys: (j) => `let key${j} = ((s${j} + select(after, before, s${j} < split)) * 2u * p.heads + h) * p.width;
 let value${j} = key${j} + p.heads * p.width;`,
-  visible: "b2",
-  words: 5,
-  before: `let split = b2[b * 5u + 2u];
-let before = b2[b * 5u + 3u];
-let after = b2[b * 5u + 4u];`,
-  out: "b3",
+  from: () => "b2[p.rAt + b * p.r0]",
+  to: () => "b3[0]",
+  before: `let row = p.rAt + b * p.r0;
+let split = b2[row + 1u];
+let before = b2[row + 2u];
+let after = b2[row + 3u];`,
+  out: "b4",
   logSumExp: null,
 };
 

@@ -5,7 +5,8 @@ import { initializeParameters } from "../../src/model/parameters.ts";
 import { Scorer } from "../../src/model/scoring.ts";
 import { packRows } from "../../src/model/sequences.ts";
 import { Transformer } from "../../src/model/transformer.ts";
-import { backend } from "../../src/tensor/backend.ts";
+import { backend, setBackend } from "../../src/tensor/backend.ts";
+import { init } from "../../src/tensor/init.ts";
 import { type TestBackend, useBackend } from "../helpers/backend.ts";
 
 let on: TestBackend;
@@ -244,4 +245,46 @@ test("an aborted signal rejects with its reason, before and between steps", asyn
     expect(second).rejects.toThrow(/one call at a time/),
   ]);
   expect((await generator.generate(params, prompts, base)).rows).toBe(4);
+});
+
+test("what onTokens rejects with, generate rejects with, and nothing is sent on", async () => {
+  const { params, generator } = setUp(rope);
+  const failure = new Error("no room");
+  let calls = 0;
+  const onTokens = async (): Promise<void> => {
+    calls++;
+    await Promise.resolve();
+    throw failure;
+  };
+  const options = { ...base, eosTokenId: undefined, streamEvery: 2 };
+  await expect(generator.generate(params, prompts, { ...options, onTokens })).rejects.toBe(failure);
+  expect(calls).toBe(1);
+  // A slow one is waited for.
+  const order: string[] = [];
+  await generator.generate(params, prompts, {
+    ...options,
+    onTokens: async ({ from }) => {
+      order.push(`begin ${from}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      order.push(`end ${from}`);
+    },
+  });
+  expect(order).toEqual([0, 2, 4].flatMap((from) => [`begin ${from}`, `end ${from}`]));
+});
+
+test("after another init() a generator works there, with weights that are there", async () => {
+  const mine = backend();
+  const { params, generator } = setUp(rope);
+  const greedy = { ...base, temperature: 0 };
+  const tokens = async (weights: typeof params): Promise<number[]> =>
+    Array.from((await generator.generate(weights, prompts, greedy)).tokens);
+  const first = await tokens(params);
+  try {
+    await init({ device: "reference" });
+    await expect(tokens(params)).rejects.toThrow(/tensor of the current device .* Create tensors after init/);
+    expect(await tokens(initializeParameters(rope, 7, { std: 0.4 }).tensors)).toEqual(first);
+  } finally {
+    setBackend(mine);
+  }
+  expect(await tokens(params)).toEqual(first);
 });

@@ -170,6 +170,14 @@ test("eight tokens go to the device at a time", async () => {
   expect(submits).toBeLessThanOrEqual(16);
 });
 
+test("a step is few dispatches", async () => {
+  const dispatches = async (maxCompletionLength: number): Promise<number> =>
+    (await counted(() => generator.generate(params, PROMPTS, { ...ask, maxCompletionLength }))).dispatches;
+  const perStep = ((await dispatches(40)) - (await dispatches(33))) / 7;
+  // Integers and random numbers, angles, embedding; a layer's 12; logits, the draw, what is written.
+  expect(perStep).toBe(3 + 12 * config.numLayers + 3);
+});
+
 test("lanes are halved where half of them do, down to a few", () => {
   expect([256, 129, 128, 65, 64, 33, 9, 1, 0].map((live) => laneCount(live, 256))).toEqual([
     256, 256, 128, 128, 64, 64, 16, 8, 8,

@@ -8,7 +8,7 @@ import { grad } from "../../src/tensor/autodiff.ts";
 import { compile } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
-import type { Tensor } from "../../src/tensor/tensor.ts";
+import { scope, type Tensor } from "../../src/tensor/tensor.ts";
 import { type TestBackend, useBackend } from "../helpers/backend.ts";
 
 let on: TestBackend;
@@ -148,6 +148,15 @@ test("scores: log-probabilities and entropy at a temperature", async () => {
     expect(l[i]).toBeCloseTo(logp[at + 2], 5);
     expect(e[i]).toBeCloseTo(-logp.reduce((s, x) => s + Math.exp(x) * x, 0), 5);
   });
+});
+
+test("a model whose first run is in a scope keeps its rotary table", async () => {
+  const [, config] = variants[0];
+  const run = logitsOf(new Transformer(config));
+  const params = initializeParameters(config, 3).tensors;
+  const tokens = ids([[1, 2, 3]]);
+  const first = await scope(() => run(params, tokens)).data();
+  expect(Array.from(await run(params, tokens).data())).toEqual(Array.from(first));
 });
 
 test("wrong tokens and lengths are named", () => {

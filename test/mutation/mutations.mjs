@@ -238,8 +238,8 @@ export const MUTATIONS = [
   {
     name: "attention: the last key that is seen is left out",
     file: "src/shaders/attention.ts",
-    find: "let to${i} = min(${visible}[t${i} * ${words}u + 1u], p.keys);",
-    replace: "let to${i} = min(${visible}[t${i} * ${words}u + 1u], p.keys - 1u);",
+    find: "let to${i} = min(${to(i)}, p.keys);",
+    replace: "let to${i} = min(${to(i)}, p.keys - 1u);",
     tests: [ops("attention")],
   },
   {
@@ -280,16 +280,16 @@ export const MUTATIONS = [
   },
   {
     name: "decode: lanes too many have the last row",
-    file: "src/model/generate.ts",
-    find: "row: column((s) => s.row, rows),",
-    replace: "row: column((s) => s.row, rows - 1),",
+    file: "src/model/generateGraph.ts",
+    find: "row: layout.rows, source: 0,",
+    replace: "row: layout.rows - 1, source: 0,",
     tests: ["test/model/lanes.test.ts"],
   },
   {
-    name: "decode: a row goes on after its end",
-    file: "src/model/generateGraph.ts",
-    find: "const chosen = ops.where(done, draw.pad, token);",
-    replace: "const chosen = token;",
+    name: "generate: what a row draws after its end is handed on",
+    file: "src/model/generate.ts",
+    find: "tokens.fill(request.padTokenId, r * width + n, (r + 1) * width);",
+    replace: "",
     tests: ["test/model/lanes.test.ts"],
   },
   {

@@ -9,7 +9,7 @@ import { forwardGraph, gradGraph, gradInputs } from "../../src/check/cases.ts";
 import { withBackend } from "../../src/tensor/backend.ts";
 import type { KernelText } from "../../src/tensor/codegen/builder.ts";
 import type { Kernel } from "../../src/tensor/codegen/kernel.ts";
-import { WORKGROUP } from "../../src/tensor/codegen/kernel.ts";
+import { SMALL_WORKGROUP, WORKGROUP } from "../../src/tensor/codegen/kernel.ts";
 import { traceCall } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import type { Graph } from "../../src/tensor/ir.ts";
@@ -55,6 +55,7 @@ test("bindings and parameters are what the host binds and packs", () => {
     return { ...k, wgsl };
   });
   expect(fallbacks.filter((k) => /subgroup|quad/.test(k.wgsl))).toEqual([]);
+  const sizes = new Set<number>();
   for (const k of [...all.values(), ...above, ...fallbacks]) {
     const reflected = new WgslReflect(k.wgsl);
     expect(
@@ -62,7 +63,12 @@ test("bindings and parameters are what the host binds and packs", () => {
       k.label,
     ).toEqual(["main"]);
     const size = reflected.entry.compute[0].attributes?.find((a) => a.name === "workgroup_size")?.value;
-    expect([size].flat().map(Number)[0], k.label).toBe(WORKGROUP);
+    const threads = [size].flat().map(Number)[0];
+    expect([SMALL_WORKGROUP, WORKGROUP], k.label).toContain(threads);
+    // Where a thread has a unit of its own, workgroups count in as many as they have threads.
+    const stride = /wg\.x\) \* (\d+)u \+ lane;/.exec(k.wgsl)?.[1];
+    expect(Number(stride ?? WORKGROUP), k.label).toBe(threads);
+    sizes.add(threads);
     expect(reflected.storage.length, k.label).toBe(k.bindings.length);
     k.bindings.forEach((b, i) => {
       const v = reflected.storage.find((s) => s.binding === i);
@@ -87,6 +93,7 @@ test("bindings and parameters are what the host binds and packs", () => {
     ).toEqual(k.fields.map((f, i) => `${f.name}: ${f.type} @ ${4 * i}`));
     expect(block.size, k.label).toBeLessThanOrEqual(Math.ceil((4 * k.fields.length) / 16) * 16);
   }
+  expect([...sizes].sort()).toEqual([SMALL_WORKGROUP, WORKGROUP]);
 });
 
 const shared = [...all.values()].filter((k) => k.wgsl.includes("var<workgroup>"));

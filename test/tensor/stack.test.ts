@@ -1,4 +1,4 @@
-/** Sums down columns that share a kernel: which do, which may not, and that they give what they gave alone. */
+/** Sums down columns, and patches, that share a kernel: which do, which may not, and that they give what they gave alone. */
 import { beforeAll, expect, test } from "vitest";
 import { withBackend } from "../../src/tensor/backend.ts";
 import { assign, compile } from "../../src/tensor/compile.ts";
@@ -140,4 +140,76 @@ test("a sum of a state's old value is taken before another sum replaces it", asy
     [0],
   );
   expect(kernels).toBe(2);
+});
+
+// Rows and values that kernels before them made, so that patches read no argument.
+const patchArguments = (): Tensor[] => [
+  grid(9, 1, 3),
+  grid(9, 1, 5),
+  grid(4, 3, 2),
+  tensor([5, 0, 1, 2, 60, 39, 4, 4], { shape: [4, 2], dtype: "u32" }),
+  grid(4, 1, 7),
+];
+type Patches = (a: Tensor, b: Tensor, p: Tensor, rows: Tensor, y: Tensor) => void;
+const patched = (patches: Patches): Promise<number> =>
+  run(
+    (a, b, x, r, y) => {
+      patches(a, b, ops.reshape(ops.sum(x, 1), [4, 1]), ops.sum(r, 1), y);
+      return [];
+    },
+    patchArguments,
+    [0, 1],
+  );
+
+test.each([
+  [
+    "one shape are one kernel",
+    3,
+    (a, b, p, rows) => {
+      assign(a, ops.updateRows(a, p, rows));
+      assign(b, ops.updateRows(b, ops.mul(p, 2), rows));
+    },
+  ],
+  [
+    "two states that read an argument are two: it may share memory with one",
+    4,
+    (a, b, p, rows, y) => {
+      assign(a, ops.updateRows(a, y, rows));
+      assign(b, ops.updateRows(b, p, rows));
+    },
+  ],
+  [
+    "one state are two: the second writes over the first",
+    4,
+    (a, _b, p, rows) => {
+      assign(a, ops.updateRows(a, p, rows));
+      assign(a, ops.updateRows(a, ops.mul(p, 2), rows));
+    },
+  ],
+  [
+    "two shapes are two",
+    4,
+    (a, b, p, rows) => {
+      assign(a, ops.updateRows(a, p, rows));
+      assign(b, ops.updateRows(b, ops.slice(p, [0, 0], [2, 1]), ops.slice(rows, [0], [2])));
+    },
+  ],
+  [
+    "rows and windows are two",
+    4,
+    (a, b, p, rows) => {
+      assign(a, ops.updateRows(a, p, rows));
+      assign(b, ops.updateAt(b, p, ops.reshape(ops.slice(rows, [0], [1]), []), 0));
+    },
+  ],
+] as [string, number, Patches][])("patches of %s", async (_name, kernels, patches) => {
+  expect(await patched(patches)).toBe(kernels);
+});
+
+test("a patch that reads what another replaces is a kernel of its own", async () => {
+  const kernels = await patched((a, b, p, rows) => {
+    assign(a, ops.updateRows(a, p, rows));
+    assign(b, ops.updateRows(b, ops.take(a, ops.minimum(rows, 8)), rows));
+  });
+  expect(kernels).toBe(4);
 });

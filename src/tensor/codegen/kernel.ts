@@ -41,13 +41,22 @@ export interface LowerContext {
   readonly tuning?: Choose;
 }
 
-/** Threads of every generated workgroup. */
+/** Threads of a workgroup. */
 export const WORKGROUP = 64;
+
+/** Of so few units, full workgroups would leave cores without any: they come in small ones. */
+const FEW_UNITS = 4 * WORKGROUP;
+export const SMALL_WORKGROUP = 16;
+
+/** Threads of a workgroup where each does one of so many units of much work (no bit depends on it). */
+export function threadsFor(units: number): number {
+  return units < FEW_UNITS ? SMALL_WORKGROUP : WORKGROUP;
+}
 
 export interface Body {
   /** Units of work; the kernel guards against the surplus. */
   units: number;
-  /** Units a workgroup does: 64 where a thread does one, 1 where all threads share one. */
+  /** Units a workgroup does: as many as it has threads where a thread does one, 1 where 64 threads share one. */
   perGroup: number;
   /** Threads beyond the last unit run along with it, and `inside` keeps them from storing; else they return at once. */
   allThreads?: boolean;
@@ -103,7 +112,7 @@ export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
   const mixed = [...built.bindings.values()].filter((b) => b.single > 0 && b.vector > 0);
   if (mixed.length > 0) built = generate(new Set(mixed.map((b) => b.value)));
   return {
-    ...built.finish(WORKGROUP),
+    ...built.finish(body.perGroup === 1 ? WORKGROUP : body.perGroup),
     label: labelOf(group, ctx),
     grid,
     group,

@@ -12,7 +12,7 @@ import type { Group } from "../passes/fuse.ts";
 import { numel } from "../shape.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
-import { assemble, type Body, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
+import { assemble, type Body, type Kernel, type LowerContext, threadsFor } from "./kernel.ts";
 import { QUAD_VARIANT, type QuadRead } from "./lanes.ts";
 import { sharedBody } from "./matmulShared.ts";
 import { type DirectTiling, type MatmulProduct, matmulClass, QUAD, range, tilingOf } from "./matmulTiles.ts";
@@ -40,10 +40,10 @@ const SPARE = 1 / 16;
  * Near a square, so that what a workgroup's threads read lies close together; a row of tiles where too many threads would
  * be without one.
  */
-function blockOf(down: number, across: number, sameRows: boolean): Block {
+function blockOf(down: number, across: number, sameRows: boolean, threads: number): Block {
   const round = (size: number, to: number): number => Math.ceil(size / to) * to;
   const near = [16, 8, 4].map((columns): Block => {
-    const rows = WORKGROUP / columns;
+    const rows = threads / columns;
     return { rows, columns, down: round(down, rows), across: round(across, columns) };
   });
   const spare = (b: Block): number => b.down * b.across - down * across;
@@ -102,13 +102,15 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
   const stepK = length % 4 === 0 && length > 0 ? 4 : 1;
   const aByRows = layout.aByRows && tileM % 4 === 0;
   const bByK = layout.bByK && stepK === 4;
-  const block = blockOf(Math.ceil(m / tileM), Math.ceil(n / tileN), sameRows);
+  const [tilesDown, tilesAcross] = [Math.ceil(m / tileM), Math.ceil(n / tileN)];
+  const threads = threadsFor(batches * tilesDown * tilesAcross);
+  const block = blockOf(tilesDown, tilesAcross, sameRows, threads);
   const units = batches * block.down * block.across;
   const out = node.results[0];
 
   return {
     units,
-    perGroup: WORKGROUP,
+    perGroup: threads,
     // What a quad hands round, every thread of it has to reach.
     allThreads: quad !== null,
     emit(e, k, outputs, inside) {

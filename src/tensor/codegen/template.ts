@@ -5,14 +5,14 @@ import { opByName } from "../ops/table.ts";
 import { type Strided, stridedOf } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { Field } from "./builder.ts";
-import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, WORKGROUP } from "./kernel.ts";
+import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, threadsFor } from "./kernel.ts";
 
-const OWN_UNIT = `  let unit = (wg.y * p.grid + wg.x) * ${WORKGROUP}u + lane;
+const ownUnit = (threads: number): string => `  let unit = (wg.y * p.grid + wg.x) * ${threads}u + lane;
   if (unit >= p.count) { return; }`;
 
 /** Threads of no unit stay, for the barriers, with the last. */
-function sharedUnit(parts: number): string {
-  return `  let thread = (wg.y * p.grid + wg.x) * ${WORKGROUP}u + lane;
+function sharedUnit(parts: number, threads: number): string {
+  return `  let thread = (wg.y * p.grid + wg.x) * ${threads}u + lane;
   let part = thread % ${parts}u;
   let inside = thread / ${parts}u < p.count;
   let unit = min(thread / ${parts}u, p.count - 1u);`;
@@ -46,7 +46,8 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     if (at) return at;
     throw new ShaderError(`${node.op}: operands in memory were expected, got ${v}. Copy it before.`);
   });
-  const grid = gridOf(Math.ceil((sizes.units * parts) / WORKGROUP), ctx.maxGroups);
+  const threads = threadsFor(sizes.units * parts);
+  const grid = gridOf(Math.ceil((sizes.units * parts) / threads), ctx.maxGroups);
   const fields: Field[] = [
     { name: "grid", type: "u32", value: grid[0] },
     { name: "count", type: "u32", value: sizes.units },
@@ -76,9 +77,9 @@ ${bindings
   .join("\n")}
 @group(0) @binding(${bindings.length}) var<uniform> p: Params;
 ${resolve(TEMPLATE_HELPERS[lowering.template])}
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-${parts === 1 ? OWN_UNIT : sharedUnit(parts)}
+${parts === 1 ? ownUnit(threads) : sharedUnit(parts, threads)}
 ${resolve(TEMPLATES[lowering.template])}
 }
 `;

@@ -1,11 +1,13 @@
 /**
- * Stacking: sums down the columns of several tensors become one kernel, whose workgroups do the one or the other. A step of
- * training has some for each layer (gradients of biases and of norms), each far too small for a device and read by nobody
- * soon: a sum waits for the next ones, as long as nothing needs it. Those that read the same rows share one loop. Every
- * sum keeps its order, so no bit depends on it. Runs on groups that are in order, with states in place.
+ * Stacking: small kernels become one. Patches of one shape that follow one another are written together: a decoding step
+ * has some, of a number for each row. Sums down the columns of several tensors become one kernel, whose workgroups do the one
+ * or the other: a step of training has some for each layer (gradients of biases and of norms), each far too small for a device
+ * and read by nobody soon, so a sum waits for the next ones, as long as nothing needs it. Those that read the same rows share
+ * one loop. Every sum keeps its order, so no bit depends on it. Runs on groups that are in order, with states in place.
  */
 import type { Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
+import { sameShape } from "../shape.ts";
 import { lanesOf, type RowSpace } from "./access.ts";
 import { type Fused, type Group, MAX_BINDINGS, MAX_REDUCTIONS } from "./fuse.ts";
 
@@ -43,6 +45,20 @@ function mixesArguments(a: Memory, b: Memory): boolean {
 
 function isColumnSum(g: Group): boolean {
   return g.kind === "row" && g.space !== null && !g.space.trailing && g.space.rows > 0;
+}
+
+/** Whether what `last` writes in place and what `g` does are one kernel: each thread an element of either. */
+function isNextPatch(last: Group, g: Group, a: Memory, b: Memory): boolean {
+  if (last.kind !== "patch" || g.kind !== "patch") return false;
+  const [m, n] = [last.nodes[0], g.nodes[0]];
+  const all = union(a, b);
+  return (
+    m.op === n.op &&
+    sameShape(m.inputs[1].shape, n.inputs[1].shape) &&
+    !conflict(a, b) &&
+    !mixesArguments(a, b) &&
+    new Set([...all.reads, ...all.writes]).size <= MAX_BINDINGS
+  );
 }
 
 const reductions = (g: Group): number =>
@@ -91,7 +107,7 @@ function partsOf(members: readonly Group[], fused: Fused): Group[] {
   return parts.map((p) => p.group);
 }
 
-/** Groups in an order that still holds, with sums of columns in common kernels. */
+/** Groups in an order that still holds, with patches and sums of columns in common kernels. */
 export function stack(
   groups: readonly Group[],
   fused: Fused,
@@ -128,12 +144,24 @@ export function stack(
     );
     out.push(all);
   };
+  const joined = (a: Group, b: Group): Group => {
+    const both = { ...a, nodes: [...a.nodes, ...b.nodes], elements: a.elements + b.elements };
+    reads.set(both, new Set([a, b].flatMap((g) => [...(reads.get(g) ?? [])])));
+    outputs.set(
+      both,
+      [a, b].flatMap((g) => outputs.get(g) ?? []),
+    );
+    return both;
+  };
   for (const g of groups) {
     const own = memoryOf(g, fused, inPlace);
     const held = waiting as Waiting | null;
     if (held && (conflict(held.memory, own) || out.length - held.since > MAX_WAIT)) flush();
     if (!isColumnSum(g)) {
-      out.push(g);
+      const last = out.at(-1);
+      if (last && isNextPatch(last, g, memoryOf(last, { ...fused, reads, outputs }, inPlace), own)) {
+        out[out.length - 1] = joined(last, g);
+      } else out.push(g);
       continue;
     }
     const before = waiting as Waiting | null;
