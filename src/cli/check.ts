@@ -7,6 +7,7 @@ import { type CheckOptions, runCheck } from "../check/run.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { TIERS, type Tier } from "../tensor/tiers.ts";
 import { argHelp, readArgs } from "./args.ts";
+import { HELP } from "./commonFlags.ts";
 import { packageVersion } from "./packageVersion.ts";
 import { StatusLine } from "./statusLine.ts";
 
@@ -16,7 +17,7 @@ const FLAGS = {
   seed: { kind: "integer", default: 1, min: 0, max: 0xffffffff, help: "seed of the inputs" },
   json: { kind: "flag", help: "one JSON object instead of text" },
   out: { kind: "text", takes: "file", help: "write the report to a file, too" },
-  help: { kind: "flag", help: "print this help" },
+  help: HELP,
 } as const;
 
 /** Runs the command: exit code 0 where all passed, 1 with failures. `more` is for tests. */

@@ -1,6 +1,7 @@
 /**
  * `naysay tune`: measures on this adapter the ways to compute the products of a preset's policy, and keeps the fastest for
- * every later run. No result changes by it: only ways with equal bits are taken.
+ * every later run. No result changes by it: only ways with equal bits are taken, unless the level is `fast`, whose table only
+ * runs of that level use.
  */
 
 import { dirname } from "node:path";
@@ -15,6 +16,7 @@ import { init } from "../tensor/init.ts";
 import { type TunedClass, tune } from "../tensor/tune.ts";
 import type { TuningTable } from "../tensor/tuning.ts";
 import { argHelp, readArgs } from "./args.ts";
+import { DETERMINISM, determinismOf, HELP } from "./commonFlags.ts";
 import { files } from "./files.ts";
 import { abortOnSignals } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
@@ -39,7 +41,8 @@ const FLAGS = {
     takes: "file",
   },
   json: { kind: "flag", help: "print what was measured as JSON" },
-  help: { kind: "flag", help: "print this help" },
+  determinism: DETERMINISM,
+  help: HELP,
 } as const;
 
 /** Runs the command; exit code 0 when the table is stored. */
@@ -49,11 +52,12 @@ export async function run(argv: readonly string[]): Promise<number> {
     console.log(`naysay tune\n${argHelp(FLAGS)}`);
     return 0;
   }
+  const determinism = determinismOf(args.determinism);
   // Before minutes of measuring.
   if (args.out !== undefined) await files.mkdirp(dirname(args.out));
   const abort = abortOnSignals("tune: stopped. What was measured before is kept.");
   const status = new StatusLine(process.stderr);
-  const backend = await init({ tuning: args.again ? "off" : flags().tuning });
+  const backend = await init({ determinism, tuning: args.again ? "off" : flags().tuning });
   const known = backend.tuning.size;
   try {
     status.show(`tune: one rollout and one update of the preset ${args.preset}`);

@@ -79,7 +79,7 @@ export class WebGpuBackend implements Backend {
       this.commands.flush(),
     );
     this.pipelines = new PipelineCache(device, options.lanes);
-    this.tuning = new Tuning(tuningKey(device));
+    this.tuning = new Tuning(tuningKey(device), device.info.determinism);
   }
 
   // ------------------------------------------------------------ the queue
