@@ -51,8 +51,8 @@ export interface WebGpuOptions {
 }
 
 /** Largest binding that every adapter allows: plans do not depend on more. */
-const BINDING_LIMIT = 128 << 20;
-const DEFAULT_BUDGET = 2 ** 31;
+export const BINDING_LIMIT = 128 << 20;
+export const DEFAULT_BUDGET = 2 ** 31;
 
 export class WebGpuBackend implements Backend {
   readonly kind = "webgpu";
