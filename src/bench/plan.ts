@@ -8,6 +8,7 @@ import { allocateParameters } from "../model/parameters.ts";
 import { withBackend } from "../tensor/backend.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
+import type { Value } from "../tensor/ir.ts";
 import { bytesFor, describeValue, storageBytes } from "../tensor/passes/memory.ts";
 import type { Lowered } from "../tensor/passes/pipeline.ts";
 import type { Tier } from "../tensor/tiers.ts";
@@ -36,7 +37,7 @@ export interface ProgramPlan {
   /** Bytes of temporaries, and of those that are alive at the fullest moment: no plan can take less. */
   plannedBytes: number;
   lowerBound: number;
-  /** The largest temporaries. */
+  /** The largest temporaries of that moment. */
   largest: string[];
 }
 
@@ -99,15 +100,41 @@ function segmentBytes(tensors: FlatTensors): number {
 
 const MOST_SHOWN = 5;
 
-function planOf(label: string, { kernels, memory }: Lowered): ProgramPlan {
-  const made = kernels.flatMap((k) =>
-    k.bindings.flatMap(({ write, value }) =>
-      write && memory.places.has(value) ? [{ value, by: k.label }] : [],
-    ),
-  );
+/** A temporary, and the kernel that makes it. */
+interface Made {
+  readonly value: Value;
+  readonly by: string;
+}
+
+/** Temporaries that are alive when most bytes are. */
+function aliveAtPeak({ kernels, memory }: Lowered): Made[] {
+  const made = new Map<Value, Made & { from: number; to: number }>();
+  for (const [step, { bindings, label }] of kernels.entries()) {
+    for (const { value } of bindings.filter((b) => memory.places.has(b.value))) {
+      const known = made.get(value);
+      if (known) known.to = step;
+      else made.set(value, { value, by: label, from: step, to: step });
+    }
+  }
+  const all = [...made.values()];
+  const changes = new Array<number>(kernels.length + 1).fill(0);
+  for (const { value, from, to } of all) {
+    changes[from] += bytesFor(value);
+    changes[to + 1] -= bytesFor(value);
+  }
+  let [alive, most, peak] = [0, -1, 0];
+  for (const [step, change] of changes.entries()) {
+    alive += change;
+    if (alive > most) [most, peak] = [alive, step];
+  }
+  return all.filter(({ from, to }) => from <= peak && peak <= to);
+}
+
+function planOf(label: string, lowered: Lowered): ProgramPlan {
+  const { kernels, memory } = lowered;
   // Layers have the same ones.
   const counts = new Map<string, number>();
-  for (const { value, by } of made.sort((x, y) => bytesFor(y.value) - bytesFor(x.value))) {
+  for (const { value, by } of aliveAtPeak(lowered).sort((x, y) => bytesFor(y.value) - bytesFor(x.value))) {
     const line = describeValue(value, by);
     counts.set(line, (counts.get(line) ?? 0) + 1);
   }
@@ -126,7 +153,7 @@ function planOf(label: string, { kernels, memory }: Lowered): ProgramPlan {
 function overLimit(plan: Omit<TrainingPlan, "refusal">, limit: number | undefined): string | null {
   const { totalBytes, plannedBytes, programs } = plan;
   const most = programs.reduce((a, b) => (b.plannedBytes > a.plannedBytes ? b : a));
-  const largest = `Largest: ${most.largest.join("; ")}.`;
+  const largest = `Largest at the fullest moment: ${most.largest.join("; ")}.`;
   const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   if (limit !== undefined && totalBytes > limit) {
     const remedy =

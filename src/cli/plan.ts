@@ -144,7 +144,7 @@ function text(
     "",
     programs,
     "",
-    `largest temporaries of ${fullest.label}:`,
+    `largest temporaries of ${fullest.label}, where most is alive:`,
     ...fullest.largest.map((line) => `  ${line}`),
     ...(plan.refusal === null ? [] : ["", plan.refusal]),
   ].join("\n");
