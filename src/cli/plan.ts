@@ -13,7 +13,7 @@ import { HELP, TIER } from "./commonFlags.ts";
 import { files } from "./files.ts";
 
 /** Models by name: their configuration for a context, and the batch and context that they are planned for by default. */
-const MODELS: Readonly<
+export const MODELS: Readonly<
   Record<string, { batch: number; context: number; config(context: number): ModelConfig }>
 > = {
   // Of as many positions as are trained, as the benchmark's.
