@@ -12,9 +12,9 @@ import { argHelp, readArgs } from "../dist/cli/args.js";
 import { assetPath } from "../dist/cli/assets.js";
 import { DETERMINISM, determinismOf, HELP, TIER } from "../dist/cli/commonFlags.js";
 import { planLaunch, relaunch } from "../dist/cli/launch.js";
+import { gainOf, tuneAndKeep } from "../dist/cli/tuneAndKeep.js";
 import { ConfigError, NaysayError } from "../dist/tensor/errors.js";
 import { init } from "../dist/tensor/init.js";
-import { tune } from "../dist/tensor/tune.js";
 import { coldStart } from "./coldStart.mjs";
 import { curves } from "./curves.mjs";
 import { readResult } from "./readResult.mjs";
@@ -105,16 +105,15 @@ async function run({ words, json, out, quick, tier, determinism, time, tune: tun
   if (json) console.log(JSON.stringify(result, null, 2));
   if (tunes) {
     print("", `tuning ${backend.tuning.missing.size} shape classes`);
-    await tune(backend, {
+    const { keep } = await tuneAndKeep(backend, {
       time,
-      onClass: async ({ shapeClass, chosen, ms }) => {
-        const gain = (ms.default / ms[chosen ?? "default"]).toFixed(2);
-        print(
-          `  ${shapeClass}: ${chosen ? `${chosen}, ${gain} times as fast as the default` : "the default"}`,
-        );
-        await backend.tuning.save();
+      onClass: (tuned) => {
+        const way =
+          tuned.chosen && `${tuned.chosen}, ${gainOf(tuned).toFixed(2)} times as fast as the default`;
+        print(`  ${tuned.shapeClass}: ${way ?? "the default"}`);
       },
     });
+    await keep();
   }
   backend.destroy();
   return result.errors.length > 0 ? 1 : 0;

@@ -13,13 +13,14 @@ import { makeTask } from "../rl/taskTable.ts";
 import { sharedPrograms, Trainer } from "../rl/trainer.ts";
 import { flags } from "../tensor/flags.ts";
 import { init } from "../tensor/init.ts";
-import { type TunedClass, tune } from "../tensor/tune.ts";
+import type { TunedClass } from "../tensor/tune.ts";
 import type { TuningTable } from "../tensor/tuning.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { DETERMINISM, determinismOf, HELP } from "./commonFlags.ts";
 import { files } from "./files.ts";
 import { abortOnSignals } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
+import { gainOf, tuneAndKeep } from "./tuneAndKeep.ts";
 
 const FLAGS = {
   preset: {
@@ -64,19 +65,11 @@ export async function run(argv: readonly string[]): Promise<number> {
     await meetProducts(args.preset, abort.signal);
     const classes = backend.tuning.missing.size;
     let done = 0;
-    let unsaved = false;
-    const measured = await tune(backend, {
+    const { measured, keep } = await tuneAndKeep(backend, {
       time: args.time,
       signal: abort.signal,
-      onClass: async ({ shapeClass, chosen }) => {
-        done++;
-        status.show(`tune ${done}/${classes} · ${shapeClass}: ${chosen ?? "the default"}`);
-        // A driver that hangs or a process that is killed shall not take along what is known.
-        unsaved = await backend.tuning.save().then(
-          () => false,
-          () => true,
-        );
-      },
+      onClass: ({ shapeClass, chosen }) =>
+        status.show(`tune ${++done}/${classes} · ${shapeClass}: ${chosen ?? "the default"}`),
     });
     status.clear();
     console.log(
@@ -86,7 +79,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     );
     if (args.out !== undefined) await writeTable(args.out, backend.tuning.table());
     // Last, so that what was measured is shown and written where it cannot be stored.
-    if (unsaved) await backend.tuning.save();
+    await keep();
     return 0;
   } finally {
     status.clear();
@@ -125,13 +118,13 @@ async function meetProducts(preset: string, signal: AbortSignal): Promise<void> 
 function text(measured: readonly TunedClass[], known: number): string {
   if (measured.length === 0) return `All ${known} shape classes are known. --again measures them anew.`;
   const ms = (x: number): string => (x < 10 ? x.toFixed(2) : x.toFixed(1));
-  const rows = measured.map(({ shapeClass, chosen, ms: times, refused }) => [
-    shapeClass,
-    chosen ?? "default",
-    ms(times.default),
-    ms(times[chosen ?? "default"]),
-    (times.default / times[chosen ?? "default"]).toFixed(2),
-    String(Object.keys(refused).length),
+  const rows = measured.map((tuned) => [
+    tuned.shapeClass,
+    tuned.chosen ?? "default",
+    ms(tuned.ms.default),
+    ms(tuned.ms[tuned.chosen ?? "default"]),
+    gainOf(tuned).toFixed(2),
+    String(Object.keys(tuned.refused).length),
   ]);
   const head = ["shape class", "way", "default ms", "ms", "gain", "refused"];
   return alignColumns([head, ...rows]);
