@@ -64,12 +64,15 @@ export function splitBody(node: Node, product: MatmulProduct, layout: Layout, ti
       const part = k.name("part", bByK ? `lane % ${parts}u` : `lane / ${tiles}u`);
       const place = variable(k.name("place", bByK ? `lane / ${parts}u` : `lane % ${tiles}u`), tiles);
       const [rm, rn] = delinearize(place, [block.rows, block.columns]);
+      // Rows and columns that are equal by chance share no parameter.
+      k.section("m");
       const rows = side(e, k, "m", plus(scale(bm, block.rows), rm), {
         size: m,
         tile: tileM,
         tiles: down * block.rows,
         unit: aByRows && m % 4 === 0 ? 4 : 1,
       });
+      k.section("n");
       const columns = side(e, k, "n", plus(scale(bn, block.columns), rn), {
         size: n,
         tile: tileN,
