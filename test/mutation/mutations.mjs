@@ -296,8 +296,15 @@ export const MUTATIONS = [
   {
     name: "matmul with k shared out: parts begin at the same step",
     file: codegen("matmulSplit"),
-    find: "`for (var ${step} = ${part}; ",
-    replace: "`for (var ${step} = 0u; ",
+    find: "`let ${step} = ${turn} * ${parts}u + ${part};`",
+    replace: "`let ${step} = ${turn} * ${parts}u;`",
+    tests: [SPLIT],
+  },
+  {
+    name: "matmul with k shared out: the steps that parts do not divide are left out",
+    file: codegen("matmulSplit"),
+    find: "- ${part} + ${parts - 1}u) / ${parts}u`",
+    replace: "- ${part}) / ${parts}u`",
     tests: [SPLIT],
   },
   {

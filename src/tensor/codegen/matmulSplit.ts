@@ -80,10 +80,16 @@ export function splitBody(node: Node, product: MatmulProduct, layout: Layout, ti
         unit: width === 4 && n % 4 === 0 ? 4 : 1,
       });
       const step = k.fresh("k");
-      const tile = tileAt(product, lead, { tileM, tileN, stepK }, rows, columns, variable(step, steps));
+      const shape = { tileM, tileN, stepK } as const;
+      const tile = tileAt(product, lead, shape, rows, columns, variable(step, steps));
       const acc = zeroSums(e, k, tile);
       k.section("loop");
-      k.block(`for (var ${step} = ${part}; ${step} < ${k.size(steps)}; ${step} += ${parts}u)`, () => {
+      // So many as there are at part, part + parts, ... below all steps.
+      const all = k.size(steps);
+      const own = `(max(${all}, ${part}) - ${part} + ${parts - 1}u) / ${parts}u`;
+      const turn = k.fresh("turn");
+      k.loop(turn, "0u", own, () => {
+        k.line(`let ${step} = ${turn} * ${parts}u + ${part};`);
         // Steps of a and of b that are equal by chance share no parameter.
         k.section("a");
         const left = operandA(e, a, tile, aByRows);
@@ -144,8 +150,9 @@ function joinParts(
   k.block(`for (var ${s} = ${parts / 2}u; ${s} > 0u; ${s} /= 2u)`, () => {
     k.block(`if (${part} < ${s})`, () => {
       const i = k.fresh("i");
-      k.block(`for (var ${i} = lane; ${i} < ${WORKGROUP * acc.length}u; ${i} += ${WORKGROUP}u)`, () => {
-        k.line(`${shared}[${i}] = ${shared}[${i}] + ${shared}[${i} + ${s} * ${apart}u];`);
+      k.loop(i, "0u", `${acc.length}u`, () => {
+        const at = k.name("at", `${i} * ${WORKGROUP}u + lane`);
+        k.line(`${shared}[${at}] = ${shared}[${at}] + ${shared}[${at} + ${s} * ${apart}u];`);
       });
     });
     k.line("workgroupBarrier();");
