@@ -10,11 +10,11 @@ import { ceilingLines, detailLines, HEADING, line } from "../dist/bench/format.j
 import { benchNames, chosenBy, runBench } from "../dist/bench/run.js";
 import { argHelp, readArgs } from "../dist/cli/args.js";
 import { assetPath } from "../dist/cli/assets.js";
+import { DETERMINISM, determinismOf, HELP, TIER } from "../dist/cli/commonFlags.js";
 import { planLaunch, relaunch } from "../dist/cli/launch.js";
+import { gainOf, tuneAndKeep } from "../dist/cli/tuneAndKeep.js";
 import { ConfigError, NaysayError } from "../dist/tensor/errors.js";
 import { init } from "../dist/tensor/init.js";
-import { TIERS } from "../dist/tensor/tiers.js";
-import { tune } from "../dist/tensor/tune.js";
 import { coldStart } from "./coldStart.mjs";
 import { curves } from "./curves.mjs";
 import { readResult } from "./readResult.mjs";
@@ -27,10 +27,11 @@ const FLAGS = {
     help: "write the result, anew after every row; of curves: the files' beginning",
   },
   quick: { kind: "flag", help: "tiny sizes: shows that it works, not what it gives" },
-  tier: { kind: "text", help: "take a lower tier than the adapter's", choices: TIERS },
+  tier: TIER,
+  determinism: DETERMINISM,
   time: { kind: "number", takes: "ms", help: "measure each row for so long", default: 300 },
   tune: { kind: "flag", help: "measure the ways to compute the products then, for later runs" },
-  help: { kind: "flag", help: "print this help" },
+  help: HELP,
 };
 
 function help() {
@@ -57,7 +58,7 @@ function commandLine() {
   if (!(values.time > 0)) {
     throw new ConfigError(`bench: --time: milliseconds above 0 expected, got ${values.time}. Leave it out.`);
   }
-  return { ...values, words };
+  return { ...values, determinism: determinismOf(values.determinism), words };
 }
 
 function compare(paths, json) {
@@ -78,11 +79,11 @@ function keep(path, result) {
   renameSync(`${path}.part`, path);
 }
 
-async function run({ words, json, out, quick, tier, time, tune: tunes }) {
+async function run({ words, json, out, quick, tier, determinism, time, tune: tunes }) {
   chosenBy(words);
   const plan = await planLaunch();
   if (Object.keys(plan.env).length > 0) return relaunch(plan.env);
-  const backend = await init({ timestamps: true, ...(tier ? { tier } : {}) });
+  const backend = await init({ timestamps: true, tier, determinism });
   const print = (...lines) => {
     if (!json) console.log(lines.join("\n"));
   };
@@ -94,7 +95,7 @@ async function run({ words, json, out, quick, tier, time, tune: tunes }) {
     time,
     machine: { processors: cpus().length, model: cpus()[0]?.model ?? "" },
     loadBase: async (name) => new Uint8Array(readFileSync(assetPath(name))),
-    coldStart: () => coldStart({ quick, tier }),
+    coldStart: () => coldStart({ quick, tier, determinism }),
     onCeilings: (ceilings) => print(...ceilingLines(ceilings), "", HEADING),
     onRow: (row) => print(line(row), ...detailLines(row)),
     onFailure: ({ name, message }) => print(`failed: ${name}: ${message}`),
@@ -104,16 +105,15 @@ async function run({ words, json, out, quick, tier, time, tune: tunes }) {
   if (json) console.log(JSON.stringify(result, null, 2));
   if (tunes) {
     print("", `tuning ${backend.tuning.missing.size} shape classes`);
-    await tune(backend, {
+    const { keep } = await tuneAndKeep(backend, {
       time,
-      onClass: async ({ shapeClass, chosen, ms }) => {
-        const gain = (ms.default / ms[chosen ?? "default"]).toFixed(2);
-        print(
-          `  ${shapeClass}: ${chosen ? `${chosen}, ${gain} times as fast as the default` : "the default"}`,
-        );
-        await backend.tuning.save();
+      onClass: (tuned) => {
+        const way =
+          tuned.chosen && `${tuned.chosen}, ${gainOf(tuned).toFixed(2)} times as fast as the default`;
+        print(`  ${tuned.shapeClass}: ${way ?? "the default"}`);
       },
     });
+    await keep();
   }
   backend.destroy();
   return result.errors.length > 0 ? 1 : 0;

@@ -4,9 +4,9 @@ import { SMALL, TINY } from "../dist/bench/smallModel.js";
 import { trainingSetup } from "../dist/bench/trainingStep.js";
 import { init } from "../dist/tensor/init.js";
 
-const { quick, tier } = JSON.parse(process.argv[2]);
+const { quick, engine } = JSON.parse(process.argv[2]);
 const begun = performance.now();
-const backend = await init(tier ? { tier } : {});
+const backend = await init(engine);
 const device = performance.now();
 const setup = trainingSetup(quick ? TINY : SMALL);
 const loss = await setup.step().item();

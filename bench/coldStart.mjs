@@ -7,9 +7,9 @@ import { fileURLToPath } from "node:url";
 const NO_SHADER_CACHE = { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0" };
 
 /** Runs `cold.mjs` and gives what it measured. */
-export function coldStart({ quick, tier }) {
+export function coldStart({ quick, ...engine }) {
   const script = fileURLToPath(new URL("./cold.mjs", import.meta.url));
-  const args = [script, JSON.stringify({ quick, tier })];
+  const args = [script, JSON.stringify({ quick, engine })];
   const child = spawn(process.execPath, args, {
     env: { ...process.env, ...NO_SHADER_CACHE },
     stdio: ["ignore", "pipe", "inherit"],

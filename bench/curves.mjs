@@ -19,10 +19,10 @@ function slug({ description, vendor }) {
 }
 
 /** Measures, prints the curves as they come, and writes `<out>.json` and `<out>.md`. */
-export async function curves({ json, out, quick, tier, time }) {
+export async function curves({ json, out, quick, tier, determinism, time }) {
   const plan = await planLaunch();
   if (Object.keys(plan.env).length > 0) return relaunch(plan.env);
-  const backend = await init({ timestamps: false, ...(tier ? { tier } : {}) });
+  const backend = await init({ timestamps: false, tier, determinism });
   const { info } = backend.device;
   const before = loadavg()[0];
   const failures = [];

@@ -311,6 +311,7 @@ export {
   checkpoint,
   compile,
   customVjp,
+  type Determinism,
   Device,
   DeviceError,
   DeviceLostError,

@@ -10,7 +10,11 @@ import { spread, type Timing } from "./stats.ts";
 
 /** What of a result is compared; a library that is not naysay says who it is. */
 export interface Comparable {
-  adapter: Pick<BenchResult["adapter"], "description" | "driver" | "tier"> & { vendor?: string };
+  adapter: Pick<BenchResult["adapter"], "description" | "driver" | "tier"> & {
+    vendor?: string;
+    /** Without it `repeatable`, which all results were before there was another. */
+    determinism?: string;
+  };
   machine: BenchResult["machine"];
   node: string;
   quick: boolean;
@@ -65,6 +69,7 @@ export function unlike(a: Comparable, b: Comparable): string[] {
     library: ({ library }) => library ?? "naysay",
     adapter: ({ adapter }) => `${adapter.description || adapter.vendor} ${adapter.driver}`.trim(),
     tier: ({ adapter }) => adapter.tier,
+    determinism: ({ adapter }) => adapter.determinism ?? "repeatable",
     processor: ({ machine }) => `${machine.processors} x ${machine.model}`,
     node: ({ node }) => node,
     sizes: ({ quick }) => (quick ? "quick" : "full"),

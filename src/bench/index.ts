@@ -10,6 +10,7 @@ export {
 export { type Curve, type CurveOptions, type CurvePoint, measureCurves, worstPoint } from "./curves.ts";
 export { fitLine, type Line, type Point, residual } from "./fit.ts";
 export { bytes, ceilingLines, detailLines, HEADING, line, number, percent, wobble } from "./format.ts";
+export { type PlanOptions, type ProgramPlan, planTraining, type TrainingPlan } from "./plan.ts";
 export { type CeilingRates, timeOf, withRates } from "./rates.ts";
 export type {
   BenchFailure,

@@ -3,6 +3,7 @@
  * same step of a model of GPT-2 124M's shape.
  */
 
+import type { ModelConfig } from "../model/config.ts";
 import { initializeParameters } from "../model/parameters.ts";
 import { type Parameters, Transformer } from "../model/transformer.ts";
 import { compile } from "../tensor/compile.ts";
@@ -27,25 +28,46 @@ import {
 
 export interface TrainingSetup {
   params: FlatTensors;
+  optimizer: AdamW;
   step(): Tensor;
   dispose(): void;
 }
 
-/** The model, its data and a step: `step()` enqueues one and returns the loss, which the caller owns. */
+/** The model of these sizes, its data and a step. */
 export function trainingSetup(sizes: ModelSizes): TrainingSetup {
   const config = smallModel(sizes);
   const params = initializeParameters(config, WEIGHTS.seed, { std: WEIGHTS.std });
+  const shape = [sizes.batch, sizes.maxPositions];
+  return trainingStep(config, params, { shape, ...smallBatch(sizes) });
+}
+
+/** Tokens [B, T] and those that follow them. */
+export interface TrainingData {
+  shape: readonly number[];
+  tokens: Uint32Array;
+  targets: Uint32Array;
+}
+
+/**
+ * A step on one batch: `step()` enqueues it and returns the loss, which the caller owns; `dispose()` releases the parameters,
+ * too. `recompute` keeps no layer's activations for the backward pass.
+ */
+export function trainingStep(
+  config: ModelConfig,
+  params: FlatTensors,
+  data: TrainingData,
+  { recompute = false } = {},
+): TrainingSetup {
   const model = new Transformer(config);
   const optimizer = new AdamW(params);
-  const shape = [sizes.batch, sizes.maxPositions];
-  const data = smallBatch(sizes);
+  const { shape } = data;
   const tokens = tensor(data.tokens, { shape, dtype: "u32" });
   const targets = tensor(data.targets, { shape, dtype: "u32" });
   const gradients = compile(
     (grads: Parameters, trained: Parameters, x: Tensor, y: Tensor) => {
       const loss = (p: Parameters) => {
         // Beyond one chunk of the vocabulary without [B, T, V].
-        const { logProbs } = ops.linearLogProbs(model.hidden(p, x), model.head(p), y); // [B, T]
+        const { logProbs } = ops.linearLogProbs(model.hidden(p, x, { recompute }), model.head(p), y); // [B, T]
         return ops.neg(ops.mean(logProbs));
       };
       return accumulateGrad(grads, loss)(trained).value;
@@ -55,6 +77,7 @@ export function trainingSetup(sizes: ModelSizes): TrainingSetup {
   let count = 0;
   return {
     params,
+    optimizer,
     step() {
       const loss = gradients(optimizer.grads.tensors, params.tensors, tokens, targets);
       optimizer.step({ ...ADAMW, step: ++count }).dispose();
@@ -145,7 +168,7 @@ export async function* trainingRows(
 }
 
 /** GPT-2 124M but for context and batch; in little for a quick run. */
-const GPT2 = { vocabSize: 50257, hiddenSize: 768, numLayers: 12, numHeads: 12 };
+export const GPT2 = { vocabSize: 50257, hiddenSize: 768, numLayers: 12, numHeads: 12 };
 const GPT2_LITTLE = { vocabSize: 512, hiddenSize: 48, numLayers: 2, numHeads: 4 };
 const GPT2_SIZES = [
   { batch: 1, maxPositions: 512 },

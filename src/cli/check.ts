@@ -5,18 +5,19 @@ import { formatCheck } from "../check/format.ts";
 import { WHOLE_PROGRAMS } from "../check/programs.ts";
 import { type CheckOptions, runCheck } from "../check/run.ts";
 import { ConfigError } from "../tensor/errors.ts";
-import { TIERS, type Tier } from "../tensor/tiers.ts";
+import type { Tier } from "../tensor/tiers.ts";
 import { argHelp, readArgs } from "./args.ts";
+import { HELP, TIER } from "./commonFlags.ts";
 import { packageVersion } from "./packageVersion.ts";
 import { StatusLine } from "./statusLine.ts";
 
 const FLAGS = {
-  tier: { kind: "text", choices: TIERS, help: "highest tier to check (default: what the adapter reaches)" },
+  tier: { ...TIER, help: "highest tier to check (default: what the adapter reaches)" },
   ops: { kind: "text", takes: "a,b", help: "only these ops and whole programs" },
   seed: { kind: "integer", default: 1, min: 0, max: 0xffffffff, help: "seed of the inputs" },
   json: { kind: "flag", help: "one JSON object instead of text" },
   out: { kind: "text", takes: "file", help: "write the report to a file, too" },
-  help: { kind: "flag", help: "print this help" },
+  help: HELP,
 } as const;
 
 /** Runs the command: exit code 0 where all passed, 1 with failures. `more` is for tests. */

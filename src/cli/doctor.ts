@@ -6,11 +6,12 @@ import { NaysayError } from "../tensor/errors.ts";
 import { flags } from "../tensor/flags.ts";
 import { loadTuning } from "../tensor/tuning.ts";
 import { argHelp, readArgs } from "./args.ts";
+import { HELP } from "./commonFlags.ts";
 import { packageVersion } from "./packageVersion.ts";
 
 const FLAGS = {
   json: { kind: "flag", help: "print one JSON object" },
-  help: { kind: "flag", help: "print this help" },
+  help: HELP,
 } as const;
 
 const PACKAGES = ["webgpu", "@sparticuz/chromium"];

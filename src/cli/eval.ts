@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { type PolicyReport, policyReport } from "../eval/policyReport.ts";
+import { adapterSummary } from "../eval/summary.ts";
 import { alignColumns } from "../eval/table.ts";
 import { type DecodedCheckpoint, decodeCheckpoint, parametersFrom } from "../model/checkpoint.ts";
 import { type EvaluationConfig, evaluationRules } from "../rl/evaluationConfig.ts";
@@ -14,8 +15,9 @@ import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, Stream, seedWords } from "../tensor/random.ts";
 import { validate } from "../tensor/validate.ts";
 import { argHelp, readArgs } from "./args.ts";
+import { HELP } from "./commonFlags.ts";
 import { files } from "./files.ts";
-import { adapterSummary, versions } from "./record.ts";
+import { versions } from "./record.ts";
 import { abortOnSignals, open } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
 
@@ -36,7 +38,7 @@ const FLAGS = {
   seed: { kind: "integer", help: "of problems and samples", default: 1, min: 0 },
   rows: { kind: "integer", help: "rows that decode together", default: 128, min: 1 },
   json: { kind: "flag", help: "print the whole record as JSON" },
-  help: { kind: "flag", help: "print this help" },
+  help: HELP,
 } as const;
 
 /** Runs the command; exit code 0 when the estimates are printed. */
@@ -113,7 +115,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       evaluation,
       seed: args.seed,
       ...report,
-      adapter: adapterSummary(device),
+      adapter: adapterSummary(device.info),
       versions: versions(tuning),
     };
     const head = `${args.checkpoint} · ${configWords({ task: taskConfig.name, ...taskConfig.config })} · seed ${args.seed}`;

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { adapterSummary } from "../eval/summary.ts";
 import { renderTable } from "../eval/table.ts";
 import { runExperiment } from "../rl/experiment.ts";
 import { armName, experimentConfig, PRESETS } from "../rl/presets.ts";
@@ -11,10 +12,11 @@ import { ConfigError } from "../tensor/errors.ts";
 import { show } from "../tensor/validate.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { assetPath } from "./assets.ts";
+import { HELP } from "./commonFlags.ts";
 import { files } from "./files.ts";
 import { lockFolder } from "./folderLock.ts";
 import { progressText } from "./progressText.ts";
-import { adapterSummary, versions } from "./record.ts";
+import { versions } from "./record.ts";
 import { abortOnSignals, open } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
 import { studyCommand } from "./study.ts";
@@ -48,7 +50,7 @@ const FLAGS = {
   "from-scratch": { kind: "flag", help: "pretrain the base instead of loading the shipped one" },
   tensorboard: { kind: "flag", help: "write event files to <out>/tensorboard/ after each arm" },
   json: { kind: "flag", help: "print summary.json instead of the table" },
-  help: { kind: "flag", help: "print this help" },
+  help: HELP,
 } as const;
 
 /** Runs the command; exit code 0 when summary.json is written. */
@@ -104,7 +106,7 @@ export async function run(argv: readonly string[]): Promise<number> {
       seed,
       files,
       out,
-      adapter: adapterSummary(device),
+      adapter: adapterSummary(device.info),
       command: ["naysay experiment", ...argv].join(" "),
       versions: versions(tuning),
       loadBase,

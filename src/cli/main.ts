@@ -64,6 +64,12 @@ const COMMANDS: readonly Command[] = [
     gpu: "needed",
     load: () => import("./tune.ts"),
   },
+  {
+    name: "plan",
+    summary: "show the memory that a training step of a model takes; needs no adapter",
+    gpu: "no",
+    load: () => import("./plan.ts"),
+  },
 ];
 
 /** Runs a command line; the exit code: 0 done, 1 failed, 2 not understood; 130 and 143 stopped by a signal. */

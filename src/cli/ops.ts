@@ -5,11 +5,12 @@ import { dtypesOf, opGaps } from "../tensor/ops/coverage.ts";
 import { ops } from "../tensor/ops/index.ts";
 import { allOps } from "../tensor/ops/table.ts";
 import { argHelp, readArgs } from "./args.ts";
+import { HELP } from "./commonFlags.ts";
 
 const FLAGS = {
   json: { kind: "flag", help: "print one JSON object" },
   markdown: { kind: "flag", help: "print the page docs/ops.md" },
-  help: { kind: "flag", help: "print this help" },
+  help: HELP,
 } as const;
 
 interface OpRow {

@@ -6,6 +6,7 @@
 import { dirname } from "node:path";
 import { passCurve } from "../eval/estimators.ts";
 import { evaluate } from "../eval/harness.ts";
+import { adapterSummary } from "../eval/summary.ts";
 import { decodeCheckpoint, parametersFrom } from "../model/checkpoint.ts";
 import { makeBase } from "../rl/makeBase.ts";
 import { experimentConfig, PRESETS } from "../rl/presets.ts";
@@ -15,9 +16,10 @@ import { ConfigError } from "../tensor/errors.ts";
 import { init } from "../tensor/init.ts";
 import { Rng, Stream } from "../tensor/random.ts";
 import { argHelp, readArgs } from "./args.ts";
+import { HELP } from "./commonFlags.ts";
 import { files } from "./files.ts";
 import { duration } from "./progressText.ts";
-import { adapterSummary, versions } from "./record.ts";
+import { versions } from "./record.ts";
 import { abortOnSignals } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
 
@@ -32,7 +34,7 @@ const FLAGS = {
   steps: { kind: "integer", help: "instead of the recipe's", min: 0 },
   out: { kind: "text", help: "the checkpoint (default <preset>-base.safetensors)", takes: "file" },
   json: { kind: "flag", help: "print the record" },
-  help: { kind: "flag", help: "print this help" },
+  help: HELP,
 } as const;
 
 /** Runs the command; exit code 0 when the checkpoint and its record are written. */
@@ -108,7 +110,7 @@ export async function run(argv: readonly string[]): Promise<number> {
         passAtK: Object.fromEntries(passCurve(tallies).map(({ k, pass }) => [k, pass])),
       },
       weightsSha256: made.sha256,
-      adapter: adapterSummary(backend.device),
+      adapter: adapterSummary(backend.device.info),
       versions: versions(backend.tuning),
       seconds: Math.round(seconds()),
     };

@@ -1,8 +1,6 @@
 /** What results record about the machine and the program. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { AdapterSummary } from "../eval/summary.ts";
-import type { Device } from "../tensor/device.ts";
 import type { Tuning } from "../tensor/tuning.ts";
 import { packageVersion } from "./packageVersion.ts";
 
@@ -10,11 +8,6 @@ import { packageVersion } from "./packageVersion.ts";
 function tuningName(tuning: Tuning): string {
   const hash = createHash("sha256").update(JSON.stringify(tuning.table())).digest("hex");
   return `${tuning.size} choices, ${hash.slice(0, 8)}`;
-}
-
-export function adapterSummary({ info }: Device): AdapterSummary {
-  const { vendor, description, backend, tier, software } = info;
-  return { vendor, description, backend, tier, software };
 }
 
 /** Versions of the program, of Node and of Dawn; and which kernels were chosen by measurement, where any were. */

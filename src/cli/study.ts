@@ -3,13 +3,14 @@
 import { join } from "node:path";
 import { fewKs, findings, withInterval } from "../eval/findings.ts";
 import type { PilotOutcome, StudySummary } from "../eval/studySummary.ts";
+import { adapterSummary } from "../eval/summary.ts";
 import { alignColumns } from "../eval/table.ts";
 import { runStudy, type StudyProgress } from "../rl/study.ts";
 import type { StudyConfig } from "../rl/studyConfig.ts";
 import { files } from "./files.ts";
 import { lockFolder } from "./folderLock.ts";
 import { duration, progressText } from "./progressText.ts";
-import { adapterSummary, versions } from "./record.ts";
+import { versions } from "./record.ts";
 import { abortOnSignals, open } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
 
@@ -39,7 +40,7 @@ export async function studyCommand(given: StudyCommand): Promise<number> {
       preset,
       files,
       out,
-      adapter: adapterSummary(device),
+      adapter: adapterSummary(device.info),
       command,
       versions: versions(tuning),
       loadBase,

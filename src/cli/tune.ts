@@ -1,6 +1,7 @@
 /**
  * `naysay tune`: measures on this adapter the ways to compute the products of a preset's policy, and keeps the fastest for
- * every later run. No result changes by it: only ways with equal bits are taken.
+ * every later run. No result changes by it: only ways with equal bits are taken, unless the level is `fast`, whose table only
+ * runs of that level use.
  */
 
 import { dirname } from "node:path";
@@ -12,12 +13,14 @@ import { makeTask } from "../rl/taskTable.ts";
 import { sharedPrograms, Trainer } from "../rl/trainer.ts";
 import { flags } from "../tensor/flags.ts";
 import { init } from "../tensor/init.ts";
-import { type TunedClass, tune } from "../tensor/tune.ts";
+import type { TunedClass } from "../tensor/tune.ts";
 import type { TuningTable } from "../tensor/tuning.ts";
 import { argHelp, readArgs } from "./args.ts";
+import { DETERMINISM, determinismOf, HELP } from "./commonFlags.ts";
 import { files } from "./files.ts";
 import { abortOnSignals } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
+import { gainOf, tuneAndKeep } from "./tuneAndKeep.ts";
 
 const FLAGS = {
   preset: {
@@ -39,7 +42,8 @@ const FLAGS = {
     takes: "file",
   },
   json: { kind: "flag", help: "print what was measured as JSON" },
-  help: { kind: "flag", help: "print this help" },
+  determinism: DETERMINISM,
+  help: HELP,
 } as const;
 
 /** Runs the command; exit code 0 when the table is stored. */
@@ -49,30 +53,23 @@ export async function run(argv: readonly string[]): Promise<number> {
     console.log(`naysay tune\n${argHelp(FLAGS)}`);
     return 0;
   }
+  const determinism = determinismOf(args.determinism);
   // Before minutes of measuring.
   if (args.out !== undefined) await files.mkdirp(dirname(args.out));
   const abort = abortOnSignals("tune: stopped. What was measured before is kept.");
   const status = new StatusLine(process.stderr);
-  const backend = await init({ tuning: args.again ? "off" : flags().tuning });
+  const backend = await init({ determinism, tuning: args.again ? "off" : flags().tuning });
   const known = backend.tuning.size;
   try {
     status.show(`tune: one rollout and one update of the preset ${args.preset}`);
     await meetProducts(args.preset, abort.signal);
     const classes = backend.tuning.missing.size;
     let done = 0;
-    let unsaved = false;
-    const measured = await tune(backend, {
+    const { measured, keep } = await tuneAndKeep(backend, {
       time: args.time,
       signal: abort.signal,
-      onClass: async ({ shapeClass, chosen }) => {
-        done++;
-        status.show(`tune ${done}/${classes} · ${shapeClass}: ${chosen ?? "the default"}`);
-        // A driver that hangs or a process that is killed shall not take along what is known.
-        unsaved = await backend.tuning.save().then(
-          () => false,
-          () => true,
-        );
-      },
+      onClass: ({ shapeClass, chosen }) =>
+        status.show(`tune ${++done}/${classes} · ${shapeClass}: ${chosen ?? "the default"}`),
     });
     status.clear();
     console.log(
@@ -82,7 +79,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     );
     if (args.out !== undefined) await writeTable(args.out, backend.tuning.table());
     // Last, so that what was measured is shown and written where it cannot be stored.
-    if (unsaved) await backend.tuning.save();
+    await keep();
     return 0;
   } finally {
     status.clear();
@@ -121,13 +118,13 @@ async function meetProducts(preset: string, signal: AbortSignal): Promise<void> 
 function text(measured: readonly TunedClass[], known: number): string {
   if (measured.length === 0) return `All ${known} shape classes are known. --again measures them anew.`;
   const ms = (x: number): string => (x < 10 ? x.toFixed(2) : x.toFixed(1));
-  const rows = measured.map(({ shapeClass, chosen, ms: times, refused }) => [
-    shapeClass,
-    chosen ?? "default",
-    ms(times.default),
-    ms(times[chosen ?? "default"]),
-    (times.default / times[chosen ?? "default"]).toFixed(2),
-    String(Object.keys(refused).length),
+  const rows = measured.map((tuned) => [
+    tuned.shapeClass,
+    tuned.chosen ?? "default",
+    ms(tuned.ms.default),
+    ms(tuned.ms[tuned.chosen ?? "default"]),
+    gainOf(tuned).toFixed(2),
+    String(Object.keys(tuned.refused).length),
   ]);
   const head = ["shape class", "way", "default ms", "ms", "gain", "refused"];
   return alignColumns([head, ...rows]);

@@ -54,8 +54,16 @@ export function factList(facts: readonly (readonly [string, string])[]): string 
   return `<dl>${rows.join("\n")}</dl>`;
 }
 
-export function adapterText({ vendor, description, backend, tier, software }: AdapterSummary): string {
-  return `${vendor} · ${description} · ${backend} · ${tier}${software ? " · software" : ""}`;
+export function adapterText({
+  vendor,
+  description,
+  backend,
+  tier,
+  software,
+  determinism,
+}: AdapterSummary): string {
+  const more = [software ? "software" : "", determinism ?? ""].filter((word) => word !== "");
+  return [vendor, description, backend, tier, ...more].join(" · ");
 }
 
 export function versionFacts(versions: Record<string, string> | undefined): [string, string][] {

@@ -8,6 +8,16 @@ export interface AdapterSummary {
   tier: string;
   /** Whether the adapter is a software renderer. */
   software: boolean;
+  /** Level of determinism; left out where it is `repeatable`. */
+  determinism?: string;
+}
+
+/** What of an adapter's facts stands in a run's record, and is part of its identity. */
+export function adapterSummary(facts: AdapterSummary): AdapterSummary {
+  const { vendor, description, backend, tier, software, determinism } = facts;
+  const summary = { vendor, description, backend, tier, software };
+  // Runs of the default level have the record that they had before there was another.
+  return determinism === undefined || determinism === "repeatable" ? summary : { ...summary, determinism };
 }
 
 /** Pass@k by k as text: `{"1": 0.4, "2": 0.5}`. */

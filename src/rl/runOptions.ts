@@ -1,6 +1,6 @@
 /** What an experiment and a study are given alike: a whole configuration, the task, and what has a default. */
 import * as platformFiles from "#fs";
-import type { AdapterSummary } from "../eval/summary.ts";
+import { type AdapterSummary, adapterSummary } from "../eval/summary.ts";
 import type { Files } from "../model/files.ts";
 import { backend } from "../tensor/backend.ts";
 import type { Device } from "../tensor/device.ts";
@@ -39,8 +39,7 @@ function currentAdapter(): AdapterSummary {
     const description = "reference interpreter";
     return { vendor: "naysay", description, backend: "reference", tier: "T0", software: true };
   }
-  const { vendor, description, backend: kind, tier, software } = device.info;
-  return { vendor, description, backend: kind, tier, software };
+  return adapterSummary(device.info);
 }
 
 /** The task that was given, or the one that the configuration names. Throws `ConfigError` where the two disagree. */

@@ -6,6 +6,7 @@
 /// <reference types="@webgpu/types" preserve="true" />
 
 import { noAdapterRemedy, platform, requestGpu } from "#gpu";
+import { type Determinism, parseDeterminism } from "./determinism.ts";
 import { DeviceError, DeviceLostError, NaysayError, ShaderError } from "./errors.ts";
 import { flags } from "./flags.ts";
 import {
@@ -24,6 +25,8 @@ import {
 export interface DeviceOptions {
   /** Use exactly this tier. Default: the flag NAYSAY_TIER, else the highest that the adapter reaches. */
   tier?: Tier;
+  /** What may be traded for speed. Default: the flag NAYSAY_DETERMINISM, else "repeatable". */
+  determinism?: Determinism;
   /** Default "high-performance". */
   powerPreference?: GPUPowerPreference;
   /** Label of the GPUDevice, named in errors. Default "naysay". */
@@ -44,6 +47,7 @@ export interface AdapterInfo {
   /** Name and version of the driver, as far as the description tells. */
   driver: string;
   tier: Tier;
+  determinism: Determinism;
   /** True for an adapter that computes on the CPU (SwiftShader, lavapipe, WARP). */
   software: boolean;
 }
@@ -57,8 +61,10 @@ export interface AdapterReport {
   gaps: Record<Tier, string | null>;
 }
 
-/** Finds an adapter and its highest tier. Throws `DeviceError` with this platform's remedy where there is none. */
+/** Finds an adapter and its highest tier. Throws `ConfigError` for an unknown level of determinism, `DeviceError` with this platform's remedy where there is no adapter. */
 export async function requestAdapter(options: DeviceOptions = {}): Promise<AdapterReport> {
+  const determinism =
+    options.determinism === undefined ? flags().determinism : parseDeterminism(options.determinism);
   const gpu = await requestGpu(options.toggles ?? flags().toggles);
   // Never `forceFallbackAdapter`: Dawn answers null to it even where a software adapter is all there is.
   const adapter = await gpu.requestAdapter({
@@ -76,11 +82,12 @@ export async function requestAdapter(options: DeviceOptions = {}): Promise<Adapt
     features: new Set(adapter.features),
     language: new Set(gpu.wgslLanguageFeatures ?? []),
   };
-  return { adapter, facts, info: adapterInfo(adapter.info, bestTier(facts)), gaps: tierGaps(facts) };
+  const info = adapterInfo(adapter.info, bestTier(facts), determinism);
+  return { adapter, facts, info, gaps: tierGaps(facts) };
 }
 
 /**
- * A device of the wanted tier. Throws `ConfigError` for an unknown tier, `DeviceError` where there is no adapter, where
+ * A device of the wanted tier. Throws `ConfigError` for an unknown tier or level of determinism, `DeviceError` where there is no adapter, where
  * the adapter does not reach the tier, or where the platform refuses the device.
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
@@ -211,10 +218,11 @@ export class Device {
     this.gpu.destroy();
   }
 
-  /** One line: who computes, at which tier. */
+  /** One line: who computes, at which tier; and the level of determinism where it is not the default. */
   describe(): string {
-    const { description, vendor, backend, tier, software } = this.info;
-    return `${description || vendor || "unnamed adapter"}, ${backend}, tier ${tier}${software ? ", software" : ""}`;
+    const { description, vendor, backend, tier, determinism, software } = this.info;
+    const more = `${software ? ", software" : ""}${determinism === "fast" ? ", fast" : ""}`;
+    return `${description || vendor || "unnamed adapter"}, ${backend}, tier ${tier}${more}`;
   }
 
   #fail(error: Error): void {
@@ -254,7 +262,7 @@ function gpuError(error: unknown, label: string): Error {
   return new DeviceError(`device: "${label}" reported: ${said}`, { cause: error });
 }
 
-function adapterInfo(info: GPUAdapterInfo, tier: Tier): AdapterInfo {
+function adapterInfo(info: GPUAdapterInfo, tier: Tier, determinism: Determinism): AdapterInfo {
   const description = info.description || info.device || "";
   const words = `${info.vendor} ${info.architecture} ${description}`.toLowerCase();
   return {
@@ -264,6 +272,7 @@ function adapterInfo(info: GPUAdapterInfo, tier: Tier): AdapterInfo {
     backend: backendName(info, words),
     driver: description.match(/(\w+ driver|mesa|nvidia|radv|anv)[ :]+v?\d\S*/i)?.[0] ?? description,
     tier,
+    determinism,
     software: info.isFallbackAdapter || /swiftshader|llvmpipe|software|basic render|warp/.test(words),
   };
 }

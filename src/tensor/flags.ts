@@ -3,6 +3,7 @@
  * of the page (`?DEBUG=2`) or entries of `globalThis.NAYSAY_FLAGS`, which win.
  */
 
+import { type Determinism, parseDeterminism } from "./determinism.ts";
 import { ConfigError } from "./errors.ts";
 import { parseTier, type Tier } from "./tiers.ts";
 
@@ -16,6 +17,8 @@ export interface Flags {
   profile: string | null;
   /** Highest tier to use, or `null` for what the adapter has. */
   tier: Tier | null;
+  /** What may be traded for speed. */
+  determinism: Determinism;
   /** Names of compile passes to leave out. */
   passesOff: readonly string[];
   /** Dawn toggles to switch on (Node only). */
@@ -70,6 +73,14 @@ export const FLAG_TABLE: readonly FlagRow[] = [
     },
   },
   {
+    name: "NAYSAY_DETERMINISM",
+    takes: "repeatable|fast",
+    does: "the same bits whatever was tuned (default), or whatever naysay tune found quickest",
+    read(text, into) {
+      into.determinism = parseDeterminism(text, "NAYSAY_DETERMINISM");
+    },
+  },
+  {
     name: "NAYSAY_PASSES_OFF",
     takes: "a,b",
     does: "leave out these compile passes",
@@ -105,6 +116,7 @@ export function readFlags(lookUp: (name: string) => string | undefined): Flags {
     nan: false,
     profile: null,
     tier: null,
+    determinism: "repeatable",
     passesOff: [],
     toggles: [],
     tuning: "auto",

@@ -12,6 +12,7 @@ export {
   u32,
 } from "./compile.ts";
 export { type FlatLayout, FlatTensors, flatLayout, tensor, zeros } from "./create.ts";
+export type { Determinism } from "./determinism.ts";
 export { type AdapterInfo, Device, type DeviceOptions, requestAdapter, requestDevice } from "./device.ts";
 export type { DType } from "./dtype.ts";
 export {

@@ -1,6 +1,7 @@
 /** Choosing the device that tensors live on. */
 import { type Backend, setBackend } from "./backend.ts";
 import { eagerRunner } from "./compile.ts";
+import { parseDeterminism } from "./determinism.ts";
 import { type DeviceOptions, requestDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { flags } from "./flags.ts";
@@ -16,7 +17,10 @@ import { WebGpuBackend, type WebGpuOptions } from "./webgpu.ts";
 export interface InitOptions extends DeviceOptions, WebGpuOptions {
   /** "webgpu" (default), or "reference": plain JavaScript in float64, an oracle and never a silent fallback. */
   device?: "webgpu" | "reference";
-  /** Measured choices of kernels: those stored for the adapter (default), none, or a table. They change no bit. */
+  /**
+   * Measured choices of kernels: those stored for the adapter (default), none, or a table. They change no bit, unless
+   * `determinism` is "fast".
+   */
   tuning?: TuningOption;
 }
 
@@ -25,6 +29,7 @@ const OPTIONS: Readonly<Record<keyof InitOptions, true>> = {
   device: true,
   tuning: true,
   tier: true,
+  determinism: true,
   powerPreference: true,
   label: true,
   toggles: true,
@@ -51,6 +56,7 @@ export async function init(options: InitOptions = {}): Promise<Backend> {
       `init: device: "webgpu" or "reference" expected, got ${show(options.device)}. Leave it out for a GPU.`,
     );
   }
+  if (options.determinism !== undefined) parseDeterminism(options.determinism, "init: determinism");
   setEagerRunner(eagerRunner);
   if (options.device === "reference") {
     const reference = new ReferenceBackend();

@@ -1,9 +1,11 @@
 /**
- * What was measured on an adapter: for each shape class of products the way that is fastest there. Only ways with equal
- * bits are ever entered (tune.ts), so a table changes no result, whoever made it and whether or not it is used.
+ * What was measured on an adapter: for each shape class of products the way that is fastest there. At the level `repeatable`
+ * only ways with equal bits are ever entered (tune.ts), so a table changes no result, whoever made it and whether or not it is
+ * used. At `fast` others are, too: such a table is refused everywhere else.
  */
 import { cachedAt, readCached, writeCached } from "#host";
-import { isMatmulVariant, type MatmulProduct } from "./codegen/matmulTiles.ts";
+import { isMatmulVariant, isSplitVariant, type MatmulProduct } from "./codegen/matmulTiles.ts";
+import { type Determinism, parseDeterminism } from "./determinism.ts";
 import type { Device } from "./device.ts";
 import { ConfigError } from "./errors.ts";
 import { VERSION } from "./version.ts";
@@ -12,6 +14,8 @@ import { VERSION } from "./version.ts";
 export interface TuningTable {
   /** What it was measured on; entries of another adapter are not used. */
   adapter: string;
+  /** The level that it was measured for; without it `repeatable`. */
+  determinism?: Determinism;
   /** Variant by shape class. */
   choices: Record<string, string>;
 }
@@ -19,10 +23,14 @@ export interface TuningTable {
 /** `"auto"` uses what is stored for the adapter, `"off"` nothing; a table is used where it is of this adapter. */
 export type TuningOption = "auto" | "off" | TuningTable;
 
-/** naysay's version, adapter, driver and tier, as far as a device tells: tables of others say nothing of this one. */
+/**
+ * naysay's version, adapter, driver, tier and level of determinism, as far as a device tells: tables of others say nothing of
+ * this one.
+ */
 export function tuningKey(device: Device): string {
-  const { vendor, architecture, description, driver, backend, tier } = device.info;
-  return [tier, VERSION, vendor, architecture, description, driver, backend].join(" · ");
+  const { vendor, architecture, description, driver, backend, tier, determinism } = device.info;
+  const parts = [tier, VERSION, vendor, architecture, description, driver, backend];
+  return (determinism === "fast" ? ["fast", ...parts] : parts).join(" · ");
 }
 
 /** A table from its text. Throws `ConfigError` for what is none; `name` stands in the message. */
@@ -39,49 +47,69 @@ export function parseTuning(text: string, name: string): TuningTable {
 }
 
 function checkTable(read: unknown, name: string): TuningTable {
-  const { adapter, choices } = (read ?? {}) as Partial<TuningTable>;
+  const { adapter, determinism, choices } = (read ?? {}) as Partial<TuningTable>;
   const isRecord = typeof choices === "object" && choices !== null && !Array.isArray(choices);
   if (typeof adapter !== "string" || !isRecord || Object.values(choices).some((c) => typeof c !== "string")) {
     throw new ConfigError(
       `${name}: a tuning table {adapter, choices} expected, got something else. Make one with naysay tune.`,
     );
   }
-  return { adapter, choices: { ...choices } };
-}
-
-function tryParse(text: string, name: string): TuningTable | null {
-  try {
-    return parseTuning(text, name);
-  } catch {
-    return null;
-  }
+  const level = determinism === undefined ? {} : { determinism: parseDeterminism(determinism, name) };
+  return { adapter, ...level, choices: { ...choices } };
 }
 
 /** The table of a device, and the classes that programs asked for in vain. */
 export class Tuning {
   readonly key: string;
+  readonly determinism: Determinism;
   /** Where the table comes from that is in use; null where there was none at the start. */
   source: string | null = null;
   private readonly choices = new Map<string, string>();
   /** A product of each shape class that was met and has no entry. */
   readonly missing = new Map<string, MatmulProduct>();
 
-  constructor(key: string) {
+  constructor(key: string, determinism: Determinism = "repeatable") {
     this.key = key;
+    this.determinism = determinism;
   }
 
-  /** Takes over the entries of a table of this adapter; returns how many. */
+  /**
+   * Takes over the entries of a table of this adapter and level; returns how many. Throws `ConfigError` at `repeatable` for a
+   * table of `fast`, of whatever adapter, and for an entry that only such a table has.
+   */
   add(table: TuningTable): number {
+    if (this.determinism === "repeatable" && table.determinism === "fast") {
+      throw new ConfigError(
+        `tuning: a table of determinism repeatable expected, got one of fast for ${table.adapter}. Make one with naysay tune, or choose determinism fast.`,
+      );
+    }
     if (table.adapter !== this.key) return 0;
     // A way that this version does not know is none: its class is measured again.
     const known = Object.entries(table.choices).filter(([, variant]) => isMatmulVariant(variant));
+    for (const [shapeClass, variant] of known) this.requireAdmitted(shapeClass, variant);
     for (const [shapeClass, variant] of known) this.set(shapeClass, variant);
     return known.length;
   }
 
+  /** Takes over what a stored text has; what is no table of this level is written anew. */
+  private tryAdd(text: string): void {
+    try {
+      this.add(parseTuning(text, this.key));
+    } catch {}
+  }
+
+  /** Enters a way. Throws `ConfigError` for one that the level does not admit. */
   set(shapeClass: string, variant: string): void {
+    this.requireAdmitted(shapeClass, variant);
     this.choices.set(shapeClass, variant);
     this.missing.delete(shapeClass);
+  }
+
+  private requireAdmitted(shapeClass: string, variant: string): void {
+    if (this.determinism === "fast" || !isSplitVariant(variant)) return;
+    throw new ConfigError(
+      `tuning: a way with the default's bits expected at determinism repeatable, got ${variant} for ${shapeClass}. Tune again, or choose determinism fast.`,
+    );
   }
 
   /** The entry of a class, noting it as missing where there is none. */
@@ -97,7 +125,8 @@ export class Tuning {
 
   table(): TuningTable {
     const sorted = [...this.choices].sort(([a], [b]) => (a < b ? -1 : 1));
-    return { adapter: this.key, choices: Object.fromEntries(sorted) };
+    const level = this.determinism === "repeatable" ? {} : { determinism: this.determinism };
+    return { adapter: this.key, ...level, choices: Object.fromEntries(sorted) };
   }
 
   /**
@@ -105,9 +134,9 @@ export class Tuning {
    * Rejects with `ConfigError` where nothing can be written.
    */
   async save(): Promise<void> {
-    const kept = new Tuning(this.key);
+    const kept = new Tuning(this.key, this.determinism);
     const stored = await readCached(cacheName(this.key));
-    if (stored !== null) kept.add(tryParse(stored, this.key) ?? this.table());
+    if (stored !== null) kept.tryAdd(stored);
     kept.add(this.table());
     try {
       await writeCached(cacheName(this.key), `${JSON.stringify(kept.table(), null, 2)}\n`);
@@ -124,7 +153,7 @@ const cacheName = (key: string): string => `tuning-${key.replace(/[^A-Za-z0-9.]+
 
 /** The tuning of a device; a stored table that cannot be read is none, and a line on stderr says so. */
 export async function loadTuning(device: Device, option: TuningOption): Promise<Tuning> {
-  const tuning = new Tuning(tuningKey(device));
+  const tuning = new Tuning(tuningKey(device), device.info.determinism);
   if (option === "off") return tuning;
   if (option !== "auto") {
     if (tuning.add(checkTable(option, "init: tuning")) > 0) tuning.source = "init({ tuning })";

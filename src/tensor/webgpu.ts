@@ -51,8 +51,8 @@ export interface WebGpuOptions {
 }
 
 /** Largest binding that every adapter allows: plans do not depend on more. */
-const BINDING_LIMIT = 128 << 20;
-const DEFAULT_BUDGET = 2 ** 31;
+export const BINDING_LIMIT = 128 << 20;
+export const DEFAULT_BUDGET = 2 ** 31;
 
 export class WebGpuBackend implements Backend {
   readonly kind = "webgpu";
@@ -79,7 +79,7 @@ export class WebGpuBackend implements Backend {
       this.commands.flush(),
     );
     this.pipelines = new PipelineCache(device, options.lanes);
-    this.tuning = new Tuning(tuningKey(device));
+    this.tuning = new Tuning(tuningKey(device), device.info.determinism);
   }
 
   // ------------------------------------------------------------ the queue

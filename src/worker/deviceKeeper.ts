@@ -1,5 +1,5 @@
 /** The worker's one device: opened once, opened again after a loss. Who holds tensors asks whether theirs is still it. */
-import type { AdapterSummary } from "../eval/summary.ts";
+import { type AdapterSummary, adapterSummary } from "../eval/summary.ts";
 import { DeviceLostError } from "../tensor/errors.ts";
 import { init } from "../tensor/init.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
@@ -45,8 +45,7 @@ export class DeviceKeeper {
 }
 
 export function adapterOf(backend: WebGpuBackend): AdapterSummary {
-  const { vendor, description, backend: kind, tier, software } = backend.device.info;
-  return { vendor, description, backend: kind, tier, software };
+  return adapterSummary(backend.device.info);
 }
 
 /** Whether the device that work ran on is gone, whatever the error said that the work ended with. */

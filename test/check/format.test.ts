@@ -46,6 +46,7 @@ function report(tiers: TierReport[], changes: Partial<CheckReport> = {}): CheckR
       backend: "vulkan",
       driver: "nvidia 550.1",
       tier: "T1",
+      determinism: "repeatable",
       software: false,
     },
     notHigher: 'T2: the adapter has no feature "subgroups"',

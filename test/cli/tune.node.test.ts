@@ -13,7 +13,10 @@ import { root } from "../helpers/sourceFiles.ts";
 const folder = mkdtempSync(join(tmpdir(), "naysay-tune-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const env = { XDG_CACHE_HOME: folder, NAYSAY_TUNING: "auto" };
-const stored = (): string[] => readdirSync(join(folder, "naysay"));
+const cache = join(folder, "naysay");
+/** Names of the tables that are kept. */
+const stored = (): string[] =>
+  existsSync(cache) ? readdirSync(cache).filter((name) => name.endsWith(".json")) : [];
 
 interface Report {
   known: number;
@@ -22,8 +25,9 @@ interface Report {
 }
 
 /** Starts a run and kills it as soon as it has stored something. */
-async function killedAtFirst(): Promise<void> {
-  const args = ["dist/cli/main.js", "tune", "--preset", "tiny", "--time", "1"];
+async function killedAtFirst(...more: string[]): Promise<void> {
+  const known = stored().length;
+  const args = ["dist/cli/main.js", "tune", "--preset", "tiny", "--time", "1", ...more];
   // The launcher's Node is another process: this one computes by itself, on what the test runner was started for.
   const child = spawn(process.execPath, args, {
     cwd: root,
@@ -31,10 +35,7 @@ async function killedAtFirst(): Promise<void> {
     stdio: "ignore",
   });
   const ended = new Promise((resolve) => child.once("exit", (_, signal) => resolve(signal)));
-  while (
-    child.exitCode === null &&
-    !(existsSync(join(folder, "naysay")) && stored().some((name) => name.endsWith(".json")))
-  ) {
+  while (child.exitCode === null && stored().length === known) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   child.kill("SIGKILL");
@@ -61,7 +62,7 @@ async function doctor(more: Record<string, string> = {}): Promise<unknown> {
 async function weights(
   name: string,
   more: Record<string, string>,
-): Promise<{ hashes: unknown; tuning?: string }> {
+): Promise<{ hashes: unknown; tuning?: string; adapter: Summary["adapter"] }> {
   const args = [
     "experiment",
     "--preset",
@@ -76,16 +77,41 @@ async function weights(
   ];
   const { code, stdout, stderr } = await naysay(args, { ...env, ...more });
   expect(code, stderr).toBe(0);
-  const { arms, versions } = JSON.parse(stdout) as Summary;
+  const { arms, versions, adapter } = JSON.parse(stdout) as Summary;
   const hashes = arms.map((arm) => arm.weightsSha256);
-  return { hashes, tuning: versions?.tuning };
+  return { hashes, tuning: versions?.tuning, adapter };
+}
+
+/** The level `fast` beside a run of the default: a table of its own, a run of its own, other bits. */
+async function runsAtFast(other: string, { adapter, choices }: TuningTable): Promise<void> {
+  const level = { NAYSAY_DETERMINISM: "fast" };
+  expect(await doctor(level)).toMatchObject({ table: "none", classes: 0 });
+  // A run of the default is not gone on with, before anything is computed.
+  const args = ["experiment", "--preset", "tiny", "--updates", "2", "--arms", "nsr"];
+  const resumed = await naysay([...args, "--out", join(folder, "plain")], { ...env, ...level });
+  expect(resumed.code).toBe(2);
+  expect(resumed.stderr).toMatch(/adapter.determinism: nothing there, "fast" here/);
+
+  await killedAtFirst("--determinism", "fast");
+  const mine = stored().filter((name) => join(cache, name) !== other);
+  expect(mine).toEqual([expect.stringMatching(/^tuning-fast-/)]);
+  const path = join(cache, mine[0]);
+  const table = JSON.parse(readFileSync(path, "utf8")) as TuningTable;
+  expect(table).toMatchObject({ adapter: `fast · ${adapter}`, determinism: "fast" });
+  const ways = Object.keys(choices).map((shapeClass) => [shapeClass, "split4x4p4"]);
+  writeFileSync(path, JSON.stringify({ ...table, choices: Object.fromEntries(ways) }));
+  expect(await doctor(level)).toEqual({ table: path, classes: ways.length });
+  expect(await doctor()).toMatchObject({ table: other });
+  const split = await weights("fast", level);
+  expect(split.adapter).toMatchObject({ determinism: "fast" });
+  expect(split.hashes).not.toEqual((await weights("plain", { NAYSAY_TUNING: "off" })).hashes);
 }
 
 test("a preset's products are measured once, kept, and change no bit of a run that uses them", async () => {
   await killedAtFirst();
-  const [file, ...others] = stored().filter((name) => name.endsWith(".json"));
+  const [file, ...others] = stored();
   expect(others).toEqual([]);
-  const path = join(folder, "naysay", file);
+  const path = join(cache, file);
   const table = (): TuningTable => JSON.parse(readFileSync(path, "utf8"));
   const kept = Object.keys(table().choices);
   expect(kept.length).toBeGreaterThan(0);
@@ -121,6 +147,8 @@ test("a preset's products are measured once, kept, and change no bit of a run th
   expect(chosen.hashes).toEqual(plain.hashes);
 
   // A table that cannot be read is none, for every command alike, and is said.
+  await runsAtFast(path, first.table);
+
   writeFileSync(path, "{");
   const broken = await naysay(["tune", "--help"], env);
   expect(broken.code).toBe(0);

@@ -22,6 +22,8 @@ const REPLAY = "test/tensor/replay.test.ts";
 
 const TUNING = "test/tensor/tuning.test.ts";
 const EDGES = "test/tensor/matmulEdges.test.ts";
+const SPLIT = "test/tensor/matmulSplit.node.test.ts";
+const FAST = "test/tensor/determinism.test.ts";
 const LANES = "test/tensor/tierCheck.test.ts";
 const SUBMISSIONS = "test/tensor/submissions.test.ts";
 
@@ -174,28 +176,28 @@ export const MUTATIONS = [
   },
   {
     name: "matmul: a read as if transposed",
-    file: codegen("matmul"),
+    file: codegen("matmulOperands"),
     find: "...(ta ? [q, i] : [i, q])",
     replace: "...(ta ? [i, q] : [q, i])",
     tests: [ops("matmul")],
   },
   {
     name: "matmul: a quad's row is the first's",
-    file: codegen("matmul"),
+    file: codegen("matmulOperands"),
     find: "      j & 3,\n      Math.min(",
     replace: "      0,\n      Math.min(",
     tests: [ops("matmul"), TUNING],
   },
   {
     name: "matmul: a tile that is moved back stores what the tile before stores",
-    file: codegen("matmul"),
+    file: codegen("matmulOperands"),
     find: "`(${own} - ${start}) * ${unit}u`",
     replace: "`(${own} - ${own}) * ${unit}u`",
     tests: [EDGES],
   },
   {
     name: "matmul: a tile is moved back too far",
-    file: codegen("matmul"),
+    file: codegen("matmulOperands"),
     find: "const last = (size - tile) / unit;",
     replace: "const last = Math.max((size - tile) / unit - 1, 0);",
     tests: [EDGES],
@@ -234,6 +236,83 @@ export const MUTATIONS = [
     find: "sameWords(bits, fixed)",
     replace: "true",
     tests: [TUNING],
+  },
+  {
+    name: "tuning: a split way is entered without a look at its numbers",
+    file: "src/tensor/tune.ts",
+    find: "if (why !== null) refused.set(way, why);",
+    replace: "",
+    tests: [FAST],
+  },
+  {
+    name: "tuning: a split way's rounding is not bounded",
+    file: "src/tensor/tune.ts",
+    find: "<= 2 * k * UNIT * magnitudes[i]",
+    replace: "<= 2 * k * magnitudes[i]",
+    tests: [FAST],
+  },
+  {
+    name: "tuning: a table of fast is used at repeatable",
+    file: "src/tensor/tuning.ts",
+    find: 'this.determinism === "repeatable" && table.determinism === "fast"',
+    replace: "false",
+    tests: [FAST],
+  },
+  {
+    name: "tuning: a split way is entered at repeatable",
+    file: "src/tensor/tuning.ts",
+    find: 'this.determinism === "fast" || !isSplitVariant(variant)',
+    replace: "true",
+    tests: [FAST],
+  },
+  {
+    name: "tuning: levels share a key",
+    file: "src/tensor/tuning.ts",
+    find: 'determinism === "fast" ? ["fast", ...parts] : parts',
+    replace: "parts",
+    tests: [FAST],
+  },
+  {
+    name: "matmul with k shared out: the last parts are left out",
+    file: codegen("matmulSplit"),
+    find: "${s} = ${parts / 2}u; ${s} > 0u",
+    replace: "${s} = ${parts / 4}u; ${s} > 0u",
+    tests: [SPLIT],
+  },
+  {
+    name: "matmul with k shared out: no barrier before the parts are joined",
+    file: codegen("matmulSplit"),
+    find: 'k.line("workgroupBarrier();");\n  const s =',
+    replace: "const s =",
+    tests: [REFLECTION],
+  },
+  {
+    name: "matmul with k shared out: no barrier between the steps of the join",
+    file: codegen("matmulSplit"),
+    find: 'k.line("workgroupBarrier();");\n  });',
+    replace: "});",
+    tests: [REFLECTION],
+  },
+  {
+    name: "matmul with k shared out: parts begin at the same step",
+    file: codegen("matmulSplit"),
+    find: "`let ${step} = ${turn} * ${parts}u + ${part};`",
+    replace: "`let ${step} = ${turn} * ${parts}u;`",
+    tests: [SPLIT],
+  },
+  {
+    name: "matmul with k shared out: the steps that parts do not divide are left out",
+    file: codegen("matmulSplit"),
+    find: "- ${part} + ${parts - 1}u) / ${parts}u`",
+    replace: "- ${part}) / ${parts}u`",
+    tests: [SPLIT],
+  },
+  {
+    name: "matmul with k shared out: a tile that is moved back stores what the tile before stores",
+    file: codegen("matmulSplit"),
+    find: "[`${l} >= ${columns.skip}`]",
+    replace: "[`${l} >= 0u * ${columns.skip}`]",
+    tests: [SPLIT],
   },
   {
     name: "attention: the last key that is seen is left out",

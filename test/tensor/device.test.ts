@@ -222,7 +222,11 @@ describe("errors that no adapter gives on demand", () => {
       addEventListener: events.addEventListener.bind(events),
     };
     const info = { vendor: "v", architecture: "", description: "", backend: "", driver: "", software: false };
-    const device = new Device(gpu as unknown as GPUDevice, { ...info, tier: "T0" }, false);
+    const device = new Device(
+      gpu as unknown as GPUDevice,
+      { ...info, tier: "T0", determinism: "repeatable" },
+      false,
+    );
     const report = (kind: string, message: string) => {
       const error = new { [kind]: class extends Error {} }[kind](message);
       events.dispatchEvent(Object.assign(new Event("uncapturederror", { cancelable: true }), { error }));

@@ -19,6 +19,7 @@ test("flags have quiet defaults", () => {
     nan: false,
     profile: null,
     tier: null,
+    determinism: "repeatable",
     passesOff: [],
     toggles: [],
     tuning: "auto",
@@ -31,6 +32,7 @@ test("flags are read", () => {
     NAN: "1",
     PROFILE: "t.json",
     NAYSAY_TIER: "t1",
+    NAYSAY_DETERMINISM: "fast",
     NAYSAY_PASSES_OFF: "fuse, cse,",
     NAYSAY_TUNING: "off",
   };
@@ -39,6 +41,7 @@ test("flags are read", () => {
     nan: true,
     profile: "t.json",
     tier: "T1",
+    determinism: "fast",
     passesOff: ["fuse", "cse"],
     tuning: "off",
   });
@@ -48,6 +51,8 @@ test("flags are read", () => {
 test("a value that a flag does not take is a ConfigError", () => {
   expect(() => from({ NAN: "yes" })).toThrow(/NAN: expected 0 or 1/);
   expect(() => from({ NAYSAY_TUNING: "on" })).toThrow(/NAYSAY_TUNING: expected auto or off/);
+  expect(() => from({ NAYSAY_DETERMINISM: "quick" })).toThrow(/repeatable or fast expected, got "quick"/);
+  expect(() => from({ NAYSAY_DETERMINISM: "strict" })).toThrow(/which is not built yet/);
   expect(() => from({ NAYSAY_TIER: "T7" })).toThrow(expect.objectContaining({ name: "ConfigError" }));
 });
 

@@ -12,7 +12,7 @@ import type { Kernel } from "../../src/tensor/codegen/kernel.ts";
 import { SMALL_WORKGROUP, WORKGROUP } from "../../src/tensor/codegen/kernel.ts";
 import { traceCall } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
-import type { Graph } from "../../src/tensor/ir.ts";
+import { type Graph, Node } from "../../src/tensor/ir.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
 import { lowerGraph } from "../../src/tensor/passes/pipeline.ts";
 import { ReferenceBackend } from "../../src/tensor/reference.ts";
@@ -21,9 +21,9 @@ import type { Tensor } from "../../src/tensor/tensor.ts";
 import { TIERS, type Tier, tierAtLeast } from "../../src/tensor/tiers.ts";
 import { casesOfRun } from "../helpers/casesOfRun.ts";
 
-function kernelsOf(graph: Graph, label: string, tier: Tier): readonly Kernel[] {
+function kernelsOf(graph: Graph, label: string, tier: Tier, way?: string): readonly Kernel[] {
   const limits = { bindingLimit: 128 << 20, budget: 2 ** 31, maxGroups: 65535 };
-  return lowerGraph(graph, { label, passesOff: [], ...limits, tier }).kernels;
+  return lowerGraph(graph, { label, passesOff: [], ...limits, tier, tuning: () => way }).kernels;
 }
 
 /** Kernels by text: one of each, from graphs that the derived tests run. */
@@ -40,6 +40,18 @@ function kernels(tier: Tier): Map<string, Kernel> {
 }
 
 const all = kernels("T0");
+/** Products whose k is shared out, of either order of threads, with columns stored by four and one by one. */
+const split = ["split8x4p4", "split4x4p16", "split4x4p64"].flatMap((way) =>
+  [
+    { a: [5, 9], b: [9, 7], transposeB: false },
+    { a: [8, 16], b: [12, 16], transposeB: true },
+  ].flatMap(({ a, b, transposeB }) => {
+    const inputs = [a, b].map((shape) => new Node("input", [], {}, [{ shape, dtype: "f32" }]).results[0]);
+    const type = { shape: [a[0], transposeB ? b[0] : b[1]], dtype: "f32" } as const;
+    const outputs = new Node("matmul", inputs, { transposeA: false, transposeB }, [type]).results;
+    return kernelsOf({ inputs, outputs, updates: [] }, way, "T0", way);
+  }),
+);
 /** Texts above T0: what a subgroup does is beyond the race detector, its bits are tierCheck.test.ts's subject. */
 const above = [...kernels("T2").values()].filter((k) => k.variants.length > 0);
 const elementOf = (dtype: string): string => (dtype === "bool" ? "u32" : dtype);
@@ -56,7 +68,7 @@ test("bindings and parameters are what the host binds and packs", () => {
   });
   expect(fallbacks.filter((k) => /subgroup|quad/.test(k.wgsl))).toEqual([]);
   const sizes = new Set<number>();
-  for (const k of [...all.values(), ...above, ...fallbacks]) {
+  for (const k of [...all.values(), ...split, ...above, ...fallbacks]) {
     const reflected = new WgslReflect(k.wgsl);
     expect(
       reflected.entry.compute.map((f) => f.name),
@@ -133,6 +145,19 @@ test("dropping any barrier makes them race", () => {
     shared.find((k) => k.wgsl.includes("array<vec4<f32>, 64>")),
   ];
   for (const k of some as Kernel[]) {
+    const parts = k.wgsl.split(barrier);
+    expect(parts.length, k.label).toBe(3);
+    for (let cut = 1; cut < parts.length; cut++) {
+      const without = `${parts.slice(0, cut).join(barrier)}${parts.slice(cut).join(barrier)}`;
+      expect(races(k, without).length, `${k.label} without barrier ${cut}`).toBeGreaterThan(0);
+    }
+  }
+});
+
+test("the threads of a product whose k is shared out do not race, and would without either barrier", () => {
+  const barrier = "workgroupBarrier();";
+  for (const k of split) {
+    expect(races(k, k.wgsl), k.label).toEqual([]);
     const parts = k.wgsl.split(barrier);
     expect(parts.length, k.label).toBe(3);
     for (let cut = 1; cut < parts.length; cut++) {

@@ -1,7 +1,9 @@
 /**
  * The ways to compute a matrix product, and which of them is taken. Every output of each is one sum over k in order, each
- * product added by fma(): so the choice changes no bit, and may follow what an adapter does fastest (tuning.ts).
+ * product added by fma(): so the choice changes no bit, and may follow what an adapter does fastest (tuning.ts). The ways that
+ * split k have other bits: only a table of the level `fast` names them.
  */
+import type { Determinism } from "../determinism.ts";
 import type { Lanes, QuadRead } from "./lanes.ts";
 
 /** Sizes of a product a[B..., M, K] @ b[B..., K, N]. */
@@ -40,7 +42,18 @@ export interface SharedTiling {
   readonly stepK: 8 | 16;
 }
 
-export type Tiling = DirectTiling | SharedTiling;
+/** A tile for several threads of a workgroup, which share the steps along k: matmulSplit.ts. */
+export interface SplitTiling {
+  readonly kind: "split";
+  /** Rows: 1 to 8. */
+  readonly tileM: number;
+  /** Columns: a vector of four, or one. */
+  readonly tileN: 1 | 4;
+  /** Threads a tile. */
+  readonly parts: 4 | 16 | 64;
+}
+
+export type Tiling = DirectTiling | SharedTiling | SplitTiling;
 
 /**
  * Without quads, products of at least this many multiply-adds take the large tile. It halves the loads, and costs several
@@ -92,6 +105,10 @@ function defaultTiling(product: MatmulProduct, { quad }: Lanes): Tiling {
 /** A way by name, and the tiling it takes for a product; null where it does not fit sizes or tier. */
 interface Variant {
   readonly name: string;
+  /** Sums k in another order: other bits than the default's. */
+  readonly splits?: true;
+  /** Whether it may be the fastest, where it fits; without this it may. */
+  worth?(product: MatmulProduct): boolean;
   tiling(product: MatmulProduct, lanes: Lanes): Tiling | null;
 }
 
@@ -112,6 +129,29 @@ const shared = (block: 32 | 64, stepK: 8 | 16): Variant => ({
     m % block === 0 && n % block === 0 && k % stepK === 0 && k > 0 ? { kind: "shared", block, stepK } : null,
 });
 
+/** Tiles that keep every thread of any GPU busy: with as many, nothing is gained by sharing one. */
+const FULL = 1 << 18;
+
+const split = (most: 4 | 8, parts: 4 | 16 | 64): Variant => {
+  const tiling = (product: MatmulProduct): SplitTiling | null => {
+    const { m, n } = product;
+    // Few rows are the smaller tile's.
+    if (m === 0 || n === 0 || (most === 8 && m <= 4)) return null;
+    return { kind: "split", tileM: rowsOf(product, most), tileN: n >= 4 ? 4 : 1, parts };
+  };
+  return {
+    name: `split${most}x4p${parts}`,
+    splits: true,
+    tiling,
+    worth: (product) => {
+      const { batches, m, n, k } = product;
+      const { tileM, tileN } = tiling(product) as SplitTiling;
+      const tiles = batches * Math.ceil(m / tileM) * Math.ceil(n / tileN);
+      return tiles < FULL && k >= 4 * parts;
+    },
+  };
+};
+
 /** What a tuner tries. */
 const VARIANTS: readonly Variant[] = [
   direct(4, 4, false),
@@ -125,11 +165,27 @@ const VARIANTS: readonly Variant[] = [
   shared(32, 16),
   shared(64, 8),
   shared(64, 16),
+  split(4, 4),
+  split(8, 4),
+  split(4, 16),
+  split(8, 16),
+  split(4, 64),
 ];
 
-/** Names of the ways that fit a product at a tier. */
-export function matmulVariants(product: MatmulProduct, lanes: Lanes): string[] {
-  return VARIANTS.filter((v) => v.tiling(product, lanes) !== null).map((v) => v.name);
+/** Names of the ways worth trying for a product at a tier and a level of determinism. */
+export function matmulVariants(
+  product: MatmulProduct,
+  lanes: Lanes,
+  determinism: Determinism = "repeatable",
+): string[] {
+  const admitted = VARIANTS.filter((v) => determinism === "fast" || !v.splits);
+  const fits = admitted.filter((v) => v.tiling(product, lanes) !== null && v.worth?.(product) !== false);
+  return fits.map((v) => v.name);
+}
+
+/** Whether a way has other bits than the default. */
+export function isSplitVariant(name: string): boolean {
+  return VARIANTS.some((v) => v.name === name && v.splits);
 }
 
 /** What a class is entered with where no way was faster than what is taken anyway. */

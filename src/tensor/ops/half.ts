@@ -2,9 +2,10 @@
  * Two 16-bit numbers a word: weights at half the bytes, on every adapter. A matrix product computes in f32 what it reads of them, and
  * never writes them out: `ops.matmul(x, ops.unpackHalf(w, "bf16"))`.
  */
-import { requireDType } from "../dtype.ts";
+import { type DType, requireDType } from "../dtype.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { fromHalf, HALF_FORMATS, type HalfFormat, toHalf } from "../halfBits.ts";
+import type { ValueType } from "../ir.ts";
 import { ndarray } from "../ndarray.ts";
 import { bytesOf, type OpCase, type OpDef, type OpFunction } from "../opdef.ts";
 import { numel, show } from "../shape.ts";
@@ -36,19 +37,28 @@ function wordsOf(numbers: ArrayLike<number>, format: HalfFormat): number[] {
   });
 }
 
+/** Size of the axis along which numbers are packed, and the axes before it. */
+function lastAxis(op: string, x: ValueType, dtype: DType): [last: number, lead: readonly number[]] {
+  requireDType(op, "x", x.dtype, [dtype]);
+  const last = x.shape.at(-1);
+  if (last === undefined) {
+    throw new ShapeError(`${op}: at least one axis was expected, got x[]. Give it one with ops.reshape.`);
+  }
+  return [last, x.shape.slice(0, -1)];
+}
+
 const packOp: OpDef = {
   name: "packHalf",
   signature: "x[..., N] -> u32[..., N / 2], N even",
   doc: "Two neighbours a word as f16 or bf16, the first in the lower half; to nearest even, beyond f16's range infinity.",
   infer([x]) {
-    requireDType("packHalf", "x", x.dtype, ["f32"]);
-    const last = x.shape.at(-1);
-    if (last === undefined || last % 2 !== 0) {
+    const [last, lead] = lastAxis("packHalf", x, "f32");
+    if (last % 2 !== 0) {
       throw new ShapeError(
         `packHalf: an even last axis was expected, got x${show(x.shape)}. Pad it with ops.pad.`,
       );
     }
-    return [{ shape: [...x.shape.slice(0, -1), last / 2], dtype: "u32" }];
+    return [{ shape: [...lead, last / 2], dtype: "u32" }];
   },
   noGradient: "integers",
   reference: ([x], attrs, [t]) => [ndarray(t.shape, "u32", wordsOf(x.data, attrs.format as HalfFormat))],
@@ -75,12 +85,8 @@ const unpackOp: OpDef = {
   signature: "x: u32[..., N / 2] -> [..., N]",
   doc: "The numbers that `packHalf` packed, as f32.",
   infer([x]) {
-    requireDType("unpackHalf", "x", x.dtype, ["u32"]);
-    const last = x.shape.at(-1);
-    if (last === undefined) {
-      throw new ShapeError("unpackHalf: at least one axis was expected, got x[]. Make x with ops.packHalf.");
-    }
-    return [{ shape: [...x.shape.slice(0, -1), 2 * last], dtype: "f32" }];
+    const [last, lead] = lastAxis("unpackHalf", x, "u32");
+    return [{ shape: [...lead, 2 * last], dtype: "f32" }];
   },
   noGradient: "packed numbers are constants; train f32 weights and pack what was learned",
   reference([x], attrs, [t]) {

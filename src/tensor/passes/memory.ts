@@ -179,12 +179,15 @@ export function planMemory(steps: readonly Step[], limit: number, budget: number
   return { places, arenas, totalBytes, lowerBound };
 }
 
+/** A value by its size, the kernel that makes it, and its shape. */
+export function describeValue(v: Value, label: string): string {
+  return `${(bytesFor(v) / 2 ** 20).toFixed(1)} MiB ${label} [${v.shape}]`;
+}
+
 function overBudget(steps: readonly Step[], bytes: number, limit: number, what: string): MemoryBudgetError {
   const all = steps.flatMap((s) => s.writes.map((v) => ({ v, label: s.label })));
   const top = all.sort((a, b) => bytesFor(b.v) - bytesFor(a.v)).slice(0, 5);
-  const list = top
-    .map(({ v, label }) => `${(bytesFor(v) / 2 ** 20).toFixed(1)} MiB ${label} [${v.shape}]`)
-    .join("; ");
+  const list = top.map(({ v, label }) => describeValue(v, label)).join("; ");
   return new MemoryBudgetError(
     `plan: at most ${limit} bytes for ${what} were expected, got ${bytes}. Reduce the batch or the length, or use checkpoint. Largest: ${list}.`,
   );
