@@ -12,6 +12,10 @@ import {
   type AdapterFacts,
   bestTier,
   hasImmediates,
+  MATRIX_TOGGLE,
+  type MatrixConfig,
+  type MatrixSizes,
+  matrixConfig,
   parseTier,
   TIERS,
   type Tier,
@@ -22,7 +26,10 @@ import {
 
 /** What to ask of `requestDevice`. */
 export interface DeviceOptions {
-  /** Use exactly this tier. Default: the flag NAYSAY_TIER, else the highest that the adapter reaches. */
+  /**
+   * Use exactly this tier. Default: the flag NAYSAY_TIER, else the highest that the adapter reaches, but for T4, whose
+   * results have other bits (products round their operands to f16).
+   */
   tier?: Tier;
   /** Default "high-performance". */
   powerPreference?: GPUPowerPreference;
@@ -57,9 +64,19 @@ export interface AdapterReport {
   gaps: Record<Tier, string | null>;
 }
 
-/** Finds an adapter and its highest tier. Throws `DeviceError` with this platform's remedy where there is none. */
+/** The tier that is asked for by name, or null. */
+function namedTier(options: DeviceOptions): Tier | null {
+  return options.tier === undefined ? flags().tier : parseTier(options.tier);
+}
+
+/**
+ * Finds an adapter and its highest tier. Throws `DeviceError` with this platform's remedy where there is none. What T4 needs is
+ * seen only where T4 is named: Dawn hides it behind a toggle that also lets unsafe things through.
+ */
 export async function requestAdapter(options: DeviceOptions = {}): Promise<AdapterReport> {
-  const gpu = await requestGpu(options.toggles ?? flags().toggles);
+  const toggles = options.toggles ?? flags().toggles;
+  const unsafe = namedTier(options) === "T4" && !toggles.includes(MATRIX_TOGGLE);
+  const gpu = await requestGpu(unsafe ? [...toggles, MATRIX_TOGGLE] : toggles);
   // Never `forceFallbackAdapter`: Dawn answers null to it even where a software adapter is all there is.
   const adapter = await gpu.requestAdapter({
     powerPreference: options.powerPreference ?? "high-performance",
@@ -75,6 +92,8 @@ export async function requestAdapter(options: DeviceOptions = {}): Promise<Adapt
     limits,
     features: new Set(adapter.features),
     language: new Set(gpu.wgslLanguageFeatures ?? []),
+    subgroups: subgroupSizes(adapter.info),
+    matrices: matrixSizes(adapter.info),
   };
   return { adapter, facts, info: adapterInfo(adapter.info, bestTier(facts)), gaps: tierGaps(facts) };
 }
@@ -84,7 +103,7 @@ export async function requestAdapter(options: DeviceOptions = {}): Promise<Adapt
  * the adapter does not reach the tier, or where the platform refuses the device.
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
-  const forced = options.tier === undefined ? flags().tier : parseTier(options.tier);
+  const forced = namedTier(options);
   const report = await requestAdapter(options);
   const tier = forced ?? report.info.tier;
   const gap = report.gaps[tier];
@@ -106,7 +125,8 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
     });
   }
   gpu.label = label;
-  const device = new Device(gpu, { ...report.info, tier }, hasImmediates(tier, report.facts));
+  const matrix = tierAtLeast(tier, "T4") ? (matrixConfig(report.facts) as MatrixConfig) : null;
+  const device = new Device(gpu, { ...report.info, tier }, hasImmediates(tier, report.facts), matrix);
   if (flags().debug >= 1) console.error(`device: ${device.describe()}`);
   return device;
 }
@@ -125,11 +145,13 @@ export class Device {
   readonly subgroupMaxSize: number;
   /** True where kernels may use `var<immediate>` (64 bytes). */
   readonly immediates: boolean;
+  /** The subgroup matrices that products use; null below T4. */
+  readonly matrix: MatrixConfig | null;
   #failure: Error | null = null;
   #destroyed = false;
   readonly #listeners = new Set<(error: Error) => void>();
 
-  constructor(gpu: GPUDevice, info: AdapterInfo, immediates: boolean) {
+  constructor(gpu: GPUDevice, info: AdapterInfo, immediates: boolean, matrix: MatrixConfig | null = null) {
     this.gpu = gpu;
     this.queue = gpu.queue;
     this.label = gpu.label;
@@ -141,6 +163,7 @@ export class Device {
     this.subgroupMinSize = subgroups ? (gpu.adapterInfo.subgroupMinSize ?? 4) : 0;
     this.subgroupMaxSize = subgroups ? (gpu.adapterInfo.subgroupMaxSize ?? 128) : 0;
     this.immediates = immediates;
+    this.matrix = matrix;
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#fail(gpuError(event.error, this.label));
@@ -266,6 +289,27 @@ function adapterInfo(info: GPUAdapterInfo, tier: Tier): AdapterInfo {
     tier,
     software: info.isFallbackAdapter || /swiftshader|llvmpipe|software|basic render|warp/.test(words),
   };
+}
+
+function subgroupSizes(info: GPUAdapterInfo): readonly [number, number] | null {
+  const { subgroupMinSize: least, subgroupMaxSize: most } = info;
+  return least && most ? [least, most] : null;
+}
+
+/** What Dawn lists as `subgroupMatrixConfigs`, by its names. */
+interface DawnMatrix {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
+function matrixSizes(info: GPUAdapterInfo): MatrixSizes[] {
+  const { subgroupMatrixConfigs: listed } = info as { subgroupMatrixConfigs?: Iterable<DawnMatrix> };
+  return [...(listed ?? [])]
+    .filter((c) => c.componentType === "f16" && c.resultComponentType === "f32")
+    .map(({ M: m, N: n, K: k }) => ({ m, n, k }));
 }
 
 function backendName(info: GPUAdapterInfo, words: string): string {

@@ -68,6 +68,8 @@ const adapter = (limits: Record<string, number>, features: string[] = [], langua
   limits,
   features: new Set(features),
   language: new Set(language),
+  subgroups: null,
+  matrices: [],
 });
 
 test("the tier of an adapter", () => {

@@ -41,7 +41,7 @@ export interface LowerContext {
   readonly tuning?: Choose;
 }
 
-/** Threads of every generated workgroup. */
+/** Threads of a generated workgroup, but for those of subgroup matrices. */
 export const WORKGROUP = 64;
 
 export interface Body {
@@ -49,6 +49,8 @@ export interface Body {
   units: number;
   /** Units a workgroup does: 64 where a thread does one, 1 where all threads share one. */
   perGroup: number;
+  /** Threads of a workgroup where not 64. */
+  threads?: number;
   /** Threads beyond the last unit run along with it, and `inside` keeps them from storing; else they return at once. */
   allThreads?: boolean;
   /** `inside` wraps what stores. */
@@ -103,7 +105,7 @@ export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
   const mixed = [...built.bindings.values()].filter((b) => b.single > 0 && b.vector > 0);
   if (mixed.length > 0) built = generate(new Set(mixed.map((b) => b.value)));
   return {
-    ...built.finish(WORKGROUP),
+    ...built.finish(body.threads ?? WORKGROUP),
     label: labelOf(group, ctx),
     grid,
     group,

@@ -14,6 +14,7 @@ import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
 import { assemble, type Body, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
 import { QUAD_VARIANT, type QuadRead } from "./lanes.ts";
+import { matrixBody } from "./matmulMatrix.ts";
 import { sharedBody } from "./matmulShared.ts";
 import { type DirectTiling, type MatmulProduct, matmulClass, QUAD, range, tilingOf } from "./matmulTiles.ts";
 
@@ -67,16 +68,21 @@ export function matmulKernel(group: Group, ctx: LowerContext): Kernel {
   let best: { kernel: Kernel; layout: Layout } | null = null;
   for (const layout of layouts(transposeA, transposeB)) {
     const body =
-      tiling.kind === "shared"
-        ? sharedBody(node, product, layout, tiling)
-        : directBody(node, product, layout, tiling);
+      tiling.kind === "matrix"
+        ? matrixBody(node, product, layout, tiling, false)
+        : tiling.kind === "shared"
+          ? sharedBody(node, product, layout, tiling)
+          : directBody(node, product, layout, tiling);
     const kernel = assemble(group, body, ctx);
     if (!best || kernel.gathers < best.kernel.gathers) best = { kernel, layout };
     if (best.kernel.gathers === 0) break;
   }
   const { kernel, layout } = best as { kernel: Kernel; layout: Layout };
-  if (tiling.kind === "shared" || tiling.quad === null) return kernel;
-  const alone = directBody(node, product, layout, { ...tiling, quad: null });
+  if (tiling.kind === "shared" || (tiling.kind === "direct" && tiling.quad === null)) return kernel;
+  const alone =
+    tiling.kind === "matrix"
+      ? matrixBody(node, product, layout, tiling, true)
+      : directBody(node, product, layout, { ...tiling, quad: null });
   return { ...kernel, portable: () => assemble(group, alone, ctx) };
 }
 
