@@ -9,15 +9,7 @@
  * same bits whatever stands beside them. They are not T0's: operands lose all but 11 bits, and are 0 below 3e-8 and infinite
  * from 65,520 on.
  */
-import {
-  type Affine,
-  delinearize,
-  linearize,
-  opaque,
-  plus,
-  scale,
-  variable,
-} from "../affine.ts";
+import { type Affine, delinearize, linearize, opaque, plus, scale, variable } from "../affine.ts";
 import type { Node } from "../ir.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE } from "./emit.ts";
@@ -126,40 +118,37 @@ export function matrixBody(
       const perLine = (config.n * strip) / 4;
       const strips = tiling.ownColumns / (config.n * strip);
       const part = k.fresh("part");
-      k.block(
-        `for (var ${part} = 0u; ${part} < ${(tiling.ownRows / config.m) * strips}u; ${part}++)`,
-        () => {
-          core.show(part);
-          const t = k.fresh("t");
-          k.block(`for (var ${t} = 0u; ${t} < ${tiling.perLane}u; ${t}++)`, () => {
-            const at = k.name("at", `${t} * ${config.lanes}u + ${own}`);
-            const row = k.name(
-              "row",
-              `${e.index(mn)} * ${rows}u + ${row0} + ${part} / ${strips}u * ${config.m}u + ${at} / ${perLine}u`,
-            );
-            const column = k.name(
-              "column",
-              `${e.index(nn)} * ${columns}u + ${column0} + (${part} % ${strips}u * ${perLine}u + ${at} % ${perLine}u) * 4u`,
-            );
-            const sum = k.name("sum", core.result(part, at, t));
-            const width = k.namedField("columns", n);
-            k.block(`if (${row} < ${k.namedField("rows", m)} && ${column} < ${width})`, () => {
-              const inner = variable(row, m);
-              if (n % 4 === 0) {
-                const quad = k.name("column", `${column} / 4u`);
-                finish(inner, plus(scale(variable(quad, n / 4), 4), LANE), 4, sum);
-                return;
-              }
-              const l = k.fresh("l");
-              k.block(`for (var ${l} = 0u; ${l} < min(4u, ${width} - ${column}); ${l}++)`, () => {
-                const one = k.name("column", `${column} + ${l}`);
-                finish(inner, variable(one, n), 1, k.name("sum", `${sum}[${l}]`));
-              });
+      k.block(`for (var ${part} = 0u; ${part} < ${(tiling.ownRows / config.m) * strips}u; ${part}++)`, () => {
+        core.show(part);
+        const t = k.fresh("t");
+        k.block(`for (var ${t} = 0u; ${t} < ${tiling.perLane}u; ${t}++)`, () => {
+          const at = k.name("at", `${t} * ${config.lanes}u + ${own}`);
+          const row = k.name(
+            "row",
+            `${e.index(mn)} * ${rows}u + ${row0} + ${part} / ${strips}u * ${config.m}u + ${at} / ${perLine}u`,
+          );
+          const column = k.name(
+            "column",
+            `${e.index(nn)} * ${columns}u + ${column0} + (${part} % ${strips}u * ${perLine}u + ${at} % ${perLine}u) * 4u`,
+          );
+          const sum = k.name("sum", core.result(part, at, t));
+          const width = k.namedField("columns", n);
+          k.block(`if (${row} < ${k.namedField("rows", m)} && ${column} < ${width})`, () => {
+            const inner = variable(row, m);
+            if (n % 4 === 0) {
+              const quad = k.name("column", `${column} / 4u`);
+              finish(inner, plus(scale(variable(quad, n / 4), 4), LANE), 4, sum);
+              return;
+            }
+            const l = k.fresh("l");
+            k.block(`for (var ${l} = 0u; ${l} < min(4u, ${width} - ${column}); ${l}++)`, () => {
+              const one = k.name("column", `${column} + ${l}`);
+              finish(inner, variable(one, n), 1, k.name("sum", `${sum}[${l}]`));
             });
           });
-          core.hide();
-        },
-      );
+        });
+        core.hide();
+      });
 
       function finish(row: Affine, at: Affine, by: 1 | 4, sum: string): void {
         const position = linearize([zn, row, at], [batches, m, n]);
@@ -279,9 +268,7 @@ function matrixCore(k: KernelBuilder, tiling: MatrixTiling, { subgroup, row0, co
           const at = vectorAt(a, `${row0} + ${i * m}u`, "step");
           k.line(`let left_${i} = ${load(left, a, a.along, at)};`);
           for (const j of across) {
-            k.line(
-              `acc_${i}_${j} = subgroupMatrixMultiplyAccumulate(left_${i}, right_${j}, acc_${i}_${j});`,
-            );
+            k.line(`acc_${i}_${j} = subgroupMatrixMultiplyAccumulate(left_${i}, right_${j}, acc_${i}_${j});`);
           }
         }
       });

@@ -220,7 +220,9 @@ const byMatrices = (block: MatrixBlock): Variant => ({
   name: blockName(block),
   byMatrices: true,
   tiling: ({ m }, { matrix }) =>
-    matrix === null || m <= block.rows / 2 ? null : matrixTiling(block, matrix),
+    matrix === null || (m <= block.rows / 2 && block !== MATRIX_BLOCKS[0])
+      ? null
+      : matrixTiling(block, matrix),
 });
 
 /** A variant's tiling where it fits, and where its bits are those of the product's other ways. */
