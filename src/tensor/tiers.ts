@@ -19,7 +19,7 @@ export type Tier = "T0" | "T1" | "T2" | "T3" | "T4";
 export const TIERS: readonly Tier[] = ["T0", "T1", "T2", "T3", "T4"];
 
 /** The tiers that no adapter is given unless they are named: their results have other bits than T0's. */
-const NAMED_ONLY: readonly Tier[] = ["T4"];
+export const NAMED_ONLY: readonly Tier[] = ["T4"];
 
 /** Limits that WebGPU guarantees everywhere, and that T0 is held to. Sizes in bytes. */
 export const CORE_LIMITS = {
