@@ -1,6 +1,6 @@
 /**
- * Subgroup matrices on any adapter: rewrites the text of a kernel so that each lane of a subgroup holds whole results in an array,
- * multiplies operands where they lie in workgroup memory, rounded to 11 bits, and adds in f32. Slow, and right by construction: what
+ * Subgroup matrices on any adapter: rewrites the text of a kernel so that the first lane of a subgroup multiplies operands where they
+ * lie in workgroup memory, rounded to f16, and adds in f32 to sums that lie there, too. Slow, and right by construction: what
  * the code generator makes of T4 is tested with it where no adapter has the feature. Which matrices are loaded, multiplied and
  * stored is read from the kernel's text, and put into tables: unrolled loops would take a driver minutes.
  */
@@ -12,11 +12,13 @@ export type Fault = (wgsl: string) => string;
 const BUILTINS =
   ", @builtin(subgroup_size) subgroupSize: u32, @builtin(subgroup_invocation_id) subgroupLane: u32, @builtin(subgroup_id) subgroupId: u32";
 
-/** To nearest even: `quantizeToF16` may cut off, and does so on SwiftShader. */
-const TO_HALF = /* wgsl */ `fn toHalf(x: vec4<f32>) -> vec4<f32> {
+/** To nearest even: `quantizeToF16` and `pack2x16float` may cut off, and do so on SwiftShader. */
+const HALVES = /* wgsl */ `fn toHalf(x: vec4<f32>) -> vec2<u32> {
   let u = bitcast<vec4<u32>>(x);
-  return bitcast<vec4<f32>>((u + 0xfffu + ((u >> vec4<u32>(13u)) & vec4<u32>(1u))) & vec4<u32>(0xffffe000u));
+  let r = bitcast<vec4<f32>>((u + 0xfffu + ((u >> vec4<u32>(13u)) & vec4<u32>(1u))) & vec4<u32>(0xffffe000u));
+  return vec2<u32>(pack2x16float(r.xy), pack2x16float(r.zw));
 }
+fn halfOf(x: vec2<u32>, at: u32) -> f32 { return unpack2x16float(x[at / 2u])[at % 2u]; }
 @compute`;
 
 const STEPS = /\n *(for \(var step = .*\{)\n([\s\S]*?)\n {4}\}\n/;
@@ -38,6 +40,7 @@ export function emulateMatrices(
 ): string {
   if (!code.includes("chromium_experimental_subgroup_matrix")) return code;
   if (!code.includes(BUILTINS)) throw new Error("emulateMatrices: other builtins");
+  const threads = Number(must(code.match(/@workgroup_size\((\d+)\)/), "a size")[1]);
   const results: string[] = [];
   let text = code.replace(
     / *var acc_(\d+_\d+) = subgroup_matrix_result<f32, (\d+), (\d+)>\(\);\n/g,
@@ -62,7 +65,7 @@ export function emulateMatrices(
     });
     return `var at: array<u32, ${most}>;\nvar of: array<u32, ${most}>;\n${header}\n${cases}${end}if (subgroupLane == 0u) {
   for (var s = 0u; s < ${most}u; s++) { for (var r = 0u; r < ${m}u; r++) { for (var c = 0u; c < ${n}u; c++) {
-    results[at[s] + r * ${stride}u + c / 4u][c % 4u] = sums[of[s] * ${m * n}u + r * ${n}u + c];
+    results[at[s] + r * ${stride}u + c / 4u][c % 4u] = sums[mine + of[s] * ${m * n}u + r * ${n}u + c];
   } } }
 }
 `.replaceAll(/\bof\b/g, "shown");
@@ -72,11 +75,14 @@ export function emulateMatrices(
     .replace(BUILTINS, "")
     .replace(
       /(\nfn main\(.*\{\n)/,
-      `$1let subgroupLane = lane % ${lanes}u;\nlet subgroupId = lane / ${lanes}u;\nvar sums: array<f32, ${results.length * m * n}>;\n`,
+      `$1let subgroupLane = lane % ${lanes}u;\nlet subgroupId = lane / ${lanes}u;\nlet mine = subgroupId * ${results.length * m * n}u;\n`,
     )
-    .replaceAll("array<vec4<f16>", "array<vec4<f32>")
+    .replaceAll("array<vec4<f16>", "array<vec2<u32>")
     .replaceAll("vec4<f16>(", "toHalf(")
-    .replace("@compute", TO_HALF);
+    .replace(
+      "@compute",
+      `var<workgroup> sums: array<f32, ${(threads / lanes) * results.length * m * n}>;\n${HALVES}`,
+    );
   if (/subgroup_matrix|subgroupMatrix|f16>/.test(text))
     throw new Error(`emulateMatrices: left over in\n${text}`);
   return fault(text);
@@ -96,7 +102,8 @@ export function emulateMatrices(
         const [down, along] = side === "left" ? ["r", "q"] : ["q", "c"];
         const [far, near] = order === "row" ? [down, along] : [along, down];
         loads[side as "left"].set(index, at);
-        read[side as "left"] = `${name}[${side}At + ${far} * ${stride}u + ${near} / 4u][${near} % 4u]`;
+        read[side as "left"] =
+          `halfOf(${name}[${side}At + ${far} * ${stride}u + ${near} / 4u], ${near} % 4u)`;
         continue;
       }
       const [, name, left, right] = must(line.match(MULTIPLY), `a load or a multiplication, not ${line},`);
@@ -108,11 +115,11 @@ export function emulateMatrices(
     return `${table("left")}
 ${table("right")}
 var products = array<vec3<u32>, ${products.length}>(${products.join(", ")});
-for (var p = 0u; p < ${products.length}u; p++) {
+for (var p = select(${products.length}u, 0u, subgroupLane == 0u); p < ${products.length}u; p++) {
   let leftAt = lefts[products[p].x];
   let rightAt = rights[products[p].y];
   for (var r = 0u; r < ${m}u; r++) { for (var c = 0u; c < ${n}u; c++) {
-    let place = products[p].z * ${m * n}u + r * ${n}u + c;
+    let place = mine + products[p].z * ${m * n}u + r * ${n}u + c;
     var sum = sums[place];
     for (var q = 0u; q < ${k}u; q++) { sum = fma(${read.left}, ${read.right}, sum); }
     sums[place] = sum;

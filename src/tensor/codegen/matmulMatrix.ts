@@ -99,7 +99,7 @@ export function matrixBody(
       k.section("loop");
       const turns = Math.ceil(length / stepK);
       const turn = k.fresh("k");
-      k.block(`for (var ${turn} = 0u; ${turn} < ${k.namedField("turns", turns)}; ${turn}++)`, () => {
+      k.loop(turn, "0u", k.namedField("turns", turns), () => {
         const from = scale(variable(turn, turns), stepK);
         k.section("a");
         fill(e, k, left, { threads, first: scale(mn, rows), size: m, from, length }, (row, step) =>
@@ -199,8 +199,14 @@ function fill(
   const { name, places, steps, along, stride, type } = copy;
   const inner = (along ? places : steps) / 4;
   const vectors = (places * steps) / 4;
-  const at = k.fresh("at");
-  k.block(`for (var ${at} = lane; ${at} < ${vectors}u; ${at} += ${threads}u)`, () => {
+  const turn = k.fresh("turn");
+  k.block(`for (var ${turn} = 0u; ${turn} < ${Math.ceil(vectors / threads)}u; ${turn}++)`, () => {
+    const at = k.name("at", `${turn} * ${threads}u + lane`);
+    if (vectors % threads === 0) copyOne(at);
+    else k.block(`if (${at} < ${vectors}u)`, () => copyOne(at));
+  });
+
+  function copyOne(at: string): void {
     const low = opaque([k.name("low", `${at} % ${inner}u`)], inner);
     const high = opaque([k.name("high", `${at} / ${inner}u`)], vectors / inner);
     const four = plus(scale(low, 4), LANE);
@@ -216,7 +222,7 @@ function fill(
     const x = load(place, step);
     const to = `${name}[${e.index(high)} * ${stride}u + ${e.index(low)}]`;
     k.line(`${to} = vec4<${type}>(${kept(conditions, x)});`);
-  });
+  }
 }
 
 /** A vector where all conditions hold, each of one name or of one a lane; else 0. */
@@ -259,13 +265,14 @@ function matrixCore(k: KernelBuilder, tiling: MatrixTiling, { subgroup, row0, co
       for (const i of down) for (const j of across) k.line(`var acc_${i}_${j} = ${result}();`);
     },
     turn(a, b) {
-      k.block(`for (var step = 0u; step < ${stepK}u; step += ${depth}u)`, () => {
+      const from = `step * ${depth}u`;
+      k.block(`for (var step = 0u; step < ${stepK / depth}u; step++)`, () => {
         for (const j of across) {
-          const at = vectorAt(b, `${column0} + ${j * n}u`, "step");
+          const at = vectorAt(b, `${column0} + ${j * n}u`, from);
           k.line(`let right_${j} = ${load(right, b, !b.along, at)};`);
         }
         for (const i of down) {
-          const at = vectorAt(a, `${row0} + ${i * m}u`, "step");
+          const at = vectorAt(a, `${row0} + ${i * m}u`, from);
           k.line(`let left_${i} = ${load(left, a, a.along, at)};`);
           for (const j of across) {
             k.line(`acc_${i}_${j} = subgroupMatrixMultiplyAccumulate(left_${i}, right_${j}, acc_${i}_${j});`);
