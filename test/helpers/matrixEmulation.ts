@@ -1,6 +1,7 @@
 /**
  * Subgroup matrices on any adapter: rewrites the text of a kernel so that the first lane of a subgroup multiplies operands where they
- * lie in workgroup memory, rounded to f16, and adds in f32 to sums that lie there, too. Slow, and right by construction: what
+ * lie in workgroup memory, rounded to f16, and adds in f32 to sums that lie there, too. The last lane stores
+ * results, so that a barrier that is missing shows. Slow, and right by construction: what
  * the code generator makes of T4 is tested with it where no adapter has the feature. Which matrices are loaded, multiplied and
  * stored is read from the kernel's text, and put into tables: unrolled loops would take a driver minutes.
  */
@@ -63,7 +64,7 @@ export function emulateMatrices(
       stride = stores[0][3];
       return `{ ${stores.map(([, at, name], s) => `at[${s}] = ${at}; of[${s}] = ${results.indexOf(name)}u;`).join(" ")} }`;
     });
-    return `var at: array<u32, ${most}>;\nvar of: array<u32, ${most}>;\n${header}\n${cases}${end}if (subgroupLane == 0u) {
+    return `var at: array<u32, ${most}>;\nvar of: array<u32, ${most}>;\n${header}\n${cases}${end}if (subgroupLane == ${lanes - 1}u) {
   for (var s = 0u; s < ${most}u; s++) { for (var r = 0u; r < ${m}u; r++) { for (var c = 0u; c < ${n}u; c++) {
     results[at[s] + r * ${stride}u + c / 4u][c % 4u] = sums[mine + of[s] * ${m * n}u + r * ${n}u + c];
   } } }
