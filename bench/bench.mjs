@@ -27,7 +27,7 @@ const FLAGS = {
     help: "write the result, anew after every row; of curves: the files' beginning",
   },
   quick: { kind: "flag", help: "tiny sizes: shows that it works, not what it gives" },
-  tier: TIER,
+  tier: { ...TIER, help: "take another tier than the adapter's highest below T4" },
   determinism: DETERMINISM,
   time: { kind: "number", takes: "ms", help: "measure each row for so long", default: 300 },
   tune: { kind: "flag", help: "measure the ways to compute the products then, for later runs" },

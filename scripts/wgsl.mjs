@@ -11,6 +11,7 @@ import { modelConfig } from "../dist/model/config.js";
 import { initializeParameters } from "../dist/model/parameters.js";
 import { Transformer } from "../dist/model/transformer.js";
 import { valueAndGrad } from "../dist/tensor/autodiff.js";
+import { lanesFor } from "../dist/tensor/codegen/lanes.js";
 import { traceCall } from "../dist/tensor/compile.js";
 import { tensor } from "../dist/tensor/create.js";
 import { init } from "../dist/tensor/init.js";
@@ -29,6 +30,9 @@ rmSync(folder, { recursive: true, force: true });
 mkdirSync(join(folder, "ops"), { recursive: true });
 mkdirSync(join(folder, "step"));
 
+/** Of T4's matrices: NVIDIA's, for reading. */
+const MATRIX = { m: 16, n: 16, k: 16, lanes: 32 };
+
 const lower = (graph, label) =>
   lowerGraph(graph, {
     label,
@@ -37,6 +41,7 @@ const lower = (graph, label) =>
     budget: 2 ** 31,
     maxGroups: 65535,
     tier,
+    lanes: lanesFor(tier, MATRIX),
   }).kernels;
 
 const fileName = (text) => text.replaceAll(/[^A-Za-z0-9]+/g, "-").slice(0, 80);

@@ -27,14 +27,11 @@ async function doctor(context) {
   return { ...part, adapter: part.result?.adapter };
 }
 
-/** Every tier that the adapter reaches, one below the other in one report. */
-async function check(context) {
-  const few = ["--ops", "add,exp,matmul,sum"];
-  const part = await asJson(
-    context,
-    [cli(context), "check", "--json", ...(context.quick ? few : [])],
-    [0, 1],
-  );
+/** Every tier that the adapter reaches without being asked for by name, one below the other in one report. */
+const check = (context) => checked(context, context.quick ? ["--ops", "add,exp,matmul,sum"] : []);
+
+async function checked(context, words) {
+  const part = await asJson(context, [cli(context), "check", "--json", ...words], [0, 1]);
   if (!part.result) return part;
   const { failures } = part.result;
   return { ...part, ok: failures === 0, ...(failures === 0 ? {} : { why: `${failures} failures` }) };
@@ -101,6 +98,21 @@ async function measure({ runLimited, node, app, made, env, seconds, quick }, nam
   return { ok, ...(ok ? {} : { why }), ...ended, result };
 }
 
+/** T4, where the adapter has it: ops that multiply matrices beside float64 and T0, then the products of W1 and a training step. */
+async function matrices(context) {
+  const { reached, what } = context.report.steps.doctor?.result?.named?.T4 ?? {
+    what: "the doctor did not say",
+  };
+  if (!reached) return { ok: true, skipped: true, why: what };
+  const begun = performance.now();
+  const beside = await checked(context, ["--tier", "T4", "--ops", "matmul,unpackHalf"]);
+  const seconds = context.seconds - (performance.now() - begun) / 1000;
+  if (seconds < 1) return { ok: false, why: "no time was left for the bench", check: beside };
+  const bench = await measure({ ...context, seconds }, "matrices", ["--tier", "T4", "--tune", "w1", "w2"]);
+  const why = beside.ok ? bench.why : beside.why;
+  return { ok: beside.ok && bench.ok, ...(why ? { why } : {}), check: beside, bench };
+}
+
 /** Time against width, depth, context, batch and samples a prompt, with lines over the operations. */
 async function curves({ runLimited, node, app, made, env, seconds, quick }) {
   const out = join(made, "curves");
@@ -160,6 +172,12 @@ export const STEPS = [
   { name: "repeat", seconds: 1200, does: "the same training twice, bit for bit", run: repeat },
   { name: "bench", seconds: 3600, does: "ceilings, W1 to W5, every op", run: bench },
   { name: "tuned", seconds: 1800, does: "the workloads with the fastest kernels", run: tuned },
+  {
+    name: "matrices",
+    seconds: 1800,
+    does: "products by subgroup matrices (T4), where there are any",
+    run: matrices,
+  },
   { name: "curves", seconds: 1800, does: "time against sizes, lines over operations", run: curves },
   { name: "torch", seconds: 2400, does: "the same work by PyTorch", run: torch },
   { name: "tests", seconds: 2400, does: "the engine's tests that need no browser", run: tests },

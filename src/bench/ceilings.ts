@@ -1,5 +1,6 @@
 /**
- * What this adapter can do, measured with kernels that do nothing else: bytes copied a second, multiply-adds a second.
+ * What this adapter can do, measured with kernels that do nothing else: bytes copied a second, multiply-adds a second, and at T4
+ * those of subgroup matrices.
  * Several ways of each are tried, the best is the ceiling. One submission repeats the work until it takes 20 ms or more, so
  * that the cost of submitting does not count.
  */
@@ -7,6 +8,7 @@
 import type { Device } from "../tensor/device.ts";
 import { DeviceError } from "../tensor/errors.ts";
 import { BufferUsage, MapMode } from "../tensor/gpuConstants.ts";
+import type { MatrixConfig } from "../tensor/tiers.ts";
 import { FEWEST, wallSamples } from "./measure.ts";
 import type { MeasureOptions } from "./result.ts";
 import { summarize, type Timing } from "./stats.ts";
@@ -20,6 +22,8 @@ export interface Ceiling extends Timing {
 export interface Ceilings {
   copy: Ceiling & { gbs: number; bytes: number };
   fma: Ceiling & { gflops: number };
+  /** By subgroup matrices of f16 with sums in f32; null below T4. */
+  matrix: (Ceiling & { gflops: number }) | null;
 }
 
 /** One way to do it: `amount` is what a repeat does, in bytes or operations. */
@@ -82,6 +86,42 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     ${Array.from({ length: UNROLLED }, () => each(step)).join("\n")}
   }
   result[id.x] = dot(${Array.from({ length: chains }, (_, k) => `x${k}`).join(" + ")}, vec4<f32>(1.0));
+}`;
+}
+
+/** Matrix products that each subgroup does, on a GPU and where a processor computes. */
+const MATRIX_STEPS = { gpu: 512, software: 16 };
+
+/**
+ * Sums of matrix products that do not wait for each other, r = r + left right, where no two right matrices are known to be equal. All
+ * elements are one half; every sum is stored.
+ */
+function matrixShader({ m, n, k }: MatrixConfig, chains: number, workgroup: number, lanes: number): string {
+  const each = (text: (i: number) => string): string =>
+    Array.from({ length: chains }, (_, i) => text(i)).join("\n");
+  const rights = (chains * n * k) / 4;
+  return /* wgsl */ `
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+struct Params { x: f32, turns: u32 }
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read_write> result: array<f32>;
+var<workgroup> a: array<vec4<f16>, ${(m * k) / 4}>;
+var<workgroup> b: array<vec4<f16>, ${rights}>;
+@compute @workgroup_size(${workgroup})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32) {
+  for (var i = lane; i < ${(m * k) / 4}u; i += ${workgroup}u) { a[i] = vec4<f16>(f16(params.x)); }
+  for (var i = lane; i < ${rights}u; i += ${workgroup}u) { b[i] = vec4<f16>(f16(params.x)); }
+  workgroupBarrier();
+  let left = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, row_major>(&a, 0u, ${k / 4}u);
+  ${each((i) => `let right${i} = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, row_major>(&b, ${(i * n * k) / 4}u, ${n / 4}u);`)}
+  ${each((i) => `var r${i} = subgroup_matrix_result<f32, ${n}, ${m}>();`)}
+  for (var turn = 0u; turn < params.turns; turn++) {
+    ${each((i) => `r${i} = subgroupMatrixMultiplyAccumulate(left, right${i}, r${i});`)}
+  }
+  let at = (group.x * ${workgroup / lanes}u + subgroup) * ${chains * m * n}u;
+  ${each((i) => `subgroupMatrixStore<row_major>(&result, at + ${i * m * n}u, r${i}, ${n}u);`)}
 }`;
 }
 
@@ -291,7 +331,48 @@ async function fmaCeiling(
   return { ...found, gflops: rate };
 }
 
-/** Both ceilings. `quick` takes small buffers and few steps: enough to see that everything works, not what it gives. */
+/** Multiply-adds a second of a tier's subgroup matrices, over chain counts and workgroup sizes. */
+async function matrixCeiling(
+  device: Device,
+  effort: Effort,
+  config: MatrixConfig,
+  subgroups: number,
+): Promise<NonNullable<Ceilings["matrix"]>> {
+  const { m, n, k, lanes } = config;
+  const turns = MATRIX_STEPS[device.info.software ? "software" : "gpu"];
+  const params = device.gpu.createBuffer({ size: 16, usage: BufferUsage.STORAGE | BufferUsage.COPY_DST });
+  const data = new DataView(new ArrayBuffer(16));
+  data.setFloat32(0, 0.5, true);
+  data.setUint32(4, turns, true);
+  device.queue.writeBuffer(params, 0, data.buffer);
+  const ways: Way[] = [];
+  const results: GPUBuffer[] = [];
+  for (const chains of [4, 8]) {
+    const usage = BufferUsage.STORAGE | BufferUsage.COPY_SRC;
+    const result = device.gpu.createBuffer({ size: subgroups * chains * m * n * 4, usage });
+    results.push(result);
+    for (const workgroup of [4 * lanes, 8 * lanes].filter((size) => size <= 256)) {
+      const pipeline = await pipelineOf(device, matrixShader(config, chains, workgroup, lanes));
+      const grid = [(subgroups * lanes) / workgroup, 1] as const;
+      const run = (repeats: number) => dispatch(device, pipeline, [params, result], grid, repeats);
+      const how = `${m}x${n}x${k}, ${chains} chains, workgroups of ${workgroup}`;
+      await run(1);
+      const sums = await readFloats(device, result, result.size - 16, 4);
+      const expected = turns * k * 0.25;
+      if (sums.some((sum) => sum !== expected)) {
+        throw new DeviceError(
+          `bench: ${expected} expected of ${how}, got ${sums.join(", ")}. Do not trust this adapter.`,
+        );
+      }
+      ways.push({ how, run, amount: subgroups * chains * turns * m * n * k * 2 });
+    }
+  }
+  const { rate, ...found } = await best(ways, effort);
+  for (const buffer of [params, ...results]) buffer.destroy();
+  return { ...found, gflops: rate };
+}
+
+/** All ceilings. `quick` takes small buffers and few steps: enough to see that everything works, not what it gives. */
 export async function measureCeilings(
   device: Device,
   { time, quick, signal }: Pick<MeasureOptions, "time" | "quick" | "signal">,
@@ -301,5 +382,7 @@ export async function measureCeilings(
   const copy = await copyCeiling(device, effort, quick ? 1 << 20 : 64 << 20);
   const invocations = INVOCATIONS[quick ? "quick" : device.info.software ? "software" : "gpu"];
   const fma = await fmaCeiling(device, effort, { invocations, turns: quick ? 16 : 64 });
-  return { copy, fma };
+  const subgroups = quick ? 16 : device.info.software ? 128 : 8192;
+  const matrix = device.matrix ? await matrixCeiling(device, effort, device.matrix, subgroups) : null;
+  return { copy, fma, matrix };
 }

@@ -39,10 +39,14 @@ export function line(row: TimedRow & Rates): string {
 }
 
 /** The ceilings, a line each. */
-export function ceilingLines({ copy, fma }: Ceilings): string[] {
+export function ceilingLines({ copy, fma, matrix }: Ceilings): string[] {
   const text = (c: Ceiling, rate: number, unit: string): string =>
     `${number(rate)} ${unit} (samples ±${percent(wobble(c)).trim()}; the best of ${c.others.length + 1} ways: ${c.how})`;
-  return [`copy         ${text(copy, copy.gbs, "GB/s")}`, `multiply-add ${text(fma, fma.gflops, "GFLOP/s")}`];
+  return [
+    `copy         ${text(copy, copy.gbs, "GB/s")}`,
+    `multiply-add ${text(fma, fma.gflops, "GFLOP/s")}`,
+    ...(matrix ? [`matrices     ${text(matrix, matrix.gflops, "GFLOP/s")}`] : []),
+  ];
 }
 
 /** What a workload reports besides time, indented under its row. */

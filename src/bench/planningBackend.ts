@@ -74,6 +74,8 @@ export class PlanningBackend implements Backend {
 
   write(): void {}
 
+  clear(): void {}
+
   async read(): Promise<never> {
     throw new DeviceError("plan: results of a device were expected, got none. Nothing is computed here.");
   }

@@ -10,10 +10,11 @@
 import type { MeasuredRow, Rates, TimedRow } from "./result.ts";
 import type { Timing } from "./stats.ts";
 
-/** The two rates that shares are of. */
+/** The rates that shares are of; those of operations are of the fastest multiply-adds there are, matrices' included. */
 export interface CeilingRates {
   copy: { gbs: number };
   fma: { gflops: number };
+  matrix?: { gflops: number } | null;
 }
 
 /** The time that rates and comparisons come from, ms: the GPU's where the row says so and it is known, else the wall's. */
@@ -31,7 +32,8 @@ export function withRates<T extends TimedRow & Pick<MeasuredRow, "flops" | "byte
     amount === null || !(ms > 0) ? null : amount / ms / 1e6;
   const gflops = per(row.flops);
   const gbs = per(row.bytes);
-  const ofFma = share(gflops, ceilings?.fma.gflops);
+  const most = ceilings ? Math.max(ceilings.fma.gflops, ceilings.matrix?.gflops ?? 0) : undefined;
+  const ofFma = share(gflops, most);
   const ofCopy = share(gbs, ceilings?.copy.gbs);
   const ofLimit = ofFma === null && ofCopy === null ? null : Math.max(ofFma ?? 0, ofCopy ?? 0);
   const limit = ofLimit === null ? null : ofLimit === ofFma ? "fma" : "copy";

@@ -1,11 +1,11 @@
 /** What `naysay doctor` and `naysay check` tell of an adapter, as plain data. */
 
 import type { AdapterInfo, AdapterReport } from "../tensor/device.ts";
-import { CORE_LIMITS, TIERS } from "../tensor/tiers.ts";
+import { CORE_LIMITS, NAMED_ONLY, TIERS } from "../tensor/tiers.ts";
 
 export interface AdapterFacts {
   adapter: AdapterInfo;
-  /** The tier that is not reached, and why; null where all are. */
+  /** The tier that is not reached, and why; null where all are that need not be named. */
   notHigher: string | null;
   /** Lanes in a subgroup; null where the adapter does not tell. */
   subgroups: { smallest: number | null; largest: number | null };
@@ -17,7 +17,7 @@ export interface AdapterFacts {
 }
 
 export function adapterFacts({ adapter, info, facts, gaps }: AdapterReport): AdapterFacts {
-  const blocked = TIERS.find((tier) => gaps[tier] !== null);
+  const blocked = TIERS.find((tier) => gaps[tier] !== null && !NAMED_ONLY.includes(tier));
   return {
     adapter: info,
     notHigher: blocked ? `${blocked}: ${gaps[blocked]}` : null,

@@ -7,7 +7,14 @@ import { interpret } from "../tensor/interpreter.ts";
 import type { Graph } from "../tensor/ir.ts";
 import type { NDArray } from "../tensor/ndarray.ts";
 import { drawInputs, forwardGraph, gradGraph, type NamedCase, rngOf } from "./cases.ts";
-import { type Accept, compare, describeDifference, forwardAccept, gradientAccept } from "./compare.ts";
+import {
+  type Accept,
+  compare,
+  describeDifference,
+  forwardAccept,
+  gradientAccept,
+  roundedAccept,
+} from "./compare.ts";
 
 /** What one result has to be, and how nearly. */
 export interface Wanted {
@@ -47,26 +54,28 @@ export class Call {
     return this.wanted;
   }
 
-  /** Compares results with the reference. */
-  judge(got: Results): Verdict {
+  /** Compares results with the reference; `rounded` where a product's operands were rounded to f16. */
+  judge(got: Results, rounded = false): Verdict {
     return this.measure(
       got,
       this.right().map((w) => w.value),
+      rounded,
     );
   }
 
   /** Compares results with those of another device, as nearly as with the reference. */
-  judgeBeside(got: Results, other: Results): Verdict {
+  judgeBeside(got: Results, other: Results, rounded = false): Verdict {
     return this.measure(
       got,
       this.right().map(({ value }, r) => ({ ...value, data: Float64Array.from(other[r]) })),
+      rounded,
     );
   }
 
-  private measure(got: Results, values: readonly NDArray[]): Verdict {
+  private measure(got: Results, values: readonly NDArray[], rounded: boolean): Verdict {
     let verdict: Verdict = { worst: 0, complaint: null };
     this.right().forEach(({ accept, skip }, r) => {
-      const d = compare(got[r], values[r], accept, skip);
+      const d = compare(got[r], values[r], rounded ? roundedAccept(accept) : accept, skip);
       if (d.worst <= verdict.worst) return;
       const where = values.length > 1 ? `${this.name}, result ${r}` : this.name;
       verdict = { worst: d.worst, complaint: d.worst <= 1 ? null : describeDifference(where, d) };

@@ -148,9 +148,10 @@ export class TierRun {
     for (const { prepared } of running) this.bench.release(prepared as Prepared);
   }
 
-  private judge(checked: Checked, { call, gradient, got }: Trial): void {
+  private judge(checked: Checked, { call, gradient, prepared, got }: Trial): void {
     if (got === null) return;
-    const { worst, complaint } = call.judge(got);
+    const rounded = variantsOf(prepared as Prepared).some((variant) => variant.startsWith("matrix/"));
+    const { worst, complaint } = call.judge(got, rounded);
     count(gradient ? checked.gradients : checked.forward, worst, complaint);
     if (this.isT0) {
       this.kept.set(call, got);
@@ -158,7 +159,7 @@ export class TierRun {
     }
     const below = this.kept.get(call);
     if (!below) return;
-    const beside = call.judgeBeside(got, below);
+    const beside = call.judgeBeside(got, below, rounded);
     count(checked.besideT0, beside.worst, beside.complaint && `beside T0: ${beside.complaint}`);
     if (differentWord(got, below) === null) checked.besideT0.equalBits++;
   }
@@ -191,8 +192,7 @@ export class TierRun {
   }
 
   private noteVariants(checked: Checked, prepared: Prepared, call: Call): void {
-    const kernels = (prepared.executable as Program).lowered.kernels;
-    const variants = kernels.flatMap((k) => k.variants);
+    const variants = variantsOf(prepared);
     if (variants.length > 0) checked.ownKernels++;
     for (const variant of variants)
       if (!this.variants.has(variant)) this.variants.set(variant, { call: call.name, name: checked.name });
@@ -213,6 +213,11 @@ export class TierRun {
       return this.waiting.until(what, question());
     }
   }
+}
+
+/** What a call's kernels have above T0. */
+function variantsOf({ executable }: Prepared): string[] {
+  return (executable as Program).lowered.kernels.flatMap((k) => k.variants);
 }
 
 /** An error's message with the call's name in front, where it is not there already. */

@@ -80,6 +80,15 @@ export function gradientAccept(op: OpDef, cotangents: readonly NDArray[]): Accep
   return { relative: t.gradient ?? 2e-4, floor: 1e-2, absolute: (t.absolute ?? 0) * scale };
 }
 
+/**
+ * The same of products whose operands were rounded to f16 (T4): each factor is off by 2^-11 of itself, so a sum of products by 2^-10
+ * of what the magnitudes add up to, which is at most about twice the largest element where it is not known.
+ */
+export function roundedAccept(accept: Accept): Accept {
+  const relative = Math.max(accept.relative, 1.1 * 2 ** -10);
+  return { ...accept, relative, floor: accept.basis ? accept.floor : 2 };
+}
+
 export function describeDifference(name: string, d: Difference): string {
   return `${name}: element ${d.at} is ${d.got}, wanted ${d.want} (${d.worst.toPrecision(3)} times what is accepted)`;
 }

@@ -20,7 +20,7 @@ import { runtimeName } from "./runtime.ts";
 import { Waiting } from "./waiting.ts";
 
 export interface CheckOptions {
-  /** Highest tier to check. Default: the flag NAYSAY_TIER, else the highest that the adapter reaches. */
+  /** Highest tier to check. Default: the flag NAYSAY_TIER, else the highest that the adapter reaches below T4. */
   tier?: Tier;
   /** Seed of the inputs, 32 bits. Default 1: two reports differ by their adapters alone. */
   seed?: number;
@@ -63,7 +63,7 @@ export async function runCheck(options: CheckOptions = {}): Promise<CheckReport>
   if (!(Number.isInteger(seed) && seed >= 0 && seed <= 0xffffffff))
     throw new ConfigError(`check: seed: an integer in [0, 2^32) expected, got ${seed}. Choose another.`);
   const units = unitsOf(seed, only);
-  const found = await requestAdapter();
+  const found = await requestAdapter({ tier: options.tier });
   const tiers = tiersUpTo(options.tier, found.gaps);
   const waiting = new Waiting(options.patienceMs ?? PATIENCE_MS, signal);
   const makeBackend = options.backend ?? makeTierBackend;

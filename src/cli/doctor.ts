@@ -4,6 +4,7 @@ import { adapterFacts } from "../check/adapterFacts.ts";
 import { type Device, requestAdapter, requestDevice } from "../tensor/device.ts";
 import { NaysayError } from "../tensor/errors.ts";
 import { flags } from "../tensor/flags.ts";
+import { matrixConfig } from "../tensor/tiers.ts";
 import { loadTuning } from "../tensor/tuning.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { HELP } from "./commonFlags.ts";
@@ -33,7 +34,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   try {
     const report = await requestAdapter();
     const device = await requestDevice();
-    const found = { ...adapterFacts(report), tuning: await tuningFacts(device) };
+    const found = { ...adapterFacts(report), named: await namedFacts(), tuning: await tuningFacts(device) };
     device.destroy();
     console.log(
       args.json ? JSON.stringify({ ok: true, ...host, ...found }, null, 2) : asText({ ...host, ...found }),
@@ -46,6 +47,18 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (!args.json) console.error(`\n${error.name}: ${error.message}`);
     return 1;
   }
+}
+
+/** What is taken only where it is named: whether this adapter has it, and what of it, or why not. */
+async function namedFacts(): Promise<{ T4: { reached: boolean; what: string } }> {
+  const { facts, gaps } = await requestAdapter({ tier: "T4" });
+  const config = matrixConfig(facts);
+  if (gaps.T4 !== null || typeof config === "string")
+    return { T4: { reached: false, what: gaps.T4 ?? `${config}` } };
+  const { m, n, k, lanes } = config;
+  return {
+    T4: { reached: true, what: `matrices of ${m}x${n}x${k} by ${lanes} lanes; NAYSAY_TIER=T4 takes them` },
+  };
 }
 
 /** The table that a run on this device uses, with how many shape classes; why none. */

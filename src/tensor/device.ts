@@ -13,6 +13,10 @@ import {
   type AdapterFacts,
   bestTier,
   hasImmediates,
+  MATRIX_TOGGLE,
+  type MatrixConfig,
+  type MatrixSizes,
+  matrixConfig,
   parseTier,
   TIERS,
   type Tier,
@@ -23,7 +27,10 @@ import {
 
 /** What to ask of `requestDevice`. */
 export interface DeviceOptions {
-  /** Use exactly this tier. Default: the flag NAYSAY_TIER, else the highest that the adapter reaches. */
+  /**
+   * Use exactly this tier. Default: the flag NAYSAY_TIER, else the highest that the adapter reaches, but for T4, whose
+   * results have other bits (products round their operands to f16).
+   */
   tier?: Tier;
   /** What may be traded for speed. Default: the flag NAYSAY_DETERMINISM, else "repeatable". */
   determinism?: Determinism;
@@ -61,11 +68,22 @@ export interface AdapterReport {
   gaps: Record<Tier, string | null>;
 }
 
-/** Finds an adapter and its highest tier. Throws `ConfigError` for an unknown level of determinism, `DeviceError` with this platform's remedy where there is no adapter. */
+/** The tier that is asked for by name, or null. */
+function namedTier(options: DeviceOptions): Tier | null {
+  return options.tier === undefined ? flags().tier : parseTier(options.tier);
+}
+
+/**
+ * Finds an adapter and its highest tier. Throws `ConfigError` for an unknown level of determinism, `DeviceError` with this
+ * platform's remedy where there is no adapter. What T4 needs is seen only where T4 is named: Dawn hides it behind a toggle that
+ * also lets unsafe things through.
+ */
 export async function requestAdapter(options: DeviceOptions = {}): Promise<AdapterReport> {
   const determinism =
     options.determinism === undefined ? flags().determinism : parseDeterminism(options.determinism);
-  const gpu = await requestGpu(options.toggles ?? flags().toggles);
+  const toggles = options.toggles ?? flags().toggles;
+  const unsafe = namedTier(options) === "T4" && !toggles.includes(MATRIX_TOGGLE);
+  const gpu = await requestGpu(unsafe ? [...toggles, MATRIX_TOGGLE] : toggles);
   // Never `forceFallbackAdapter`: Dawn answers null to it even where a software adapter is all there is.
   const adapter = await gpu.requestAdapter({
     powerPreference: options.powerPreference ?? "high-performance",
@@ -81,6 +99,8 @@ export async function requestAdapter(options: DeviceOptions = {}): Promise<Adapt
     limits,
     features: new Set(adapter.features),
     language: new Set(gpu.wgslLanguageFeatures ?? []),
+    subgroups: subgroupSizes(adapter.info),
+    matrices: matrixSizes(adapter.info),
   };
   const info = adapterInfo(adapter.info, bestTier(facts), determinism);
   return { adapter, facts, info, gaps: tierGaps(facts) };
@@ -91,7 +111,7 @@ export async function requestAdapter(options: DeviceOptions = {}): Promise<Adapt
  * the adapter does not reach the tier, or where the platform refuses the device.
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
-  const forced = options.tier === undefined ? flags().tier : parseTier(options.tier);
+  const forced = namedTier(options);
   const report = await requestAdapter(options);
   const tier = forced ?? report.info.tier;
   const gap = report.gaps[tier];
@@ -113,7 +133,8 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
     });
   }
   gpu.label = label;
-  const device = new Device(gpu, { ...report.info, tier }, hasImmediates(tier, report.facts));
+  const matrix = tierAtLeast(tier, "T4") ? (matrixConfig(report.facts) as MatrixConfig) : null;
+  const device = new Device(gpu, { ...report.info, tier }, hasImmediates(tier, report.facts), matrix);
   if (flags().debug >= 1) console.error(`device: ${device.describe()}`);
   return device;
 }
@@ -132,11 +153,13 @@ export class Device {
   readonly subgroupMaxSize: number;
   /** True where kernels may use `var<immediate>` (64 bytes). */
   readonly immediates: boolean;
+  /** The subgroup matrices that products use; null below T4. */
+  readonly matrix: MatrixConfig | null;
   #failure: Error | null = null;
   #destroyed = false;
   readonly #listeners = new Set<(error: Error) => void>();
 
-  constructor(gpu: GPUDevice, info: AdapterInfo, immediates: boolean) {
+  constructor(gpu: GPUDevice, info: AdapterInfo, immediates: boolean, matrix: MatrixConfig | null = null) {
     this.gpu = gpu;
     this.queue = gpu.queue;
     this.label = gpu.label;
@@ -148,6 +171,7 @@ export class Device {
     this.subgroupMinSize = subgroups ? (gpu.adapterInfo.subgroupMinSize ?? 4) : 0;
     this.subgroupMaxSize = subgroups ? (gpu.adapterInfo.subgroupMaxSize ?? 128) : 0;
     this.immediates = immediates;
+    this.matrix = matrix;
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#fail(gpuError(event.error, this.label));
@@ -275,6 +299,27 @@ function adapterInfo(info: GPUAdapterInfo, tier: Tier, determinism: Determinism)
     determinism,
     software: info.isFallbackAdapter || /swiftshader|llvmpipe|software|basic render|warp/.test(words),
   };
+}
+
+function subgroupSizes(info: GPUAdapterInfo): readonly [number, number] | null {
+  const { subgroupMinSize: least, subgroupMaxSize: most } = info;
+  return least && most ? [least, most] : null;
+}
+
+/** What Dawn lists as `subgroupMatrixConfigs`, by its names. */
+interface DawnMatrix {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
+function matrixSizes(info: GPUAdapterInfo): MatrixSizes[] {
+  const { subgroupMatrixConfigs: listed } = info as { subgroupMatrixConfigs?: Iterable<DawnMatrix> };
+  return [...(listed ?? [])]
+    .filter((c) => c.componentType === "f16" && c.resultComponentType === "f32")
+    .map(({ M: m, N: n, K: k }) => ({ m, n, k }));
 }
 
 function backendName(info: GPUAdapterInfo, words: string): string {

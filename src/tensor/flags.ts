@@ -15,7 +15,7 @@ export interface Flags {
   nan: boolean;
   /** Path of a trace file that Perfetto opens, or `null`. */
   profile: string | null;
-  /** Highest tier to use, or `null` for what the adapter has. */
+  /** Tier to use, or `null` for the highest that the adapter has below T4. */
   tier: Tier | null;
   /** What may be traded for speed. */
   determinism: Determinism;
@@ -66,8 +66,8 @@ export const FLAG_TABLE: readonly FlagRow[] = [
   },
   {
     name: "NAYSAY_TIER",
-    takes: "T0..T3",
-    does: "use this capability tier, at most what the adapter has",
+    takes: "T0..T4",
+    does: "use this capability tier, at most what the adapter has; T4 (other bits) only where it is named",
     read(text, into) {
       into.tier = parseTier(text);
     },

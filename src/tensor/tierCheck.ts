@@ -1,14 +1,17 @@
 /**
  * The check of first use: before a kernel above T0 runs on an adapter, the part that needs the higher tier is run on
  * a small random input against its T0 text, and must give the same bits. (A peer that took every subgroup for 32
- * lanes trained silently wrong on an adapter of 8.)
+ * lanes trained silently wrong on an adapter of 8.) Subgroup matrices have bits of their own: they are held to the float64
+ * product of the operands rounded to f16.
  */
 import { type Binding, type KernelText, wordOf } from "./codegen/builder.ts";
 import type { Kernel } from "./codegen/kernel.ts";
-import { type Lanes, QUAD_VARIANT } from "./codegen/lanes.ts";
+import { type Lanes, lanesFor, QUAD_VARIANT } from "./codegen/lanes.ts";
+import { matrixBlock } from "./codegen/matmulTiles.ts";
 import type { Device } from "./device.ts";
 import type { DType } from "./dtype.ts";
 import { BufferUsage, MapMode } from "./gpuConstants.ts";
+import { fromHalf, toHalf } from "./halfBits.ts";
 import { type Graph, Node, type Value, type ValueType } from "./ir.ts";
 import { lowerGraph } from "./passes/pipeline.ts";
 import type { Pipeline } from "./pipelines.ts";
@@ -26,9 +29,39 @@ const PRODUCT = [
 
 const f32 = (shape: readonly number[]): ValueType => ({ shape, dtype: "f32" });
 
+/** The product that checks a text of subgroup matrices: how it is computed, its sizes, and how its operands lie. */
+interface MatrixProbe {
+  way: string;
+  m: number;
+  n: number;
+  k: number;
+  transposeA: boolean;
+  transposeB: boolean;
+}
+
+/**
+ * More than a block each way, so that several workgroups, all subgroups and both edges take part, and three turns of k, the
+ * last not full. Null for other variants.
+ */
+function matrixProbe(variant: string): MatrixProbe | null {
+  const [kind, way, layout] = variant.split("/");
+  if (kind !== "matrix") return null;
+  const { rows, columns, stepK } = matrixBlock(way);
+  const [a, b] = layout;
+  const sizes = { m: rows + 12, n: columns + 20, k: 2 * stepK + 12 };
+  return { way, ...sizes, transposeA: a === "t", transposeB: b === "t" };
+}
+
 /** A whole kernel around a variant: a matrix product, or one reduction of rows. */
 function probeGraph(variant: string): Graph {
   const input = (type: ValueType): Value => new Node("input", [], {}, [type]).results[0];
+  const matrix = matrixProbe(variant);
+  if (matrix) {
+    const { m, n, k, transposeA, transposeB } = matrix;
+    const inputs = [f32(transposeA ? [k, m] : [m, k]), f32(transposeB ? [n, k] : [k, n])].map(input);
+    const { results } = new Node("matmul", inputs, { transposeA, transposeB }, [f32([m, n])]);
+    return { inputs, outputs: results, updates: [] };
+  }
   if (variant === QUAD_VARIANT) {
     const inputs = PRODUCT.map((shape) => input(f32(shape)));
     const attrs = { transposeA: false, transposeB: false };
@@ -74,6 +107,8 @@ export class TierCheck {
 
   private async check(variant: string): Promise<string | null> {
     const kernel = this.probe(variant);
+    const matrix = matrixProbe(variant);
+    if (matrix) return this.checkMatrix(variant, matrix, kernel);
     const portable = this.compile(kernel, (kernel.portable as () => KernelText)().wgsl);
     const own = this.compile(kernel, kernel.wgsl);
     own.catch(() => {});
@@ -90,6 +125,17 @@ export class TierCheck {
     return `${variant}: the bits of T0 were expected, got others: 0x${tried[wrong].toString(16)} for 0x${fixed[wrong].toString(16)} at ${wrong}`;
   }
 
+  private async checkMatrix(variant: string, probe: MatrixProbe, kernel: Kernel): Promise<string | null> {
+    let words: Uint32Array;
+    try {
+      words = await this.run(kernel, await this.compile(kernel, kernel.wgsl));
+    } catch (error) {
+      if (this.device.failure) throw error;
+      return (error as Error).message;
+    }
+    return matrixComplaint(variant, probe, new Float32Array(words.buffer));
+  }
+
   private probe(variant: string): Kernel {
     const { kernels } = lowerGraph(probeGraph(variant), {
       label: "check",
@@ -98,7 +144,8 @@ export class TierCheck {
       budget: 1 << 20,
       maxGroups: 65535,
       tier: this.device.tier,
-      lanes: this.lanes,
+      lanes: this.lanes ?? lanesFor(this.device.tier, this.device.matrix),
+      tuning: () => matrixProbe(variant)?.way,
     });
     return kernels[0];
   }
@@ -136,6 +183,37 @@ export class TierCheck {
     for (const buffer of [...memory, params, staging]) buffer.destroy();
     return got;
   }
+}
+
+/**
+ * What is wrong with the product of two small inputs whose elements were rounded to f16; null for nothing. Each of the k sums in
+ * f32 may lose a unit in the last place, 2^-23, of what the magnitudes add up to: matrices that cut off instead of rounding
+ * lose that much. A sum in f16 would lose 2^-11.
+ */
+function matrixComplaint(variant: string, probe: MatrixProbe, got: Float32Array): string | null {
+  const { m, n, k, transposeA, transposeB } = probe;
+  const rounded = [m * k, k * n].map((length, operand) =>
+    Float64Array.from(new Float32Array(smallInput(length, "f32", operand).buffer), (x) =>
+      fromHalf(toHalf(x, "f16"), "f16"),
+    ),
+  );
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < n; j++) {
+      let [sum, size] = [0, 0];
+      for (let q = 0; q < k; q++) {
+        const x = rounded[0][transposeA ? q * m + i : i * k + q];
+        const term = x * rounded[1][transposeB ? j * k + q : q * n + j];
+        sum += term;
+        size += Math.abs(term);
+      }
+      const accepted = k * 2 ** -23 * size;
+      const error = Math.abs(got[i * n + j] - sum);
+      if (!(error <= accepted)) {
+        return `${variant}: ${sum} within ${accepted.toExponential(1)} was expected of row ${i}, column ${j}, got ${got[i * n + j]}. Take tier T3, whose products are faster than what replaces these.`;
+      }
+    }
+  }
+  return null;
 }
 
 /** Numbers in [-2, 2), or words, the same on every machine. */

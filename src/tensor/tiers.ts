@@ -1,9 +1,11 @@
 /**
- * Capability tiers: four named sets of limits and features, so that a kernel (and the order of its sums) depends on
+ * Capability tiers: five named sets of limits and features, so that a kernel (and the order of its sums) depends on
  * a name and never on an adapter's raw limits. Browsers bucket limits and Node does not: the numbers that shape a
  * kernel are therefore fixed per tier, and only capacities (the size of buffers) follow the adapter.
  *
- * T0 core limits · T1 raised limits, and immediates where the language has them · T2 subgroups of any size · T3 f16.
+ * T0 core limits · T1 raised limits, and immediates where the language has them · T2 subgroups of any size · T3 f16 ·
+ * T4 subgroup matrices, which round the operands of products to f16: taken only where it is named. There the sizes of
+ * the adapter's matrices, which no two makers share, shape the kernels of products too.
  */
 /// <reference types="@webgpu/types" preserve="true" />
 
@@ -11,10 +13,13 @@ import { ConfigError } from "./errors.ts";
 import { didYouMean } from "./suggest.ts";
 
 /** Name of a capability tier; each holds all that the tiers below it hold. */
-export type Tier = "T0" | "T1" | "T2" | "T3";
+export type Tier = "T0" | "T1" | "T2" | "T3" | "T4";
 
 /** All tiers, lowest first. */
-export const TIERS: readonly Tier[] = ["T0", "T1", "T2", "T3"];
+export const TIERS: readonly Tier[] = ["T0", "T1", "T2", "T3", "T4"];
+
+/** The tiers that no adapter is given unless they are named: their results have other bits than T0's. */
+export const NAMED_ONLY: readonly Tier[] = ["T4"];
 
 /** Limits that WebGPU guarantees everywhere, and that T0 is held to. Sizes in bytes. */
 export const CORE_LIMITS = {
@@ -36,12 +41,49 @@ export const RAISED_LIMITS = {
 /** Bytes of immediate data (`var<immediate>`) that are asked for from T1 on, where the language has them. */
 const IMMEDIATE_BYTES = 64;
 
+/** WebGPU's name for subgroup matrices, as Dawn has them; no standard yet. */
+const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
+
+/** Language features that kernels with matrices use: which subgroup a thread is in, and that it is one for all its lanes. */
+const MATRIX_LANGUAGE = ["subgroup_id", "subgroup_uniformity"];
+
+/** Dawn's toggle without which it does not list the feature. */
+export const MATRIX_TOGGLE = "allow_unsafe_apis";
+
+/** Sizes of a subgroup matrix product a[m, k] @ b[k, n]. */
+export interface MatrixSizes {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+}
+
+/** Matrix products of f16 operands and f32 results, computed by subgroups of `lanes`. */
+export interface MatrixConfig extends MatrixSizes {
+  readonly lanes: number;
+}
+
 /** What an adapter offers, as plain data. */
 export interface AdapterFacts {
   limits: Readonly<Record<string, number>>;
   features: ReadonlySet<string>;
   /** `navigator.gpu.wgslLanguageFeatures`. */
   language: ReadonlySet<string>;
+  /** Lanes in a subgroup, at least and at most; null where the adapter does not tell. */
+  subgroups: readonly [number, number] | null;
+  /** Its subgroup matrices with f16 operands and f32 results. */
+  matrices: readonly MatrixSizes[];
+}
+
+/** The subgroup matrices of an adapter that products use: those with the most work each. Or why there are none. */
+export function matrixConfig({ subgroups, matrices }: AdapterFacts): MatrixConfig | string {
+  if (matrices.length === 0) return "the adapter has no subgroup matrices with f16 operands and f32 results";
+  if (subgroups === null) return "the adapter does not tell how many lanes a subgroup has";
+  const [lanes, most] = subgroups;
+  if (lanes !== most)
+    return `subgroups have ${lanes} to ${most} lanes, and matrices need a size that is known`;
+  const work = ({ m, n, k }: MatrixSizes): number => m * n * k;
+  const { m, n, k } = matrices.reduce((a, b) => (work(b) > work(a) ? b : a));
+  return { m, n, k, lanes };
 }
 
 /** What keeps an adapter out of each tier; `null` where nothing does. */
@@ -52,13 +94,24 @@ export function tierGaps(facts: AdapterFacts): Record<Tier, string | null> {
   const t1 = short.length > 0 ? short.join("; ") : null;
   const t2 = t1 ?? (facts.features.has("subgroups") ? null : 'the adapter has no feature "subgroups"');
   const t3 = t2 ?? (facts.features.has("shader-f16") ? null : 'the adapter has no feature "shader-f16"');
-  return { T0: null, T1: t1, T2: t2, T3: t3 };
+  return { T0: null, T1: t1, T2: t2, T3: t3, T4: t3 ?? matrixGap(facts) };
 }
 
-/** The highest tier that an adapter reaches. */
+function matrixGap(facts: AdapterFacts): string | null {
+  if (!facts.features.has(MATRIX_FEATURE)) {
+    return `the adapter has no feature "${MATRIX_FEATURE}" (which Dawn lists only where T4 is asked for by name, and Chromium with --enable-unsafe-webgpu)`;
+  }
+  const unknown = MATRIX_LANGUAGE.find((name) => !facts.language.has(name));
+  if (unknown) return `WGSL has no "${unknown}" here`;
+  const config = matrixConfig(facts);
+  return typeof config === "string" ? config : null;
+}
+
+/** The highest tier that an adapter reaches and is given without being asked for by name: never T4. */
 export function bestTier(facts: AdapterFacts): Tier {
   const gaps = tierGaps(facts);
-  return TIERS.reduce((best, tier) => (gaps[tier] === null ? tier : best));
+  const given = TIERS.filter((tier) => !NAMED_ONLY.includes(tier));
+  return given.reduce((best, tier) => (gaps[tier] === null ? tier : best));
 }
 
 /** True where `tier` holds all that `needed` holds. */
@@ -93,6 +146,7 @@ export function tierRequest(
   }
   if (tierAtLeast(tier, "T2")) requiredFeatures.push("subgroups");
   if (tierAtLeast(tier, "T3")) requiredFeatures.push("shader-f16");
+  if (tierAtLeast(tier, "T4")) requiredFeatures.push(MATRIX_FEATURE as GPUFeatureName);
   return { requiredFeatures, requiredLimits };
 }
 
@@ -100,7 +154,7 @@ export function tierRequest(
 export function parseTier(name: string): Tier {
   const tier = TIERS.find((known) => known === name.toUpperCase());
   if (tier === undefined) {
-    throw new ConfigError(`tier: expected T0, T1, T2 or T3, got "${name}". ${didYouMean(name, TIERS)}`);
+    throw new ConfigError(`tier: expected T0, T1, T2, T3 or T4, got "${name}". ${didYouMean(name, TIERS)}`);
   }
   return tier;
 }

@@ -239,7 +239,7 @@ export class WebGpuBackend implements Backend {
 
   /** How threads share what they have on this device. */
   get lanes(): Lanes {
-    return this.options.lanes ?? lanesFor(this.device.tier);
+    return this.options.lanes ?? lanesFor(this.device.tier, this.device.matrix);
   }
 
   build(graph: Graph, options: BuildOptions): Executable {

@@ -62,6 +62,10 @@ describe("rates", () => {
   });
 
   test("come from the wall's time where there is none, and where the row says so", () => {
+    // Matrices that are faster than single numbers.
+    const faster = { ...ceilings, matrix: { gflops: 1000 } };
+    expect(withRates(row, faster).ofFma).toBeCloseTo((withRates(row, ceilings).ofFma as number) / 10, 12);
+    expect(withRates(row, { ...ceilings, matrix: { gflops: 1 } })).toEqual(withRates(row, ceilings));
     expect(withRates({ ...row, gpu: null }, ceilings)).toMatchObject({ gflops: 25, gbs: 1 });
     expect(withRates({ ...row, time: "wall" }, ceilings)).toMatchObject({ gflops: 25, gbs: 1 });
     expect(timeOf({ ...row, time: "wall" }).ms).toBe(8);

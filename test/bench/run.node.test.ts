@@ -67,7 +67,7 @@ test("--help prints what it takes and does nothing else; what it does not take i
     '--quik: expected a known flag. Did you mean "--quick"?',
   ]);
   expect([value.code, value.stdout]).toEqual([2, ""]);
-  expect(value.stderr).toContain('--tier: expected T0, T1, T2, T3, got "T9".');
+  expect(value.stderr).toContain('--tier: expected T0, T1, T2, T3, T4, got "T9".');
 });
 
 test("compare says what is wrong with a file in a line, and exits with 2", async () => {

@@ -279,5 +279,5 @@ test("refuses what it does not know", async () => {
   await expect(runCheck({ seed: -1 })).rejects.toThrow(
     /^check: seed: an integer in \[0, 2\^32\) expected, got -1/,
   );
-  await expect(runCheck({ tier: "T9" as Tier })).rejects.toThrow(/expected T0, T1, T2 or T3/);
+  await expect(runCheck({ tier: "T9" as Tier })).rejects.toThrow(/expected T0, T1, T2, T3 or T4/);
 });

@@ -55,7 +55,7 @@ test("mistakes: exit code 2 and what was meant", async () => {
   const wrong = await naysay(["check", "--ops", "sofmax"], env);
   expect(wrong.code).toBe(2);
   expect(wrong.stderr).toContain('got "sofmax"');
-  expect((await naysay(["check", "--tier", "T8"], env)).stderr).toContain("expected T0, T1, T2, T3");
+  expect((await naysay(["check", "--tier", "T8"], env)).stderr).toContain("expected T0, T1, T2, T3, T4");
 });
 
 test("a file that cannot be written is named", async () => {

@@ -53,6 +53,7 @@ describe("doctor", () => {
     });
     expect(report.adapter).toMatchObject({ vendor: "google", tier: "T2", software: true, backend: "vulkan" });
     expect(report.notHigher).toContain("shader-f16");
+    expect(report.named.T4).toMatchObject({ reached: false, what: expect.stringContaining("shader-f16") });
     expect(report.limits.maxStorageBuffersPerShaderStage).toBeGreaterThanOrEqual(10);
     expect(report.features).toContain("subgroups");
   });

@@ -25,6 +25,8 @@ const EDGES = "test/tensor/matmulEdges.test.ts";
 const SPLIT = "test/tensor/matmulSplit.node.test.ts";
 const FAST = "test/tensor/determinism.test.ts";
 const LANES = "test/tensor/tierCheck.test.ts";
+const MATRICES = { file: "test/tensor/matmulMatrix.node.test.ts", only: "emulated|wrong" };
+const MATRIX_TEXTS = "test/tensor/matmulMatrixText.node.test.ts";
 const SUBMISSIONS = "test/tensor/submissions.test.ts";
 
 const codegen = (file) => `src/tensor/codegen/${file}.ts`;
@@ -229,6 +231,76 @@ export const MUTATIONS = [
     find: "constantIndex(q * SIDE * 4)",
     replace: "constantIndex(q * 4)",
     tests: [TUNING],
+  },
+  {
+    name: "matmul by matrices: no barrier before a block is read",
+    file: codegen("matmulMatrix"),
+    find: 'k.line("workgroupBarrier();");\n        core.turn(left, right);',
+    replace: "core.turn(left, right);",
+    tests: [MATRICES],
+  },
+  {
+    name: "matmul by matrices: no barrier before results are read",
+    file: codegen("matmulMatrix"),
+    find: 'k.line("workgroupBarrier();");\n    },\n    hide()',
+    replace: "},\n    hide()",
+    tests: [MATRICES],
+  },
+  {
+    name: "matmul by matrices: what lies beyond an edge is not 0",
+    file: codegen("matmulMatrix"),
+    find: "`select(vec4<f32>(0.0), ${x}, ${all})`",
+    replace: "x",
+    tests: [MATRICES],
+  },
+  {
+    name: "matmul by matrices: b is read as if it lay the other way",
+    file: codegen("matmulMatrix"),
+    find: "load(right, b, !b.along, at)",
+    replace: "load(right, b, b.along, at)",
+    tests: [MATRICES],
+  },
+  {
+    name: "matmul by matrices: subgroups take each other's rows",
+    file: codegen("matmulMatrix"),
+    find: "`${subgroup} / ${sideBySide}u * ${tiling.ownRows}u`",
+    replace: "`(1u - ${subgroup} / ${sideBySide}u) * ${tiling.ownRows}u`",
+    tests: [MATRICES],
+  },
+  {
+    name: "matmul by matrices: single numbers in another's place",
+    file: codegen("matmulMatrix"),
+    find: "Math.floor(r.part / strips) * m",
+    replace: "(r.part % strips) * m",
+    tests: [MATRICES],
+  },
+  {
+    name: "matmul by matrices: rows decide who takes them",
+    file: codegen("matmulTiles"),
+    find: "takesMatrices({ n, k }: MatmulProduct",
+    replace: "takesMatrices({ m: n, k }: MatmulProduct",
+    tests: [MATRIX_TEXTS],
+  },
+  {
+    name: "matmul by matrices: ways with other bits are tried",
+    file: codegen("matmulTiles"),
+    find: "takesMatrices(product, lanes) === (v.byMatrices ?? false) ? v.tiling(product, lanes) : null",
+    replace: "v.tiling(product, lanes)",
+    tests: [MATRIX_TEXTS],
+  },
+  {
+    name: "check at first use: matrices may lose 13 bits more",
+    file: "src/tensor/tierCheck.ts",
+    find: "k * 2 ** -23 * size",
+    replace: "k * 2 ** -10 * size",
+    tests: [MATRICES],
+  },
+  {
+    name: "check at first use: matrices are held to operands as they are",
+    file: "src/tensor/tierCheck.ts",
+    find: 'fromHalf(toHalf(x, "f16"), "f16"),',
+    replace: "x,",
+    tests: [MATRICES],
   },
   {
     name: "tuning: bits are not compared",

@@ -116,7 +116,7 @@ test("timestamps come where asked for, at any tier", async () => {
 test("an unknown tier is refused before any GPU call", async () => {
   await expect(requestDevice({ tier: "T9" as Tier })).rejects.toMatchObject({
     name: "ConfigError",
-    message: expect.stringContaining("T0, T1, T2 or T3"),
+    message: expect.stringContaining("T0, T1, T2, T3 or T4"),
   });
 });
 

@@ -5,6 +5,7 @@ import { flags, readFlags, setFlags } from "../../src/tensor/flags.ts";
 import {
   bestTier,
   hasImmediates,
+  matrixConfig,
   parseTier,
   tierAtLeast,
   tierGaps,
@@ -73,6 +74,39 @@ const adapter = (limits: Record<string, number>, features: string[] = [], langua
   limits,
   features: new Set(features),
   language: new Set(language),
+  subgroups: null,
+  matrices: [],
+});
+
+const T4 = {
+  ...adapter(
+    RAISED,
+    ["subgroups", "shader-f16", "chromium-experimental-subgroup-matrix"],
+    ["subgroup_id", "subgroup_uniformity"],
+  ),
+  subgroups: [32, 32] as const,
+  matrices: [
+    { m: 16, n: 8, k: 8 },
+    { m: 16, n: 16, k: 16 },
+    { m: 16, n: 8, k: 16 },
+  ],
+};
+
+test("T4 needs subgroup matrices of f16 and f32, and subgroups of one size", () => {
+  expect(tierGaps(T4)).toEqual({ T0: null, T1: null, T2: null, T3: null, T4: null });
+  expect(matrixConfig(T4)).toEqual({ m: 16, n: 16, k: 16, lanes: 32 });
+  expect(tierRequest("T4", T4, false).requiredFeatures).toEqual([
+    "subgroups",
+    "shader-f16",
+    "chromium-experimental-subgroup-matrix",
+  ]);
+  const gap = (changes: object): string | null => tierGaps({ ...T4, ...changes }).T4;
+  expect(gap({ features: new Set(["subgroups", "shader-f16"]) })).toContain("asked for by name");
+  expect(gap({ features: new Set(["subgroups"]) })).toContain('no feature "shader-f16"');
+  expect(gap({ subgroups: [4, 128] })).toContain("subgroups have 4 to 128 lanes");
+  expect(gap({ subgroups: null })).toContain("does not tell how many lanes");
+  expect(gap({ matrices: [] })).toContain("no subgroup matrices with f16 operands and f32 results");
+  expect(gap({ language: new Set(["subgroup_id"]) })).toContain('WGSL has no "subgroup_uniformity"');
 });
 
 test("the tier of an adapter", () => {
@@ -80,6 +114,7 @@ test("the tier of an adapter", () => {
   expect(bestTier(adapter(RAISED, ["shader-f16"]))).toBe("T1");
   expect(bestTier(adapter(RAISED, ["subgroups"]))).toBe("T2");
   expect(bestTier(adapter(RAISED, ["subgroups", "shader-f16"]))).toBe("T3");
+  expect(bestTier(T4)).toBe("T3");
   expect(tierGaps(adapter(CORE)).T1).toContain("maxStorageBuffersPerShaderStage is 8, needs 10");
   expect(tierAtLeast("T2", "T1")).toBe(true);
   expect(tierAtLeast("T0", "T1")).toBe(false);

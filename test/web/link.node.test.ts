@@ -106,7 +106,7 @@ describe("a link", () => {
     ["optimizer=<b onclick=x>", /^link: optimizer: one of adamw, sgd expected, got "<b onclick=x>"/],
     ["kl=-1", /^link: kl: a number in \[0, 1000\] expected, got -1/],
     ["epochs=1001", /^link: epochs: an integer in \[1, 1000\] expected/],
-    ["tier=T9", /^link: tier: one of auto, T0, T1, T2, T3 expected/],
+    ["tier=T9", /^link: tier: one of auto, T0, T1, T2, T3, T4 expected/],
     ["__proto__=1", /^link: __proto__: a known key expected/],
     ["constructor=1", /^link: constructor: a known key expected/],
     [`seed=${"1".repeat(3000)}`, /^link: at most 2000 characters expected, got 3005/],

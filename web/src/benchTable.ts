@@ -35,8 +35,9 @@ export function showBenchAdapter(facts: AdapterFacts, timestamps: boolean): void
   );
 }
 
-export function showCeilings({ copy, fma }: Ceilings): void {
-  const text = `Ceilings: copy ${number(copy.gbs).trim()} GB/s (${copy.how}); multiply-add ${number(fma.gflops).trim()} GFLOP/s (${fma.how}).`;
+export function showCeilings({ copy, fma, matrix }: Ceilings): void {
+  const matrices = matrix ? `; matrices ${number(matrix.gflops).trim()} GFLOP/s (${matrix.how})` : "";
+  const text = `Ceilings: copy ${number(copy.gbs).trim()} GB/s (${copy.how}); multiply-add ${number(fma.gflops).trim()} GFLOP/s (${fma.how})${matrices}.`;
   byId("bench-ceilings", HTMLElement).textContent = text;
 }
 

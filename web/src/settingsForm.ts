@@ -185,7 +185,8 @@ export class SettingsForm implements FieldHost {
   private tier(): HTMLElement {
     const select = element("select", {
       id: "tier",
-      title: "A lower tier uses fewer features; every tier has its own bits.",
+      title:
+        "A lower tier uses fewer features; T4 rounds the operands of products; every tier has its own bits.",
     });
     for (const name of TIER_CHOICES)
       select.append(element("option", { value: name }, name === "auto" ? "the adapter's" : name));

@@ -70,6 +70,8 @@ export class KernelBuilder {
   /** Parts of the text above T0. */
   readonly variants = new Set<string>();
   private usesSubgroups = false;
+  private usesSubgroupIds = false;
+  private readonly extensions = new Set<string>();
   /** Workgroup arrays by what was asked for. */
   private readonly shared = new Map<string, string>();
   private turns = 0;
@@ -219,6 +221,18 @@ export class KernelBuilder {
   /** Makes `subgroupSize` and `subgroupLane` known, and the functions of subgroups. */
   subgroups(): void {
     this.usesSubgroups = true;
+    this.enable("subgroups");
+  }
+
+  /** Makes `subgroupId` known as well: which of the workgroup's subgroups it is, the same for all its lanes. */
+  subgroupIds(): void {
+    this.subgroups();
+    this.usesSubgroupIds = true;
+  }
+
+  /** Enables an extension of WGSL. */
+  enable(extension: string): void {
+    this.extensions.add(extension);
   }
 
   /** An array in workgroup memory, the same for all who ask for the same `slot`. */
@@ -323,8 +337,10 @@ export class KernelBuilder {
       ...(this.usesSubgroups
         ? ["@builtin(subgroup_size) subgroupSize: u32", "@builtin(subgroup_invocation_id) subgroupLane: u32"]
         : []),
+      ...(this.usesSubgroupIds ? ["@builtin(subgroup_id) subgroupId: u32"] : []),
     ];
-    const wgsl = `${this.usesSubgroups ? "enable subgroups;\n" : ""}${head.join("\n")}
+    const enables = [...this.extensions].sort().map((name) => `enable ${name};\n`);
+    const wgsl = `${enables.join("")}${head.join("\n")}
 ${helpers.join("\n")}
 @compute @workgroup_size(${workgroupSize})
 fn main(${builtins.join(", ")}) {

@@ -41,7 +41,7 @@ export interface LowerContext {
   readonly tuning?: Choose;
 }
 
-/** Threads of a workgroup. */
+/** Threads of a generated workgroup, but for small ones and those of subgroup matrices. */
 export const WORKGROUP = 64;
 
 /** Of so few units, full workgroups would leave cores without any: they come in small ones. */
@@ -58,6 +58,8 @@ export interface Body {
   units: number;
   /** Units a workgroup does: as many as it has threads where a thread does one, 1 where 64 threads share one. */
   perGroup: number;
+  /** Threads of a workgroup where not 64. */
+  threads?: number;
   /** Threads beyond the last unit run along with it, and `inside` keeps them from storing; else they return at once. */
   allThreads?: boolean;
   /** `inside` wraps what stores. */
@@ -112,7 +114,7 @@ export function assemble(group: Group, body: Body, ctx: LowerContext): Kernel {
   const mixed = [...built.bindings.values()].filter((b) => b.single > 0 && b.vector > 0);
   if (mixed.length > 0) built = generate(new Set(mixed.map((b) => b.value)));
   return {
-    ...built.finish(body.perGroup === 1 ? WORKGROUP : body.perGroup),
+    ...built.finish(body.threads ?? (body.perGroup === 1 ? WORKGROUP : body.perGroup)),
     label: labelOf(group, ctx),
     grid,
     group,

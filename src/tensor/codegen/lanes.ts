@@ -5,9 +5,11 @@
  * step what stands at place q takes in what stands at q + 32, then q + 16, 8, 4, 2 and 1.
  *
  * Reading what another thread of the quad has loaded: from T2 on.
+ *
+ * Multiplying small matrices that a subgroup holds together, at T4: there alone bits differ (matmulMatrix.ts).
  */
 import type { Node } from "../ir.ts";
-import { type Tier, tierAtLeast } from "../tiers.ts";
+import { type MatrixConfig, type Tier, tierAtLeast } from "../tiers.ts";
 import type { KernelBuilder } from "./builder.ts";
 
 export interface Accumulator {
@@ -73,17 +75,21 @@ export interface Lanes {
   readonly join: JoinLanes;
   /** `null`: threads read for themselves. */
   readonly quad: QuadRead | null;
+  /** `null`: products are sums of single numbers. */
+  readonly matrix: MatrixConfig | null;
 }
 
-export const PORTABLE_LANES: Lanes = { join: treeJoin, quad: null };
+export const PORTABLE_LANES: Lanes = { join: treeJoin, quad: null, matrix: null };
 
 const SUBGROUP_LANES: Lanes = {
   join: quadJoin,
   quad: (name, place) => `quadBroadcast(${name}, ${place}u)`,
+  matrix: null,
 };
 
-/** Chosen by the named tier alone. */
-export function lanesFor(tier: Tier): Lanes {
+/** Chosen by the named tier alone, but for the sizes of T4's matrices, which are the device's. */
+export function lanesFor(tier: Tier, matrix: MatrixConfig | null = null): Lanes {
+  if (tierAtLeast(tier, "T4")) return { ...SUBGROUP_LANES, matrix };
   return tierAtLeast(tier, "T2") ? SUBGROUP_LANES : PORTABLE_LANES;
 }
 

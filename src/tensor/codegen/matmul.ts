@@ -10,14 +10,9 @@ import { matmulDims } from "../ops/matmulDims.ts";
 import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
 import { numel } from "../shape.ts";
-<<<<<<< HEAD
-import type { KernelBuilder } from "./builder.ts";
-import { type Emitter, LANE, type Width } from "./emit.ts";
-import { assemble, type Body, type Kernel, type LowerContext, threadsFor } from "./kernel.ts";
-import { QUAD_VARIANT, type QuadRead } from "./lanes.ts";
-=======
 import type { Width } from "./emit.ts";
-import { assemble, type Body, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
+import { assemble, type Body, type Kernel, type LowerContext, threadsFor } from "./kernel.ts";
+import { matrixBody } from "./matmulMatrix.ts";
 import {
   addProducts,
   each,
@@ -31,7 +26,6 @@ import {
   when,
   zeroSums,
 } from "./matmulOperands.ts";
->>>>>>> splitk
 import { sharedBody } from "./matmulShared.ts";
 import { splitBody } from "./matmulSplit.ts";
 import {
@@ -98,13 +92,21 @@ export function matmulKernel(group: Group, ctx: LowerContext): Kernel {
     if (best.kernel.gathers === 0) break;
   }
   const { kernel, layout } = best as { kernel: Kernel; layout: Layout };
-  if (tiling.kind !== "direct" || tiling.quad === null) return kernel;
-  const alone = directBody(node, product, layout, { ...tiling, quad: null });
+  const alone = portableBody(node, product, layout, tiling);
+  if (!alone) return kernel;
   return { ...kernel, portable: () => assemble(group, alone, ctx) };
+}
+
+/** The same at T0; null where it is that already. */
+function portableBody(node: Node, product: MatmulProduct, layout: Layout, tiling: Tiling): Body | null {
+  if (tiling.kind === "matrix") return matrixBody(node, product, layout, tiling, true);
+  if (tiling.kind !== "direct" || tiling.quad === null) return null;
+  return directBody(node, product, layout, { ...tiling, quad: null });
 }
 
 function bodyOf(node: Node, product: MatmulProduct, layout: Layout, tiling: Tiling): Body {
   if (tiling.kind === "shared") return sharedBody(node, product, layout, tiling);
+  if (tiling.kind === "matrix") return matrixBody(node, product, layout, tiling, false);
   if (tiling.kind === "split") return splitBody(node, product, layout, tiling);
   return directBody(node, product, layout, tiling);
 }

@@ -1,9 +1,11 @@
 /**
  * The ways to compute a matrix product, and which of them is taken. Every output of each is one sum over k in order, each
  * product added by fma(): so the choice changes no bit, and may follow what an adapter does fastest (tuning.ts). The ways that
- * split k have other bits: only a table of the level `fast` names them.
+ * split k have other bits: only a table of the level `fast` names them. At T4 there are two kinds of product, by n and k: those
+ * computed by subgroup matrices have bits of their own, the same by all their ways.
  */
 import type { Determinism } from "../determinism.ts";
+import { CORE_LIMITS, type MatrixConfig, RAISED_LIMITS } from "../tiers.ts";
 import type { Lanes, QuadRead } from "./lanes.ts";
 
 /** Sizes of a product a[B..., M, K] @ b[B..., K, N]. */
@@ -53,7 +55,27 @@ export interface SplitTiling {
   readonly parts: 4 | 16 | 64;
 }
 
-export type Tiling = DirectTiling | SharedTiling | SplitTiling;
+/** A block a workgroup, by the matrices of its subgroups (T4). */
+export interface MatrixTiling {
+  readonly kind: "matrix";
+  readonly name: string;
+  readonly config: MatrixConfig;
+  /** Rows and columns of a block, and steps along k that stand in workgroup memory at a time. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly stepK: number;
+  /** Subgroups that share a block, how many of them side by side, and what each has of it. */
+  readonly subgroups: number;
+  readonly across: number;
+  readonly ownRows: number;
+  readonly ownColumns: number;
+  readonly threads: number;
+  /** Matrices side by side whose results are stored together, so that every lane has four; and how many fours it has. */
+  readonly strip: number;
+  readonly perLane: number;
+}
+
+export type Tiling = DirectTiling | SharedTiling | SplitTiling | MatrixTiling;
 
 /**
  * Without quads, products of at least this many multiply-adds take the large tile. It halves the loads, and costs several
@@ -85,8 +107,10 @@ function fillsQuads(across: number): boolean {
 }
 
 /** What is taken where nothing was measured: small texts, which compile fast. */
-function defaultTiling(product: MatmulProduct, { quad }: Lanes): Tiling {
+function defaultTiling(product: MatmulProduct, lanes: Lanes): Tiling {
+  if (takesMatrices(product, lanes)) return defaultMatrixTiling(product, lanes.matrix as MatrixConfig);
   const { batches, m, n, k } = product;
+  const { quad } = lanes;
   const columns = n % 4 === 0 || n > 4 ? 4 : 1;
   if (quad && m > 1 && columns === 4 && fillsQuads(Math.ceil(n / 4))) {
     return { kind: "direct", tileM: rowsOf(product, 8), tileN: columns, sameRows: true, quad };
@@ -102,6 +126,84 @@ function defaultTiling(product: MatmulProduct, { quad }: Lanes): Tiling {
   };
 }
 
+/** Columns and steps along k from which on products are computed by matrices; fewer would fill no block. */
+const LEAST_FOR_MATRICES = 32;
+
+/**
+ * Whether a product is computed by matrices: by n and k, never by m or batch, so that the bits of a row do not depend on how many
+ * others there are.
+ */
+export function takesMatrices({ n, k }: MatmulProduct, { matrix }: Lanes): boolean {
+  if (matrix === null || Math.min(n, k) < LEAST_FOR_MATRICES) return false;
+  return MATRIX_BLOCKS.some((block) => matrixTiling(block, matrix) !== null);
+}
+
+interface MatrixBlock {
+  readonly rows: number;
+  readonly columns: number;
+  readonly stepK: number;
+  /** Subgroups down and across where a workgroup may have that many. */
+  readonly down: number;
+  readonly across: number;
+}
+
+/** For few rows, for what has to be spread over a GPU, and for large products: the larger the block, the fewer the loads. */
+const MATRIX_BLOCKS: readonly MatrixBlock[] = [
+  { rows: 16, columns: 64, stepK: 32, down: 1, across: 4 },
+  { rows: 64, columns: 64, stepK: 32, down: 2, across: 2 },
+  { rows: 128, columns: 64, stepK: 32, down: 4, across: 2 },
+  { rows: 128, columns: 128, stepK: 32, down: 2, across: 4 },
+];
+
+/** Threads of a workgroup at most: T0's limit, which T1 does not raise. And bytes of its memory, which T1 does. */
+const MOST_THREADS = CORE_LIMITS.maxComputeInvocationsPerWorkgroup;
+const MOST_BYTES = RAISED_LIMITS.maxComputeWorkgroupStorageSize;
+/** Blocks of 128 by 128 that a product has to have: about one for each core of a large GPU. */
+const LARGE_BLOCKS = 128;
+
+const blockName = ({ rows, columns }: MatrixBlock): string => `matrix${rows}x${columns}`;
+
+/** The block of a way by its name. */
+export function matrixBlock(way: string): MatrixBlock {
+  return MATRIX_BLOCKS.find((block) => blockName(block) === way) as MatrixBlock;
+}
+
+function matrixTiling(block: MatrixBlock, config: MatrixConfig): MatrixTiling | null {
+  const { m, n, k, lanes } = config;
+  const { rows, columns, stepK } = block;
+  let { down, across } = block;
+  while (lanes * down * across > MOST_THREADS && down * across > 1) {
+    if (across >= down) across /= 2;
+    else down /= 2;
+  }
+  const subgroups = down * across;
+  const strip = Math.max(1, (4 * lanes) / (m * n));
+  const [ownRows, ownColumns] = [rows / down, columns / across];
+  // Both operands in f16 with eight more a line, and the results of a strip.
+  const bytes = 2 * (rows + columns) * (stepK + 8) + 4 * subgroups * m * n * strip;
+  const fits =
+    lanes * subgroups <= MOST_THREADS &&
+    bytes <= MOST_BYTES &&
+    [m, n, k].every((size) => size % 4 === 0) &&
+    (m * n * strip) % (4 * lanes) === 0 &&
+    ownRows % m === 0 &&
+    ownColumns % (n * strip) === 0 &&
+    stepK % k === 0;
+  if (!fits) return null;
+  const threads = lanes * subgroups;
+  const perLane = (m * n * strip) / (4 * lanes);
+  const name = blockName(block);
+  const shape = { rows, columns, stepK, subgroups, across, ownRows, ownColumns, threads, strip, perLane };
+  return { kind: "matrix", name, config, ...shape };
+}
+
+function defaultMatrixTiling({ batches, m, n }: MatmulProduct, config: MatrixConfig): MatrixTiling {
+  const large = batches * Math.ceil(m / 128) * Math.ceil(n / 128) >= LARGE_BLOCKS && Math.min(m, n) > 64;
+  const wanted = large ? "matrix128x128" : m <= 16 ? "matrix16x64" : "matrix64x64";
+  const fitting = MATRIX_BLOCKS.map((block) => matrixTiling(block, config)).filter((t) => t !== null);
+  return fitting.find((t) => t.name === wanted) ?? fitting[0];
+}
+
 /** A way by name, and the tiling it takes for a product; null where it does not fit sizes or tier. */
 interface Variant {
   readonly name: string;
@@ -109,6 +211,8 @@ interface Variant {
   readonly splits?: true;
   /** Whether it may be the fastest, where it fits; without this it may. */
   worth?(product: MatmulProduct): boolean;
+  /** By matrices, which products take that others do not, and those take no other. */
+  readonly byMatrices?: boolean;
   tiling(product: MatmulProduct, lanes: Lanes): Tiling | null;
 }
 
@@ -152,6 +256,20 @@ const split = (most: 4 | 8, parts: 4 | 16 | 64): Variant => {
   };
 };
 
+const byMatrices = (block: MatrixBlock): Variant => ({
+  name: blockName(block),
+  byMatrices: true,
+  tiling: ({ m }, { matrix }) =>
+    matrix === null || (m <= block.rows / 2 && block !== MATRIX_BLOCKS[0])
+      ? null
+      : matrixTiling(block, matrix),
+});
+
+/** A variant's tiling where it fits, and where its bits are those of the product's other ways. */
+function fitted(v: Variant, product: MatmulProduct, lanes: Lanes): Tiling | null {
+  return takesMatrices(product, lanes) === (v.byMatrices ?? false) ? v.tiling(product, lanes) : null;
+}
+
 /** What a tuner tries. */
 const VARIANTS: readonly Variant[] = [
   direct(4, 4, false),
@@ -170,6 +288,7 @@ const VARIANTS: readonly Variant[] = [
   split(4, 16),
   split(8, 16),
   split(4, 64),
+  ...MATRIX_BLOCKS.map(byMatrices),
 ];
 
 /** Names of the ways worth trying for a product at a tier and a level of determinism. */
@@ -179,7 +298,7 @@ export function matmulVariants(
   determinism: Determinism = "repeatable",
 ): string[] {
   const admitted = VARIANTS.filter((v) => determinism === "fast" || !v.splits);
-  const fits = admitted.filter((v) => v.tiling(product, lanes) !== null && v.worth?.(product) !== false);
+  const fits = admitted.filter((v) => fitted(v, product, lanes) !== null && v.worth?.(product) !== false);
   return fits.map((v) => v.name);
 }
 
@@ -197,8 +316,8 @@ export function isMatmulVariant(name: string): boolean {
 
 /** The tiling by a variant's name; the default where there is none, or where it does not fit. */
 export function tilingOf(product: MatmulProduct, lanes: Lanes, variant: string | undefined): Tiling {
-  const chosen = variant && VARIANTS.find((v) => v.name === variant)?.tiling(product, lanes);
-  return chosen || defaultTiling(product, lanes);
+  const chosen = VARIANTS.find((v) => v.name === variant);
+  return (chosen && fitted(chosen, product, lanes)) ?? defaultTiling(product, lanes);
 }
 
 /** The power of two that is nearest by ratio. */

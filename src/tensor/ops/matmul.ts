@@ -92,6 +92,10 @@ const matmulOp: OpDef = {
     c([3, 0], [0, 4], NN),
     // More workgroups than two at T0.
     c([70, 2], [2, 150], NN),
+    // Large enough for subgroup matrices (T4), and so are the gradients' products.
+    c([2, 33, 36], [2, 36, 44], NN),
+    c([34, 35], [37, 35], NT),
+    c([36, 40], [36, 33], TN),
   ],
   bad: [
     { inputs: [{ shape: [2, 5, 64] }, { shape: [2, 63, 8] }], attrs: NN, error: "ShapeError" },
@@ -105,7 +109,7 @@ const matmulOp: OpDef = {
       error: "DTypeError",
     },
   ],
-  tolerance: { forward: 4e-6, ofMagnitudes: true, reason: "sums of up to 33 products, which may cancel" },
+  tolerance: { forward: 4e-6, ofMagnitudes: true, reason: "sums of up to 40 products, which may cancel" },
   cost(ins, outs, attrs) {
     const d = matmulDims(ins[0].shape, ins[1].shape, attrs.transposeA === true, attrs.transposeB === true);
     return { flops: 2 * numel(outs[0].shape) * d.k, bytes: bytesOf(ins) + bytesOf(outs) };
