@@ -57,8 +57,7 @@ test("a plan's bytes are those that a device holds and allocates", async () => {
 
 test("plans are tight: the benchmark's model, and GPT-2 124M", () => {
   const small = planTraining(smallModel(SMALL), SMALL_STEP);
-  // 1.257 as measured: the largest arena is a quarter of it, and one more value decides.
-  expect(ratio(small)).toBeLessThanOrEqual(1.26);
+  expect(ratio(small)).toBeLessThanOrEqual(1.1);
   expect(ratio(small)).toBeGreaterThanOrEqual(1);
   const model = smallModel({ ...GPT2, batch: 1, maxPositions: 512 });
   const large = planTraining(model, { batch: 1, context: 512 });
@@ -67,7 +66,8 @@ test("plans are tight: the benchmark's model, and GPT-2 124M", () => {
   expect(large.parameterBytes / 4 / 1e6).toBeCloseTo(124.05, 1);
   expect(large.programs[0].largest[0]).toMatch(/^\d+ of 6\.0 MiB train\/matmul:.* \[1,512,3072\]$/);
   const again = planTraining(model, { batch: 1, context: 512, recompute: true });
-  expect(again.lowerBound).toBeLessThan(0.8 * large.lowerBound);
+  // One layer's activations and the inputs of the twelve.
+  expect(again.totalBytes - large.totalBytes + large.plannedBytes).toBeLessThan(0.2 * large.plannedBytes);
 });
 
 test("what does not fit says what to reduce; wrong sizes are refused", () => {

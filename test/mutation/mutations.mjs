@@ -497,15 +497,15 @@ export const MUTATIONS = [
   {
     name: "memory: free one step early",
     file: pass("memory"),
-    find: "blocks.filter((b) => b.until >= step)",
-    replace: "blocks.filter((b) => b.until > step)",
+    find: "if (b.until < from || b.from > until) continue;",
+    replace: "if (b.until <= from || b.from > until) continue;",
     tests: [MEMORY],
   },
   {
     name: "memory: last use not counted",
     file: pass("memory"),
-    find: "for (const v of [...s.writes, ...s.reads]) lastUse.set(v, i);",
-    replace: "for (const v of s.writes) lastUse.set(v, i);",
+    find: "for (const v of [...s.writes, ...s.reads]) {\n      const need",
+    replace: "for (const v of s.writes) {\n      const need",
     tests: [MEMORY],
   },
   {

@@ -515,7 +515,10 @@ function last(g: Group): number {
   return g.nodes[g.nodes.length - 1].id;
 }
 
-/** Orders groups so that each follows its needs, otherwise as the graph was written; null where they form a ring. */
+/**
+ * Orders groups so that each follows its needs, otherwise by their first nodes: a product of gradients runs where it was written
+ * though what it is added to was named last, so that its operands need not live till then. Null where they form a ring.
+ */
 export function orderGroups(
   groups: readonly Group[],
   needs: ReadonlyMap<Group, ReadonlySet<Group>>,
@@ -531,7 +534,7 @@ export function orderGroups(
   const out: Group[] = [];
   while (ready.length > 0) {
     let best = 0;
-    for (let i = 1; i < ready.length; i++) if (last(ready[i]) < last(ready[best])) best = i;
+    for (let i = 1; i < ready.length; i++) if (ready[i].nodes[0].id < ready[best].nodes[0].id) best = i;
     const [g] = ready.splice(best, 1);
     out.push(g);
     for (const a of after.get(g) ?? []) {
