@@ -52,7 +52,7 @@ function faulty({ name, file, find, replace }) {
   const count = text.split(find).length - 1;
   if (count === 1) return text.replace(find, () => replace);
   throw new Error(
-    `${name}: its text occurs ${count} times in ${file}; bring test/mutation/mutations.mjs up to date`,
+    `${name}: its text occurs ${count} times in ${file}; bring test/mutation up to date`,
   );
 }
 
