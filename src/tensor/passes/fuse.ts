@@ -405,31 +405,54 @@ class Fuser {
   }
 
   /**
-   * Takes a cheap last step out of a group that stores what it needs anyway (a square beside its root): its readers
-   * compute it from there, and one array less is written and read.
+   * Takes cheap last steps out of a group that stores what they need anyway (a square beside its root; one less a square):
+   * their readers compute them from there, and one array less is written and read.
    */
   private leaveToReaders(n: Node): void {
     const g = this.groupOf.get(n) as Group;
-    if (g.nodes.length === 1 || g.narrow.has(n) || weightOf(n) > 2 || opByName(n.op).lowering.kind !== "map")
-      return;
-    if (this.repeated.has(n.results[0])) return;
-    const members = new Set(g.nodes);
+    const steps = g.nodes.length === 1 ? null : this.cheapSteps(n, g);
+    if (!steps || steps.size === g.nodes.length) return;
     const users = new Set(n.results.flatMap((r) => [...(this.users.get(r) ?? [])]));
+    const members = new Set(g.nodes);
     if ([...users].some((u) => members.has(u)) || n.results.some((r) => this.required.has(r))) return;
-    const without = new Set(g.nodes.filter((m) => m !== n));
-    if (!this.readsOf(n).every((v) => !members.has(v.node) || this.isStoredBut(v, without, n))) return;
-    const alone: Group = { ...this.single(n), nodes: [n] };
+    const nodes = g.nodes.filter((m) => steps.has(m));
+    const alone: Group = { ...this.single(n), nodes };
+    const from = this.readsBeyond(nodes, steps);
     const readers = [...new Set([...users].map((u) => this.groupOf.get(u) as Group))];
-    if (!this.mayInline(alone, readers, weightOf(n), new Set(this.readsOf(n)))) return;
-    if (readers.some((r) => this.bindings(r) + this.readsOf(n).length - 1 > MAX_BINDINGS)) return;
-    g.nodes = g.nodes.filter((m) => m !== n);
-    this.groupOf.set(n, alone);
+    const weight = nodes.reduce((w, m) => w + weightOf(m), 0);
+    if (!this.mayInline(alone, readers, weight, from)) return;
+    if (readers.some((r) => this.bindings(r) + from.size - 1 > MAX_BINDINGS)) return;
+    g.nodes = g.nodes.filter((m) => !steps.has(m));
+    for (const m of nodes) this.groupOf.set(m, alone);
+    if (nodes.length > 1) this.joined.add(alone);
+  }
+
+  /** The steps from what a group stores for others, or reads, to `n`, where that is all that they are for; null where they are dear. */
+  private cheapSteps(n: Node, g: Group): Set<Node> | null {
+    const members = new Set(g.nodes);
+    const steps = new Set([n]);
+    let weight = 0;
+    for (const m of steps) {
+      if (g.narrow.has(m) || opByName(m.op).lowering.kind !== "map") return null;
+      if (this.repeated.has(m.results[0])) return null;
+      weight += weightOf(m);
+      if (weight > 2) return null;
+      for (const v of this.readsOf(m)) {
+        if (!members.has(v.node) || this.isStoredBut(v, members, steps)) continue;
+        if (this.required.has(v) || [...(this.users.get(v) ?? [])].some((u) => !steps.has(u))) return null;
+        steps.add(v.node);
+      }
+    }
+    return steps;
   }
 
   /** Stored for somebody other than `but`. */
-  private isStoredBut(v: Value, members: ReadonlySet<Node>, but: Node): boolean {
+  private isStoredBut(v: Value, members: ReadonlySet<Node>, but: ReadonlySet<Node>): boolean {
     if (this.required.has(v)) return true;
-    return [...(this.users.get(v) ?? [])].some((u) => u !== but && !members.has(u));
+    return [...(this.users.get(v) ?? [])].some((u) => {
+      const [r] = u.results;
+      return !but.has(u) && (this.repeated.has(r) ? this.isRead(r, members) : !members.has(u));
+    });
   }
 
   // ------------------------------------------------------------ what is cheap is computed again
