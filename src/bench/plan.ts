@@ -71,8 +71,9 @@ export function planTraining(config: ModelConfig, options: PlanOptions): Trainin
     const tokens = new Uint32Array(batch * context);
     const data = { shape: [batch, context], tokens, targets: tokens };
     const setup = trainingStep(config, allocateParameters(config), data, { recompute });
-    const held = backend.live;
     setup.step().dispose();
+    // Tables and constants of programs are made as they are first needed.
+    const held = backend.live;
     const { grads, m, v } = setup.optimizer;
     const [parameterBytes, gradientBytes, ...moments] = [setup.params, grads, m, v].map(segmentBytes);
     setup.dispose();

@@ -7,7 +7,7 @@ export const HELP = { kind: "flag", help: "print this help" } as const;
 
 export const TIER = {
   kind: "text",
-  help: "take a lower tier than the adapter's",
+  help: "take this tier; T4 only where it is named",
   choices: TIERS,
 } as const;
 

@@ -7,7 +7,7 @@ import { alignColumns } from "../eval/table.ts";
 import { fromHuggingFace, type ModelConfig } from "../model/config.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { didYouMean } from "../tensor/suggest.ts";
-import { parseTier } from "../tensor/tiers.ts";
+import { parseTier, TIERS } from "../tensor/tiers.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { HELP, TIER } from "./commonFlags.ts";
 import { files } from "./files.ts";
@@ -58,7 +58,7 @@ const FLAGS = {
     help: "what there is: says what to reduce where it is too little",
     min: 0,
   },
-  tier: { ...TIER, help: "of the kernels", default: "T2" },
+  tier: { ...TIER, help: "of the kernels", choices: TIERS.filter((t) => t !== "T4"), default: "T2" },
   json: { kind: "flag", help: "print one JSON object, sizes in bytes" },
   help: HELP,
 } as const;

@@ -13,7 +13,7 @@
 import { type Backend, backend } from "../tensor/backend.ts";
 import { u32 } from "../tensor/compile.ts";
 import { tensor } from "../tensor/create.ts";
-import { ConfigError } from "../tensor/errors.ts";
+import { ConfigError, DeviceError } from "../tensor/errors.ts";
 import { Stream as RandomStream, type Seed, seedWords, streamKey } from "../tensor/random.ts";
 import { requireKnown } from "../tensor/suggest.ts";
 import { forEachTensor, type Tensor } from "../tensor/tensor.ts";
@@ -206,6 +206,7 @@ export class Generator {
       let step = 1;
       while (step < length) {
         signal?.throwIfAborted();
+        this.requireHere();
         const next = Math.min(length, step + STEPS, stream ? stream.sent + streamEvery : length);
         decoder.decode.repeat(next - step, state, params, lanes, draw);
         step = next;
@@ -231,6 +232,14 @@ export class Generator {
     } finally {
       lanes.dispose();
     }
+  }
+
+  /** What a call began on has to stay till its end. */
+  private requireHere(): void {
+    if (backend() === this.owner) return;
+    throw new DeviceError(
+      "generate: the device that the call began on was expected, got another. Wait for generate() before init().",
+    );
   }
 
   /** After another `init()` everything is made again, on the device that is current now. */

@@ -3,6 +3,7 @@ import { ConfigError } from "../tensor/errors.ts";
 import type { Seed } from "../tensor/random.ts";
 import { didYouMean } from "../tensor/suggest.ts";
 import type { ModelConfig } from "./config.ts";
+import { bucketLength } from "./sequences.ts";
 
 /** Tokens that came since the chunk before, for some of the rows. */
 export interface GeneratedChunk {
@@ -89,6 +90,9 @@ type Defaults =
   | "streamEvery";
 export type GenerateRequest = GenerateOptions & Required<Pick<GenerateOptions, Defaults>>;
 
+/** Tokens of a call: what the results' arrays hold without trouble. */
+const MOST_TOKENS = 2 ** 28;
+
 function refuse(what: string, remedy: string): never {
   throw new ConfigError(`generate: ${what}. ${remedy}.`);
 }
@@ -113,7 +117,8 @@ export function checkRequest(
       );
     }
   }
-  if (options.seed === undefined) refuse("seed: expected, got none", "Write seed: 1, or any other number");
+  if (options.seed === undefined || options.seed === null)
+    refuse("seed: expected, got none", "Write seed: 1, or any other number");
   if (!Array.isArray(prompts) || prompts.some((prompt) => typeof prompt !== "object" || prompt === null)) {
     const got = Array.isArray(prompts)
       ? `a list with ${typeof prompts.find((prompt) => typeof prompt !== "object" || prompt === null)}s`
@@ -146,7 +151,7 @@ export function checkRequest(
   wordOf("firstSample", request.firstSample);
   wordOf("streamEvery", request.streamEvery, 1);
   wordOf("firstSample + numGenerations", request.firstSample + request.numGenerations);
-  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
+  if (!(typeof temperature === "number" && temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
     refuse(
       `temperature: a number of at least 0 expected, got ${temperature}`,
       "Use 0 for greedy, 1 for the model's own",
@@ -181,6 +186,26 @@ export function checkRequest(
       `promptLength: at least ${longest}, the longest prompt, expected, got ${promptLength}`,
       "Raise it or leave it out",
     );
+  }
+  const padded = bucketLength(config.maxPositions);
+  if (promptLength !== undefined && promptLength > padded) {
+    refuse(`promptLength: at most ${padded} expected, got ${promptLength}`, "Lower it or leave it out");
+  }
+  const tokens = prompts.length * request.numGenerations * maxCompletionLength;
+  if (tokens > MOST_TOKENS) {
+    refuse(
+      `prompts x numGenerations x maxCompletionLength of at most ${MOST_TOKENS} expected, got ${tokens}`,
+      "Generate in several calls, with firstSample",
+    );
+  }
+  if (request.onTokens !== undefined && typeof request.onTokens !== "function") {
+    refuse(
+      `onTokens: a function expected, got a value of type ${typeof request.onTokens}`,
+      "Check the options",
+    );
+  }
+  if (request.signal !== undefined && typeof request.signal?.throwIfAborted !== "function") {
+    refuse("signal: an AbortSignal expected, got something else", "Pass controller.signal");
   }
   request.signal?.throwIfAborted();
   return request;

@@ -10,7 +10,7 @@
  */
 import { checkpoint } from "../tensor/autodiff.ts";
 import { type Backend, backend } from "../tensor/backend.ts";
-import { programConstant, SEGMENT_LIMIT, tensor } from "../tensor/create.ts";
+import { SEGMENT_LIMIT, tensor } from "../tensor/create.ts";
 import { ConfigError, DTypeError, ShapeError } from "../tensor/errors.ts";
 import { ops } from "../tensor/ops/index.ts";
 import { blockName } from "../tensor/ops/rowBlocks.ts";
@@ -54,7 +54,9 @@ export class Transformer {
   readonly config: ModelConfig;
   readonly parts: ModelParts;
   /** [maxPositions, 2 D], one on each backend that the model ran on: programs of several may be alive at a time. */
-  private readonly rotary = new Map<Backend, Tensor>();
+  private readonly rotary = new WeakMap<Backend, Tensor>();
+  /** The same for `dispose()`, which keep no backend alive that nobody else does. */
+  private readonly tables: WeakRef<Tensor>[] = [];
 
   /** Holds a table of rotary positions on the device until `dispose()`, made when it is first needed there. */
   constructor(config: ModelConfig) {
@@ -108,8 +110,7 @@ export class Transformer {
   }
 
   dispose(): void {
-    for (const table of this.rotary.values()) table.dispose();
-    this.rotary.clear();
+    for (const table of this.tables.splice(0)) table.deref()?.dispose();
   }
 
   private checkLength(tokens: Tensor): void {
@@ -154,6 +155,7 @@ export class Transformer {
       // Compiled functions keep it, so no scope that happens to be open may have it.
       table = takeOver(tensor(angles, { shape: [maxPositions, 2 * headDim] }));
       this.rotary.set(here, table);
+      this.tables.push(new WeakRef(table));
     }
     return table;
   }
@@ -248,10 +250,10 @@ export function causalPass(tokens: Tensor, start?: Tensor): Pass {
   };
 }
 
-/** [B, T, 2] u32: 0 and t + 1. Of shapes alone, so a program holds it ready and no run computes it. */
+/** [B, T, 2] u32: 0 and t + 1. Of shapes alone, so a program holds it and no run computes it. */
 function causalIntervals(b: number, t: number): Tensor {
   const ends = Uint32Array.from({ length: 2 * b * t }, (_, i) => (i % 2) * ((((i - 1) / 2) % t) + 1));
-  return programConstant(ends, { shape: [b, t, 2], dtype: "u32" });
+  return tensor(ends, { shape: [b, t, 2], dtype: "u32" });
 }
 
 /** Attention among a row's own tokens: what a query sees begins at `first` and ends before `end`, [B, T] u32 each. */

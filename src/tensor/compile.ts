@@ -9,7 +9,7 @@ import { sameShape, show } from "./shape.ts";
 import { type HostScalar, isHostScalar, type Leaves, readArguments, requireHere } from "./signature.ts";
 import { span } from "./spans.ts";
 import { requireKnown } from "./suggest.ts";
-import { isTensor, type Storage, Tensor } from "./tensor.ts";
+import { collect, isTensor, type Storage, Tensor } from "./tensor.ts";
 import { constant, currentTrace, type EagerRunner, Trace, withTrace } from "./trace.ts";
 import { mapTree } from "./tree.ts";
 
@@ -138,10 +138,16 @@ export function traceCall(
       result,
     };
   };
+  // What is made as it is traced, and read by it, goes with the program, whatever scope is open then.
+  const owned: Tensor[] = [];
   try {
-    return { ...withTrace(trace, traced), captures: trace.captureOrder, owned: trace.owned };
+    const { graph, result } = collect(
+      () => withTrace(trace, traced),
+      (t) => trace.captures.has(t) && owned.push(t) > 0,
+    );
+    return { graph, result, captures: trace.captureOrder, owned };
   } catch (error) {
-    for (const t of trace.owned) t.dispose();
+    for (const t of owned) t.dispose();
     throw error;
   }
 }
@@ -347,10 +353,13 @@ export function callOnce(fn: (...args: never[]) => unknown, args: readonly unkno
   const label = fn.name || "call";
   const leaves = readArguments(label, args, {});
   const { graph, captures, owned, result } = traceCall(fn, args, {});
-  const executable = eagerProgram(graph, label);
-  const storages = executable.run(runArgs(label, leaves, captures));
-  for (const t of owned) t.dispose();
-  return unpack({ executable, captures, owned, result, outputs: graph.outputs }, storages);
+  try {
+    const executable = eagerProgram(graph, label);
+    const storages = executable.run(runArgs(label, leaves, captures));
+    return unpack({ executable, captures, owned, result, outputs: graph.outputs }, storages);
+  } finally {
+    for (const t of owned) t.dispose();
+  }
 }
 
 /** Gives a state (an argument named in compile's `state` option) a new value; its handle names it from here on. */

@@ -4,8 +4,7 @@ import { type DType, dtypeOf, requireAllHeld } from "./dtype.ts";
 import { DTypeError, ShapeError, TensorError } from "./errors.ts";
 import { blockName, CHUNK_ROWS } from "./ops/rowBlocks.ts";
 import { checkShape, numel, type Shape, show } from "./shape.ts";
-import { Tensor, takeOver } from "./tensor.ts";
-import { currentTrace } from "./trace.ts";
+import { Tensor } from "./tensor.ts";
 
 const DTYPES: readonly DType[] = ["f32", "i32", "u32", "bool"];
 
@@ -96,16 +95,6 @@ export function tensor(
   const t = Tensor.concrete([...shape], dtype, b.allocate(dtype, flat.length));
   if (flat.length > 0) b.write(t.storage, dtype, flat);
   return t;
-}
-
-/**
- * `tensor()` for numbers that follow from shapes alone: in a compiled function the program holds them, no run computes them,
- * and they are released with it.
- */
-export function programConstant(...args: Parameters<typeof tensor>): Tensor {
-  const made = tensor(...args);
-  currentTrace()?.owned.push(takeOver(made));
-  return made;
 }
 
 /** A tensor of zeros. */

@@ -126,7 +126,10 @@ type Numbers = Readonly<
 type Segments = readonly Tensor[];
 type Program = Compiled<[Segments, Segments, Segments, Segments, Segments, Numbers], Tensor>;
 
-/** One update of flat segments, which are states of the open trace. Returns the norm of the scaled gradient. */
+/**
+ * One update of flat segments [N], which are states of the open trace; `decayed` as of `decayMasks`. Returns the norm of the
+ * scaled gradient.
+ */
 export function adamwUpdate(
   p: Segments,
   g: Segments,

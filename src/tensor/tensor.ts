@@ -206,6 +206,18 @@ export function takeOver(t: Tensor): Tensor {
   return t;
 }
 
+/** Runs `f`, and tells `takes` of every tensor made inside it and still alive; what that does not take over is as it was. */
+export function collect<T>(f: () => T, takes: (t: Tensor) => boolean): T {
+  const mine = new Set<Tensor>();
+  scopes.push(mine);
+  try {
+    return f();
+  } finally {
+    scopes.splice(scopes.lastIndexOf(mine), 1);
+    for (const t of mine) if (!takes(t)) scopes.at(-1)?.add(t);
+  }
+}
+
 export function isTensor(x: unknown): x is Tensor {
   return x instanceof Tensor;
 }

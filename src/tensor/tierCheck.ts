@@ -6,7 +6,7 @@
  */
 import { type Binding, type KernelText, wordOf } from "./codegen/builder.ts";
 import type { Kernel } from "./codegen/kernel.ts";
-import { type Lanes, lanesFor, QUAD_VARIANT } from "./codegen/lanes.ts";
+import { type Lanes, lanesFor, QUAD_VARIANT, SMALL_QUAD_VARIANT } from "./codegen/lanes.ts";
 import { matrixBlock } from "./codegen/matmulTiles.ts";
 import type { Device } from "./device.ts";
 import type { DType } from "./dtype.ts";
@@ -21,11 +21,10 @@ import { numel } from "./shape.ts";
 /** Rows of the small input, and their lengths where the kernel takes four elements at a time or one. */
 const ROWS = 3;
 const LENGTHS = { 4: 516, 1: 517 } as const;
-/** Operands of the small matrix product: four quads with other rows each, four steps along k twice. */
-const PRODUCT = [
-  [32, 8],
-  [8, 16],
-] as const;
+/** Columns of the matrix products that quads are checked by, and steps along k: a quad's four vectors, four steps twice. */
+const PRODUCT = { columns: 16, steps: 8 };
+/** Their rows, of which a quad has eight: as many quads as come in small workgroups, and as come in whole ones. */
+const PRODUCT_ROWS: Readonly<Record<string, number>> = { [SMALL_QUAD_VARIANT]: 32, [QUAD_VARIANT]: 512 };
 
 const f32 = (shape: readonly number[]): ValueType => ({ shape, dtype: "f32" });
 
@@ -62,11 +61,13 @@ function probeGraph(variant: string): Graph {
     const { results } = new Node("matmul", inputs, { transposeA, transposeB }, [f32([m, n])]);
     return { inputs, outputs: results, updates: [] };
   }
-  if (variant === QUAD_VARIANT) {
-    const inputs = PRODUCT.map((shape) => input(f32(shape)));
+  const rows = PRODUCT_ROWS[variant];
+  if (rows !== undefined) {
+    const { columns, steps } = PRODUCT;
+    const inputs = [input(f32([rows, steps])), input(f32([steps, columns]))];
     const attrs = { transposeA: false, transposeB: false };
-    const type = f32([PRODUCT[0][0], PRODUCT[1][1]]);
-    return { inputs, outputs: new Node("matmul", inputs, attrs, [type]).results, updates: [] };
+    const { results } = new Node("matmul", inputs, attrs, [f32([rows, columns])]);
+    return { inputs, outputs: results, updates: [] };
   }
   const [, op, dtype, width] = variant.split("/");
   const type = { shape: [ROWS, LENGTHS[width === "4" ? 4 : 1]], dtype: dtype as DType };

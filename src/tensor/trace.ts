@@ -17,8 +17,6 @@ export class Trace {
   /** Concrete tensors that stand behind inputs: captured from the closure, fixed for the program's life. */
   readonly captures = new Map<Tensor, Value>();
   readonly captureOrder: Tensor[] = [];
-  /** Those among them that go with the program. */
-  readonly owned: Tensor[] = [];
   private readonly states = new Map<Value, { input: Value; current: Value }>();
 
   input(type: ValueType): Value {

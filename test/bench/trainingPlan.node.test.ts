@@ -35,8 +35,9 @@ test("a plan's bytes are those that a device holds and allocates", async () => {
     };
     const before = backend.memory().liveBytes;
     const setup = trainingSetup(TINY);
-    const held = backend.memory().liveBytes - before;
     setup.step().dispose();
+    await backend.sync();
+    const held = backend.memory().liveBytes - before;
     const { batch, maxPositions: context } = TINY;
     const plan = planTraining(smallModel(TINY), { batch, context, tier: backend.device.tier });
     const { parameterBytes, gradientBytes, momentBytes, otherBytes } = plan;
@@ -57,11 +58,11 @@ test("a plan's bytes are those that a device holds and allocates", async () => {
 
 test("plans are tight: the benchmark's model, and GPT-2 124M", () => {
   const small = planTraining(smallModel(SMALL), SMALL_STEP);
-  expect(ratio(small)).toBeLessThanOrEqual(1.1);
+  expect(ratio(small)).toBeLessThanOrEqual(1.04);
   expect(ratio(small)).toBeGreaterThanOrEqual(1);
   const model = smallModel({ ...GPT2, batch: 1, maxPositions: 512 });
   const large = planTraining(model, { batch: 1, context: 512 });
-  expect(ratio(large)).toBeLessThanOrEqual(1.25);
+  expect(ratio(large)).toBeLessThanOrEqual(1.02);
   // 124 million parameters of 4 bytes, and the largest values are the MLP's, kept for each layer.
   expect(large.parameterBytes / 4 / 1e6).toBeCloseTo(124.05, 1);
   expect(large.programs[0].largest[0]).toMatch(/^\d+ of 6\.0 MiB train\/matmul:.* \[1,512,3072\]$/);

@@ -203,6 +203,11 @@ describe("refused before anything runs", () => {
     ["EOS outside the vocabulary", [[1]], { eosTokenId: 99 }, /eosTokenId/],
     ["ids", [[1]], { promptIds: [1, 2] }, /promptIds/],
     ["columns", [[1, 2, 3]], { promptLength: 2 }, /promptLength/],
+    ["more columns than positions", [[1]], { promptLength: 4096 }, /promptLength: at most/],
+    ["more tokens than arrays hold", [[1]], { numGenerations: 2 ** 31 }, /maxCompletionLength of at most/],
+    ["a signal that is none", [[1]], { signal: {} as AbortSignal }, /signal: an AbortSignal/],
+    ["onTokens that is no function", [[1]], { onTokens: 5 as never }, /onTokens: a function/],
+    ["a temperature that is text", [[1]], { temperature: "1" as never }, /temperature: a number/],
     ["an unknown option", [[1]], { topk: 3 }, /topk.*topK/],
     ["more samples than have numbers", [[1]], { firstSample: 2 ** 32 - 1, numGenerations: 2 }, /firstSample/],
   ];

@@ -51,9 +51,7 @@ function faulty({ name, file, find, replace }) {
   const text = readFileSync(join(root, file), "utf8");
   const count = text.split(find).length - 1;
   if (count === 1) return text.replace(find, () => replace);
-  throw new Error(
-    `${name}: its text occurs ${count} times in ${file}; bring test/mutation up to date`,
-  );
+  throw new Error(`${name}: its text occurs ${count} times in ${file}; bring test/mutation up to date`);
 }
 
 const words = process.argv.slice(2);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { grad } from "../../src/tensor/autodiff.ts";
 import type { Backend } from "../../src/tensor/backend.ts";
 import { assign, compile } from "../../src/tensor/compile.ts";
-import { FlatTensors, flatLayout, programConstant, tensor } from "../../src/tensor/create.ts";
+import { FlatTensors, flatLayout, tensor } from "../../src/tensor/create.ts";
 import { ShapeError } from "../../src/tensor/errors.ts";
 import { init } from "../../src/tensor/init.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
@@ -53,8 +53,8 @@ describe.each(["webgpu", "reference"] as const)("on %s", (device) => {
     }
   });
 
-  test("a program's own constants outlive the scope of its first call, and go with it", async () => {
-    const f = compile((x: Tensor) => ops.add(x, programConstant([10, 20])));
+  test("what a program makes as it is traced outlives the scope of its first call, and goes with it", async () => {
+    const f = compile((x: Tensor) => ops.add(x, tensor([10, 20])));
     const x = tensor([1, 2]);
     const before = b.memory().liveBytes;
     for (let i = 0; i < 2; i++) {
@@ -66,7 +66,7 @@ describe.each(["webgpu", "reference"] as const)("on %s", (device) => {
     f.dispose();
     expect(b.memory().liveBytes).toBe(before);
     const failing = compile((y: Tensor) => {
-      ops.add(y, programConstant([1, 2]));
+      ops.add(y, tensor([1, 2]));
       return ops.reshape(y, [3]);
     });
     expect(() => failing(x)).toThrow(ShapeError);

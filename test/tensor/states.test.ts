@@ -300,3 +300,27 @@ test.each(["updateAt", "updateRows"] as const)(
       return [...seen, ...(await list(...(f(state, ops.mul(patch, 2), at) as Tensor[]), state))];
     }),
 );
+
+test.each([
+  ["a slice", (x: Tensor) => ops.slice(x, [1, 0], [2, 2])],
+  ["turned", (x: Tensor) => ops.permute(ops.slice(x, [0, 0], [2, 1]), [1, 0])],
+  ["one number", () => ops.full([1, 2], 5)],
+] as const)("rows that are %s, patched into a state whose new value another state gets too", (_name, patch) =>
+  agree(async () => {
+    const [a, b] = [tensor([0, 0, 0, 0], { shape: [2, 2] }), tensor([1, 2, 3, 4], { shape: [2, 2] })];
+    const run = (inOrder: boolean, first: Tensor, second: Tensor, x: Tensor): void => {
+      const f = compile(
+        (p: Tensor, q: Tensor, y: Tensor) => {
+          const next = ops.updateRows(q, patch(y), ops.iota([1]));
+          for (const s of inOrder ? [p, q] : [q, p]) assign(s, next);
+        },
+        { state: [0, 1] },
+      );
+      f(first, second, x);
+    };
+    run(true, a, b, tensor([10, 11, 20, 21], { shape: [2, 2] }));
+    const seen = await list(a, b);
+    run(false, b, a, tensor([30, 31, 40, 41], { shape: [2, 2] }));
+    return [...seen, ...(await list(a, b))];
+  }),
+);

@@ -93,8 +93,9 @@ export function lanesFor(tier: Tier, matrix: MatrixConfig | null = null): Lanes 
   return tierAtLeast(tier, "T2") ? SUBGROUP_LANES : PORTABLE_LANES;
 }
 
-/** What the first use of a quad is checked by. */
+/** What the first use of a quad is checked by, in whole workgroups and in small ones. */
 export const QUAD_VARIANT = "quad/matmul";
+export const SMALL_QUAD_VARIANT = "quad/matmul/16";
 
 /** What a first use is checked by: the reduction, its dtype, and whether four results go together. */
 export function variantOf(a: Accumulator): string {

@@ -11,7 +11,8 @@ import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
 import { numel } from "../shape.ts";
 import type { Width } from "./emit.ts";
-import { assemble, type Body, type Kernel, type LowerContext, threadsFor } from "./kernel.ts";
+import { assemble, type Body, type Kernel, type LowerContext, threadsFor, WORKGROUP } from "./kernel.ts";
+import { QUAD_VARIANT, SMALL_QUAD_VARIANT } from "./lanes.ts";
 import { matrixBody } from "./matmulMatrix.ts";
 import {
   addProducts,
@@ -175,6 +176,7 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
       const kk = k.fresh("k");
       const counter = variable(kk, steps);
       const ofQuad = quadReader(k, quad, tileM);
+      if (quad) k.variants.add(threads === WORKGROUP ? QUAD_VARIANT : SMALL_QUAD_VARIANT);
       const tile = tileAt(product, lead, { tileM, tileN, stepK }, down, across, counter);
       const acc = zeroSums(e, k, tile);
       const type = e.type("f32", width);

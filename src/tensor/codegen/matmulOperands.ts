@@ -6,7 +6,7 @@ import { type Affine, constantIndex, plus, scale, variable } from "../affine.ts"
 import type { Value } from "../ir.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
-import { QUAD_VARIANT, type QuadRead } from "./lanes.ts";
+import type { QuadRead } from "./lanes.ts";
 import { type MatmulProduct, QUAD, range } from "./matmulTiles.ts";
 
 export function when(k: KernelBuilder, condition: string, body: () => void): void {
@@ -171,7 +171,6 @@ type OfQuad = (make: (place: Affine) => string, place: number, places?: number) 
  */
 export function quadReader(k: KernelBuilder, quad: QuadRead | null, tileM: number): OfQuad {
   if (!quad) return (make, place, places = QUAD) => make(variable(k.quadPlace(place), places));
-  k.variants.add(QUAD_VARIANT);
   // Named here, before the loop, and found there.
   if (tileM >= QUAD) k.quadPlace();
   if (tileM % QUAD > 1) k.quadPlace(undefined, tileM % QUAD);

@@ -2,7 +2,7 @@
 import { TEMPLATE_HELPERS, TEMPLATES, type TemplateText } from "../../shaders/templates.ts";
 import { ShaderError } from "../errors.ts";
 import { opByName } from "../ops/table.ts";
-import { type Strided, stridedOf } from "../passes/access.ts";
+import { isContiguous, type Strided, stridedOf } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { Field } from "./builder.ts";
 import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, threadsFor } from "./kernel.ts";
@@ -41,9 +41,10 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     throw new ShaderError(`${node.op}: a template was expected. Check its lowering.`);
   const sizes = lowering.sizes(node.inputs, node.results, node.attrs);
   const parts = sizes.text?.parts ?? 1;
-  const operands = node.inputs.map((v) => {
+  const operands = node.inputs.map((v, i) => {
     const at = stridedOf(v);
-    if (at) return at;
+    const byStrides = lowering.strided?.[i] !== undefined;
+    if (at && (byStrides || (at.offset === 0 && isContiguous(at, v.shape, 0)))) return at;
     throw new ShaderError(`${node.op}: operands in memory were expected, got ${v}. Copy it before.`);
   });
   const threads = threadsFor(sizes.units * parts);

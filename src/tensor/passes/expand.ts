@@ -80,11 +80,24 @@ export function patchApart(graph: Graph, updates: ReadonlySet<number>): Graph {
   );
 }
 
+/** A value that is the new one of several states belongs to one of them, that whose patches it ends if there is one. */
+function unshare(graph: Graph): Graph {
+  const owner = new Map<Value, StateUpdate>();
+  for (const u of graph.updates) {
+    const other = owner.get(u.value);
+    if (!other || (patchChain(other).length === 0 && patchChain(u).length > 0)) owner.set(u.value, u);
+  }
+  const updates = graph.updates.map((u) =>
+    owner.get(u.value) === u ? u : { input: u.input, value: copyOf(u.value) },
+  );
+  return { ...graph, updates };
+}
+
 /**
  * Puts a `copy` wherever a value has to exist in memory of its own but is movement, a constant, an input, or
  * asked for twice: results, new values of states, operands of hand-built kernels.
  */
-export function materialize(graph: Graph): Graph {
+export function materialize(whole: Graph): Graph {
   const taken = new Set<Value>();
   const own = (v: Value): Value => {
     if (isComputed(v) && !taken.has(v)) {
@@ -95,6 +108,7 @@ export function materialize(graph: Graph): Graph {
   };
   // Hand-built kernels that read the same share a copy of it: attention and its gradients the same queries and keys.
   const copies = new Map<Value, Value>();
+  const graph = unshare(whole);
   const patched = new Set(graph.updates.flatMap((u) => [...patchedValues(u, patchChain(u))]));
   const solidOf = (v: Value, strided: boolean): Value => {
     if (isComputed(v) || (v.node.op === "input" && !v.node.attrs.scalar)) return v;

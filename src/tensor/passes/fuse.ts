@@ -416,6 +416,9 @@ class Fuser {
     const members = new Set(g.nodes);
     if ([...users].some((u) => members.has(u)) || n.results.some((r) => this.required.has(r))) return;
     const nodes = g.nodes.filter((m) => steps.has(m));
+    const several = nodes.length > 1 || this.readsOf(n).some((v) => this.repeated.has(v));
+    // A product would do them for every use of an element.
+    if (several && [...users].some((u) => opByName(u.op).lowering.kind === "matmul")) return;
     const alone: Group = { ...this.single(n), nodes };
     const from = this.readsBeyond(nodes, steps);
     const readers = [...new Set([...users].map((u) => this.groupOf.get(u) as Group))];
