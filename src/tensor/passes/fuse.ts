@@ -10,6 +10,7 @@ import { opByName } from "../ops/table.ts";
 import { numel } from "../shape.ts";
 import { accesses, follow, linearOf, type RowSpace, rowSpaceOf } from "./access.ts";
 import { mustStore } from "./expand.ts";
+import { orderGroups } from "./order.ts";
 
 export type GroupKind = "map" | "row" | "matmul" | "template" | "patch";
 
@@ -539,37 +540,6 @@ class Fuser {
 
 function last(g: Group): number {
   return g.nodes[g.nodes.length - 1].id;
-}
-
-/**
- * Orders groups so that each follows its needs, otherwise by their first nodes: a product of gradients runs where it was written
- * though what it is added to was named last, so that its operands need not live till then. Null where they form a ring.
- */
-export function orderGroups(
-  groups: readonly Group[],
-  needs: ReadonlyMap<Group, ReadonlySet<Group>>,
-): Group[] | null {
-  const left = new Map<Group, number>();
-  const after = new Map<Group, Group[]>();
-  for (const g of groups) {
-    const n = needs.get(g) ?? new Set<Group>();
-    left.set(g, n.size);
-    for (const d of n) after.set(d, [...(after.get(d) ?? []), g]);
-  }
-  const ready = groups.filter((g) => left.get(g) === 0);
-  const out: Group[] = [];
-  while (ready.length > 0) {
-    let best = 0;
-    for (let i = 1; i < ready.length; i++) if (ready[i].nodes[0].id < ready[best].nodes[0].id) best = i;
-    const [g] = ready.splice(best, 1);
-    out.push(g);
-    for (const a of after.get(g) ?? []) {
-      const n = (left.get(a) as number) - 1;
-      left.set(a, n);
-      if (n === 0) ready.push(a);
-    }
-  }
-  return out.length === groups.length ? out : null;
 }
 
 /** Groups of a graph whose results have been materialized. */

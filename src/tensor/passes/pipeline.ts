@@ -13,8 +13,9 @@ import type { Tier } from "../tiers.ts";
 import { accesses, follow, linearOf, SINGLE_THREAD_LENGTH } from "./access.ts";
 import { cse } from "./cse.ts";
 import { expand, materialize, patchApart, patchChain, patchedValues } from "./expand.ts";
-import { type Fused, fuse, type Group, MAX_BINDINGS, orderGroups } from "./fuse.ts";
+import { type Fused, fuse, type Group, MAX_BINDINGS } from "./fuse.ts";
 import { type MemoryPlan, planMemory } from "./memory.ts";
+import { orderGroups } from "./order.ts";
 import { simplify } from "./simplify.ts";
 import { stack } from "./stack.ts";
 
