@@ -68,8 +68,9 @@ export function variable(name: string, extent: number): Affine {
   return extent <= 1 ? ZERO : make(0, [{ coef: 1, atom: { kind: "var", key: name, extent } }]);
 }
 
-/** A number read at run time, in [0, extent). */
+/** A number read at run time, in [0, extent): 0 where that is all it can be. */
 export function opaque(names: readonly string[], extent: number): Affine {
+  if (extent === 1) return ZERO;
   return make(0, [{ coef: 1, atom: { kind: "opaque", key: `$${names.join("|")}`, extent, names } }]);
 }
 

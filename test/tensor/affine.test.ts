@@ -198,3 +198,11 @@ test("splits and merges cancel: no quotient is left where shapes only regroup ax
   const flat = variable("n", 192);
   expect(linearize(delinearize(flat, [4, 6, 8]), [4, 6, 8]).key).toBe(flat.key);
 });
+
+test("a number in [0, 1) is 0, so that an axis of one element has one index", () => {
+  // As one of columns that come in fours: the same element through [4, 1] and [1, 4], by the same key.
+  const r = plus(scale(opaque(["c"], 1), 4), variable("lane", 4));
+  const [row, column] = delinearize(r, [1, 4]);
+  expect(row.terms).toEqual([]);
+  expect(linearize([column, row], [4, 1]).key).toBe(linearize(delinearize(r, [4, 1]), [4, 1]).key);
+});
