@@ -3,8 +3,9 @@
  * side by side; cost curves. `--help` prints what it takes, README.md beside this file says how to read what it gives.
  */
 
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { dirname } from "node:path";
 import { compareResults, comparisonLines } from "../dist/bench/compare.js";
 import { ceilingLines, detailLines, HEADING, line } from "../dist/bench/format.js";
 import { benchNames, chosenBy, runBench } from "../dist/bench/run.js";
@@ -72,6 +73,19 @@ function compare(paths, json) {
   else console.log(comparisonLines(a, b).join("\n"));
 }
 
+/** Throws `ConfigError` where `keep` could not write, before anything is measured. */
+function requireWritable(path) {
+  if (path === undefined) return;
+  try {
+    accessSync(dirname(path), constants.W_OK);
+  } catch (cause) {
+    throw new ConfigError(
+      `bench: --out: a file in a folder that is there expected, got ${path} (${cause.message}). Make the folder, or take another.`,
+      { cause },
+    );
+  }
+}
+
 /** Writes a file that is whole at every moment: what is done outlives a driver that hangs. */
 function keep(path, result) {
   if (path === undefined) return;
@@ -81,6 +95,7 @@ function keep(path, result) {
 
 async function run({ words, json, out, quick, tier, determinism, time, tune: tunes }) {
   chosenBy(words);
+  requireWritable(out);
   const plan = await planLaunch();
   if (Object.keys(plan.env).length > 0) return relaunch(plan.env);
   const backend = await init({ timestamps: true, tier, determinism });

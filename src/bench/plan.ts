@@ -9,7 +9,7 @@ import { withBackend } from "../tensor/backend.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import type { Value } from "../tensor/ir.ts";
-import { bytesFor, describeValue, storageBytes } from "../tensor/passes/memory.ts";
+import { bytesFor, largestValues, storageBytes } from "../tensor/passes/memory.ts";
 import type { Lowered } from "../tensor/passes/pipeline.ts";
 import type { Tier } from "../tensor/tiers.ts";
 import { DEFAULT_BUDGET } from "../tensor/webgpu.ts";
@@ -52,6 +52,8 @@ export interface TrainingPlan {
   lowerBound: number;
   totalBytes: number;
   programs: ProgramPlan[];
+  /** Labels of programs that no plan fits a device: sums of temporaries, and of all, lack them. */
+  unplanned: string[];
   /** Why it does not fit the limit, with what to reduce; null where it does. */
   refusal: string | null;
 }
@@ -89,9 +91,10 @@ export function planTraining(config: ModelConfig, options: PlanOptions): Trainin
       lowerBound: programs.reduce((n, p) => n + p.lowerBound, 0),
       totalBytes: held + plannedBytes,
       programs,
+      unplanned: backend.built.flatMap(({ label, lowered }) => (lowered ? [] : [label])),
     };
     const refused = backend.built.find((p) => p.refusal !== null)?.refusal?.message;
-    return { ...plan, refusal: refused ?? overLimit(plan, limit) };
+    return { ...plan, refusal: refused ?? overLimit(plan, limit, recompute) };
   });
 }
 
@@ -133,39 +136,37 @@ function aliveAtPeak({ kernels, memory }: Lowered): Made[] {
 
 function planOf(label: string, lowered: Lowered): ProgramPlan {
   const { kernels, memory } = lowered;
-  // Layers have the same ones.
-  const counts = new Map<string, number>();
-  for (const { value, by } of aliveAtPeak(lowered).sort((x, y) => bytesFor(y.value) - bytesFor(x.value))) {
-    const line = describeValue(value, by);
-    counts.set(line, (counts.get(line) ?? 0) + 1);
-  }
-  const largest = [...counts].map(([line, count]) => (count > 1 ? `${count} of ${line}` : line));
   return {
     label,
     kernels: kernels.length,
     texts: new Set(kernels.map((k) => k.wgsl)).size,
     plannedBytes: memory.totalBytes,
     lowerBound: memory.lowerBound,
-    largest: largest.slice(0, MOST_SHOWN),
+    largest: largestValues(aliveAtPeak(lowered), MOST_SHOWN),
   };
 }
 
 /** What is too much, and what to do about it: of all together, or of what a program may take without being told. */
-function overLimit(plan: Omit<TrainingPlan, "refusal">, limit: number | undefined): string | null {
+function overLimit(
+  plan: Omit<TrainingPlan, "refusal">,
+  limit: number | undefined,
+  recompute: boolean,
+): string | null {
   const { totalBytes, plannedBytes, programs } = plan;
   const most = programs.reduce((a, b) => (b.plannedBytes > a.plannedBytes ? b : a));
   const largest = `Largest at the fullest moment: ${most.largest.join("; ")}.`;
+  const reduce = `educe the batch or the context${recompute ? "" : ", or recompute activations (--recompute)"}`;
   const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   if (limit !== undefined && totalBytes > limit) {
     const remedy =
       totalBytes - plannedBytes > limit
         ? "Take a smaller model: what is no temporary is too much alone."
-        : `Reduce the batch or the context, or recompute activations. ${largest}`;
+        : `R${reduce}. ${largest}`;
     const parts = `${mib(totalBytes - plannedBytes)} of parameters and moments and ${mib(plannedBytes)} of temporaries`;
     return `plan: at most ${mib(limit)} expected, got ${mib(totalBytes)}: ${parts}. ${remedy}`;
   }
   if (limit === undefined && most.plannedBytes > DEFAULT_BUDGET) {
-    return `plan: at most ${mib(DEFAULT_BUDGET)} of temporaries expected for ${most.label}, got ${mib(most.plannedBytes)}. Give init() a larger memoryBudget, reduce the batch or the context, or recompute activations. ${largest}`;
+    return `plan: at most ${mib(DEFAULT_BUDGET)} of temporaries expected for ${most.label}, got ${mib(most.plannedBytes)}. Give init() a larger memoryBudget, or r${reduce}. ${largest}`;
   }
   return null;
 }

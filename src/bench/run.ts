@@ -2,12 +2,13 @@
 
 import { runtimeName } from "../check/runtime.ts";
 import { NaysayError } from "../tensor/errors.ts";
+import { ops as everyOp } from "../tensor/ops/index.ts";
 import { allOps, opByName } from "../tensor/ops/table.ts";
 import { VERSION } from "../tensor/version.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
 import { type Ceilings, measureCeilings } from "./ceilings.ts";
 import { FORMAT } from "./compareFile.ts";
-import { opRow } from "./opRows.ts";
+import { type OpSize, opRow } from "./opRows.ts";
 import { withRates } from "./rates.ts";
 import type { BenchFailure, BenchResult, BenchRow, MeasureOptions } from "./result.ts";
 import { type Chosen, choose } from "./selection.ts";
@@ -39,12 +40,15 @@ export function benchNames(): Chosen {
 export function chosenBy(words: readonly string[]): Chosen {
   const { workloads, ops } = benchNames();
   const all = allOps().map(({ name }) => name);
-  return choose(words, workloads, all, ops);
+  const composites = Object.keys(everyOp).filter((name) => !all.includes(name));
+  return choose(words, workloads, all, ops, composites);
 }
 
-function opWork(name: string): Work[] {
+function opWork(name: string, quick: boolean): Work[] {
   const op = opByName(name);
-  return (op.perf ?? []).map((size) => ({
+  // Cases of the tests are tiny.
+  const sizes: readonly OpSize[] = quick ? op.cases.slice(0, 1) : (op.perf ?? []);
+  return sizes.map((size) => ({
     name,
     async *rows(backend, options) {
       yield await opRow(backend, op, size, options);
@@ -63,7 +67,7 @@ export async function runBench(backend: WebGpuBackend, options: BenchOptions): P
     words.length > 0 || quick || !backend.device.info.software || !FOR_GPUS.includes(name);
   const work = [
     ...chosen.workloads.filter(wanted).flatMap((name) => WORKLOADS[name](options)),
-    ...chosen.ops.flatMap(opWork),
+    ...chosen.ops.flatMap((name) => opWork(name, quick)),
   ];
   const result: BenchResult = {
     format: FORMAT,

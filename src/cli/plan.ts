@@ -84,7 +84,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     limit: args.limit === undefined ? undefined : args.limit * 2 ** 20,
   });
   const what = { model: name, batch, context, recompute, tier: args.tier };
-  console.log(args.json ? JSON.stringify({ ...what, ...plan }, null, 2) : text(what, plan));
+  console.log(args.json ? JSON.stringify({ ...what, ...plan }, null, 2) : text(what, plan, args.limit));
   return plan.refusal === null ? 0 : 1;
 }
 
@@ -113,6 +113,7 @@ const ratio = (planned: number, bound: number): string => (bound === 0 ? "-" : (
 function text(
   what: { model: string; batch: number; context: number; recompute: boolean; tier: string },
   plan: TrainingPlan,
+  limit: number | undefined,
 ): string {
   const row = (p: ProgramPlan): string[] => [
     p.label,
@@ -122,30 +123,41 @@ function text(
     mib(p.lowerBound),
     ratio(p.plannedBytes, p.lowerBound),
   ];
-  const fullest = plan.programs.reduce((a, b) => (b.plannedBytes > a.plannedBytes ? b : a));
   const sizes = alignColumns([
     ["MiB of", ""],
     ["parameters", mib(plan.parameterBytes)],
     ["gradients", mib(plan.gradientBytes)],
     ["moments", mib(plan.momentBytes)],
     ["other constants", mib(plan.otherBytes)],
-    ["temporaries", mib(plan.plannedBytes)],
-    ["all", mib(plan.totalBytes)],
-  ]);
-  const programs = alignColumns([
-    ["program", "dispatches", "texts", "planned MiB", "alive MiB", "ratio"],
-    ...plan.programs.map(row),
+    // A sum without the program that is too large is none.
+    ...(plan.unplanned.length > 0
+      ? []
+      : [
+          ["temporaries", mib(plan.plannedBytes)],
+          ["all", mib(plan.totalBytes)],
+        ]),
   ]);
   const recomputed = what.recompute ? ", recomputed" : "";
-  return [
+  const head = [
     `${what.model}: a training step of ${what.batch} x ${what.context} tokens${recomputed}, tier ${what.tier}`,
     "",
     sizes,
     "",
+  ];
+  if (plan.unplanned.length > 0) return [...head, plan.refusal].join("\n");
+  const programs = alignColumns([
+    ["program", "dispatches", "texts", "planned MiB", "alive MiB", "ratio"],
+    ...plan.programs.map(row),
+  ]);
+  const fullest = plan.programs.reduce((a, b) => (b.plannedBytes > a.plannedBytes ? b : a));
+  const whole = (bytes: number): string => Math.ceil(bytes / 2 ** 20).toFixed(0);
+  const fits = limit === undefined ? [] : ["", `fits: ${whole(plan.totalBytes)} of ${limit} MiB`];
+  return [
+    ...head,
     programs,
     "",
     `largest temporaries of ${fullest.label}, where most is alive:`,
     ...fullest.largest.map((line) => `  ${line}`),
-    ...(plan.refusal === null ? [] : ["", plan.refusal]),
+    ...(plan.refusal === null ? fits : ["", plan.refusal]),
   ].join("\n");
 }

@@ -12,7 +12,7 @@
  */
 import { type Backend, backend } from "../tensor/backend.ts";
 import { u32 } from "../tensor/compile.ts";
-import { tensor } from "../tensor/create.ts";
+import { FlatTensors, tensor } from "../tensor/create.ts";
 import { ConfigError, DeviceError } from "../tensor/errors.ts";
 import { Stream as RandomStream, type Seed, seedWords, streamKey } from "../tensor/random.ts";
 import { requireKnown } from "../tensor/suggest.ts";
@@ -82,6 +82,11 @@ export class Generator {
     prompts: readonly ArrayLike<number>[],
     options: GenerateOptions,
   ): Promise<Generated> {
+    if ((params as unknown) instanceof FlatTensors) {
+      throw new ConfigError(
+        "generate: the tensors of parameters were expected, got a FlatTensors. Pass params.tensors.",
+      );
+    }
     const request = checkRequest(this.model.config, prompts, options, this.rows);
     if (this.busy) {
       throw new ConfigError(

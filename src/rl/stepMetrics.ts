@@ -93,6 +93,15 @@ export function rolloutMetrics(rollout: Rollout) {
   };
 }
 
+/** Nats: above `high` at a run's start and below `low` later, the policy has collapsed. */
+const COLLAPSE = { high: 0.2, low: 0.05 };
+
+/** What a user should hear where a policy that began with an entropy of `first` is left with `now`; null where nothing. */
+export function collapseWarning(first: number, now: number): string | null {
+  if (!(first > COLLAPSE.high && now < COLLAPSE.low)) return null;
+  return `entropy fell to ${now.toFixed(3)} nats from ${first.toFixed(3)}: the policy gives nearly one answer; lower learningRate, take fewer steps, or an algorithm with a KL or entropy term`;
+}
+
 /** What a user should hear of a step. */
 export function warningsOf(rollout: Rollout, learned: Learned, algorithm: Algorithm): string[] {
   const { rewards, clipped, failures, failure } = rollout;

@@ -36,7 +36,14 @@ import { algorithmOf, checkAlgorithm } from "./algorithms.ts";
 import { Learner } from "./learner.ts";
 import { klOf } from "./loss.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
-import { type Learned, maskedMean, rolloutMetrics, type StepMetrics, warningsOf } from "./stepMetrics.ts";
+import {
+  collapseWarning,
+  type Learned,
+  maskedMean,
+  rolloutMetrics,
+  type StepMetrics,
+  warningsOf,
+} from "./stepMetrics.ts";
 import type { AnyTask } from "./task.ts";
 import { type TrainConfig, trainConfig } from "./trainConfig.ts";
 import { ValueHead } from "./valueHead.ts";
@@ -49,6 +56,8 @@ export interface TrainerState {
   numTokens: number;
   /** Weight of an entropy bonus that adapts. */
   entropyCoefficient?: number;
+  /** Of the first step, nats; 0 once its fall was told, so that a run tells it once. */
+  firstEntropy?: number;
 }
 
 const STATE_KEY = "naysay.trainer";
@@ -185,12 +194,14 @@ export class Trainer {
     signal?.throwIfAborted();
     const scores = await this.scores(rollout);
     const learned = await this.learn(rollout, scores, step, signal);
-    const { entropyCoefficient } = this.progress;
+    const { entropyCoefficient, firstEntropy = scores.entropy } = this.progress;
+    const collapse = collapseWarning(firstEntropy, scores.entropy);
     this.progress = {
       step,
       updates: this.learner.updates,
       skipped: this.progress.skipped + (learned.updates === 0 ? 1 : 0),
       numTokens: this.progress.numTokens + rollout.tokens,
+      firstEntropy: collapse === null ? firstEntropy : 0,
       ...this.nextEntropyCoefficient(scores.entropy),
     };
     return {
@@ -210,7 +221,7 @@ export class Trainer {
       learning_rate: learned.learningRate,
       reasons: rollout.reasons,
       verifier_failures: rollout.failures,
-      warnings: warningsOf(rollout, learned, this.algorithm),
+      warnings: [...warningsOf(rollout, learned, this.algorithm), ...(collapse === null ? [] : [collapse])],
       step_time: this.now() - started,
       rollout_time: rolloutTime,
     };
@@ -512,11 +523,14 @@ export function trainerState(metadata: ReadonlyMap<string, string>): TrainerStat
   const text = metadata.get(STATE_KEY);
   if (text === undefined) return undefined;
   try {
-    const { step, updates, skipped, numTokens, entropyCoefficient } = JSON.parse(text);
+    const { step, updates, skipped, numTokens, entropyCoefficient, firstEntropy } = JSON.parse(text);
     const numbers = [step, updates, skipped, numTokens];
     if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 0)) return undefined;
-    const state = { step, updates, skipped, numTokens };
-    return Number.isFinite(entropyCoefficient) ? { ...state, entropyCoefficient } : state;
+    return {
+      ...{ step, updates, skipped, numTokens },
+      ...(Number.isFinite(entropyCoefficient) ? { entropyCoefficient } : {}),
+      ...(Number.isFinite(firstEntropy) ? { firstEntropy } : {}),
+    };
   } catch {
     return undefined;
   }

@@ -4,6 +4,7 @@ import { type DType, dtypeOf, requireAllHeld } from "./dtype.ts";
 import { DTypeError, ShapeError, TensorError } from "./errors.ts";
 import { blockName, CHUNK_ROWS } from "./ops/rowBlocks.ts";
 import { checkShape, numel, type Shape, show } from "./shape.ts";
+import { requireKnown } from "./suggest.ts";
 import { Tensor } from "./tensor.ts";
 
 const DTYPES: readonly DType[] = ["f32", "i32", "u32", "bool"];
@@ -53,7 +54,7 @@ function notANumber(x: unknown, shape: Shape, path: readonly number[]): Error {
   );
 }
 
-function requireKnown(op: string, dtype: DType): void {
+function requireDtype(op: string, dtype: DType): void {
   if (DTYPES.includes(dtype)) return;
   const all = DTYPES.join(", ");
   throw new DTypeError(
@@ -64,14 +65,16 @@ function requireKnown(op: string, dtype: DType): void {
 /**
  * A tensor from nested arrays, or from flat data and a shape. Without `dtype` a `Uint32Array` gives u32, an `Int32Array` i32,
  * and all else f32: lists, and arrays of other sizes, which no dtype has. Throws `ShapeError` where sizes disagree at any level,
- * `DTypeError` for an unknown dtype and for elements that it cannot hold (as bool, everything but 0 is true).
+ * `DTypeError` for an unknown dtype and for elements that it cannot hold (as bool, everything but 0 is true), `ConfigError` for
+ * an unknown option.
  */
 export function tensor(
   data: Nested | ArrayLike<number>,
   options: { shape?: Shape; dtype?: DType } = {},
 ): Tensor {
+  requireKnown("tensor", options, ["shape", "dtype"]);
   const dtype = options.dtype ?? dtypeOf(data);
-  requireKnown("tensor", dtype);
+  requireDtype("tensor", dtype);
   let flat: ArrayLike<number>;
   let shape: Shape;
   if (typeof data === "object" && data !== null && "length" in data && !Array.isArray(data)) {
@@ -100,7 +103,7 @@ export function tensor(
 /** A tensor of zeros. */
 export function zeros(shape: Shape, dtype: DType = "f32"): Tensor {
   checkShape("zeros", shape);
-  requireKnown("zeros", dtype);
+  requireDtype("zeros", dtype);
   const b = backend();
   const storage = b.allocate(dtype, numel(shape));
   b.clear(storage);

@@ -5,7 +5,11 @@
 
 import { type Determinism, parseDeterminism } from "./determinism.ts";
 import { ConfigError } from "./errors.ts";
+import { didYouMean } from "./suggest.ts";
 import { parseTier, type Tier } from "./tiers.ts";
+
+/** Names of the compile passes that may be left out. */
+export const OPTIONAL_PASSES = ["simplify", "cse", "fuse", "inplace", "reuse"] as const;
 
 /** The flags as values. */
 export interface Flags {
@@ -43,8 +47,12 @@ export const FLAG_TABLE: readonly FlagRow[] = [
     does: "1 device and builds, 2 kernel table, 3 resolved WGSL, 4 graph after each pass",
     read(text, into) {
       const level = Number(text);
-      if (level === 0 || level === 1 || level === 2 || level === 3 || level === 4) into.debug = level;
       // Other programs use DEBUG for patterns ("vite:*"): not ours, so no error.
+      if (Number.isNaN(level)) return;
+      if (level !== 0 && level !== 1 && level !== 2 && level !== 3 && level !== 4) {
+        throw new ConfigError(`DEBUG: a level from 0 to 4 expected, got "${text}". DEBUG=4 shows most.`);
+      }
+      into.debug = level;
     },
   },
   {
@@ -85,7 +93,15 @@ export const FLAG_TABLE: readonly FlagRow[] = [
     takes: "a,b",
     does: "leave out these compile passes",
     read(text, into) {
-      into.passesOff = list(text);
+      const names = list(text);
+      const known: readonly string[] = OPTIONAL_PASSES;
+      for (const name of names) {
+        if (known.includes(name)) continue;
+        throw new ConfigError(
+          `NAYSAY_PASSES_OFF: some of ${known.join(", ")} expected, got "${name}". ${didYouMean(name, known)}`,
+        );
+      }
+      into.passesOff = names;
     },
   },
   {

@@ -3,8 +3,10 @@
 /** Does nothing: call `backend.profiler.table()` or `profileTrace()` when you want them. */
 export function atEnd(_finish: () => Promise<void>, _last: () => void): void {}
 
-/** Does nothing. */
-export function writeText(_path: string, _text: string): void {}
+/** Writes nothing. */
+export function writeText(_path: string, _text: string): boolean {
+  return false;
+}
 
 /** Name of the browser's storage for what is kept between visits. */
 const CACHE = "naysay";

@@ -24,12 +24,14 @@ export function atEnd(finish: () => Promise<void>, last: () => void): void {
   });
 }
 
-/** Writes a text file; where that fails, says so on stderr: a debug aid must not end a run. */
-export function writeText(path: string, text: string): void {
+/** Writes a text file; where that fails, says so on stderr and returns false: a debug aid must not end a run. */
+export function writeText(path: string, text: string): boolean {
   try {
     writeFileSync(path, text);
+    return true;
   } catch (error) {
     console.error(`PROFILE: a writable path was expected, got ${path}: ${(error as Error).message}.`);
+    return false;
   }
 }
 

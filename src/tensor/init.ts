@@ -8,7 +8,7 @@ import { flags } from "./flags.ts";
 import { Profiler } from "./profiler.ts";
 import { ReferenceBackend } from "./reference.ts";
 import { reportAtEnd } from "./report.ts";
-import { requireKnown } from "./suggest.ts";
+import { didYouMean, requireKnown } from "./suggest.ts";
 import { setEagerRunner } from "./trace.ts";
 import { loadTuning, type TuningOption } from "./tuning.ts";
 import { show } from "./validate.ts";
@@ -57,6 +57,12 @@ export async function init(options: InitOptions = {}): Promise<Backend> {
     );
   }
   if (options.determinism !== undefined) parseDeterminism(options.determinism, "init: determinism");
+  const { tuning } = options;
+  if (typeof tuning === "string" && tuning !== "auto" && tuning !== "off") {
+    throw new ConfigError(
+      `init: tuning: "auto", "off" or a table expected, got ${show(tuning)}. ${didYouMean(tuning, ["auto", "off"])}`,
+    );
+  }
   setEagerRunner(eagerRunner);
   if (options.device === "reference") {
     const reference = new ReferenceBackend();

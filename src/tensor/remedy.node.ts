@@ -58,17 +58,21 @@ export function mayHaveGpu(facts: MachineFacts): boolean {
   return facts.platform !== "linux" || facts.wsl || facts.nvidia || facts.renderNode;
 }
 
-/** The remedy for this machine. */
+/** The remedy for this machine, where `init()` asks: nothing there reads NAYSAY_ADAPTER. */
 export function vulkanRemedy(): string {
-  return remedyFor(machineFacts());
+  return remedyFor(
+    machineFacts(),
+    "Without a GPU: Mesa's lavapipe 24 or newer (`mesa-vulkan-drivers`), which Vulkan finds by itself.",
+  );
 }
 
+/** What the command line can do without a GPU. */
 const SOFTWARE =
   "Without a GPU: `npm install --save-dev @sparticuz/chromium` (SwiftShader, Linux x64), or Mesa's lavapipe 24 or newer " +
   "and NAYSAY_ADAPTER=lavapipe.";
 
-/** The remedy for a machine with such facts. */
-export function remedyFor(facts: MachineFacts): string {
+/** The remedy for a machine with such facts; `software` says what there is without a GPU. */
+export function remedyFor(facts: MachineFacts, software = SOFTWARE): string {
   if (facts.platform === "darwin") {
     return "macOS: Dawn needs Metal, so macOS 13 or newer on real hardware; most virtual machines have no Metal device.";
   }
@@ -79,7 +83,7 @@ export function remedyFor(facts: MachineFacts): string {
     return `${facts.platform}: the package webgpu has no binary for this system; use a browser.`;
   }
   if (facts.override) {
-    return `Linux: ${facts.override} names the only drivers that Vulkan may use, and none of them gave an adapter: unset it, or correct the path. ${SOFTWARE}`;
+    return `Linux: ${facts.override} names the only drivers that Vulkan may use, and none of them gave an adapter: unset it, or correct the path. ${software}`;
   }
   if (facts.nvidia && !facts.manifests.some((path) => path.includes("nvidia"))) {
     const manifest = `{"file_format_version":"1.0.0","ICD":{"library_path":"libGLX_nvidia.so.0","api_version":"1.3.0"}}`;
@@ -88,13 +92,13 @@ export function remedyFor(facts: MachineFacts): string {
       (facts.container
         ? "start the container with NVIDIA_DRIVER_CAPABILITIES=all (graphics is what Vulkan needs), install libvulkan1 and libegl1 in it, "
         : "install the driver's Vulkan part (Debian: nvidia-vulkan-icd, Ubuntu: libnvidia-gl-*) and libvulkan1, ") +
-      `or write /etc/vulkan/icd.d/nvidia_icd.json holding ${manifest}. ${SOFTWARE}`
+      `or write /etc/vulkan/icd.d/nvidia_icd.json holding ${manifest}. ${software}`
     );
   }
   if (facts.wsl) {
     return (
       "WSL: install Mesa's Vulkan drivers 23 or newer (`sudo apt install mesa-vulkan-drivers libvulkan1`; its dzn driver reaches " +
-      `the Windows GPU), or run Node on Windows itself. ${SOFTWARE}`
+      `the Windows GPU), or run Node on Windows itself. ${software}`
     );
   }
   const drivers =
@@ -103,7 +107,7 @@ export function remedyFor(facts: MachineFacts): string {
     "(or vulkan-intel, nvidia-utils). ";
   const pass =
     facts.container && !facts.renderNode ? "In a container pass the GPU in (`--device /dev/dri`). " : "";
-  return drivers + pass + SOFTWARE;
+  return drivers + pass + software;
 }
 
 function folderNames(path: string): string[] {

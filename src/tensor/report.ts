@@ -38,7 +38,7 @@ function write(): void {
     );
   }
   if (profile === null) return;
-  writeText(profile, profileTrace());
+  if (!writeText(profile, profileTrace())) return;
   console.error(`PROFILE: wrote ${profile}; https://ui.perfetto.dev opens it`);
 }
 

@@ -13,7 +13,7 @@ function bench(...args: string[]): Promise<Outcome> {
 }
 
 test("--json gives ceilings and rows whose rates follow from time and work", async () => {
-  const { code, stdout, stderr } = await bench("w1", "--quick", "--time", "1", "--json");
+  const { code, stdout, stderr } = await bench("w1", "sum", "--quick", "--time", "1", "--json");
   expect(code, stderr).toBe(0);
   const { format, adapter, machine, ceilings, rows } = JSON.parse(stdout);
   expect(format).toBe("naysay-bench-1");
@@ -25,6 +25,7 @@ test("--json gives ceilings and rows whose rates follow from time and work", asy
   expect(rows.map((r: { name: string; flops: number }) => [r.name, r.flops])).toEqual([
     ["w1 matmul 64 x 64 x 64", 2 * 64 ** 3],
     ["w1 matmul 32 x 64 x 48, a transposed", 2 * 32 * 64 * 48],
+    ['sum [7] {"axes":[0]}', 7],
   ]);
   for (const row of rows) {
     const { ms, low, high, samples } = row.gpu ?? row.wall;
@@ -37,11 +38,23 @@ test("--json gives ceilings and rows whose rates follow from time and work", asy
   }
 });
 
-test("an unknown word is refused before any device is asked for", async () => {
-  const { code, stdout, stderr } = await bench("mathmul");
+test("an unknown word, an op that is none of the table and a file in no folder are refused before any device is asked for", async () => {
+  const [{ code, stdout, stderr }, made, out] = await Promise.all([
+    bench("mathmul"),
+    bench("softmax"),
+    bench("w1", "--json", "--quick", "--out", "/nonexist/a.json"),
+  ]);
   expect([code, stdout]).toEqual([2, ""]);
   expect(stderr.trim()).toBe(
     'bench: an op, w1 to w5, ops or ceilings expected, got "mathmul". Did you mean "matmul"?',
+  );
+  expect([made.code, made.stderr.trim()]).toEqual([
+    2,
+    "bench: an op of the op table expected, got softmax, which is made of other ops. Name those, or time it as a function of your own (bench/README.md).",
+  ]);
+  expect([out.code, out.stdout]).toEqual([2, ""]);
+  expect(out.stderr.trim()).toMatch(
+    /^bench: --out: a file in a folder that is there expected, got .*\/nonexist\/a\.json.*\. Make .*\.$/,
   );
 });
 

@@ -77,14 +77,20 @@ test("what does not fit says what to reduce; wrong sizes are refused", () => {
   const refusal = (limit: number): string | null => planTraining(config, { ...SMALL_STEP, limit }).refusal;
   expect(refusal(totalBytes)).toBeNull();
   expect(refusal(totalBytes - 1)).toMatch(
-    /^plan: at most [\d.]+ MiB expected, got [\d.]+ MiB: [\d.]+ MiB of parameters and moments and [\d.]+ MiB of temporaries\. Reduce the batch or the context, or recompute activations\. Largest at the fullest moment: \d+ of 2\.0 MiB train/,
+    /^plan: at most [\d.]+ MiB expected, got [\d.]+ MiB: [\d.]+ MiB of parameters and moments and [\d.]+ MiB of temporaries\. Reduce the batch or the context, or recompute activations \(--recompute\)\. Largest at the fullest moment: \d+ of 2\.0 MiB train/,
   );
   expect(refusal(totalBytes - plannedBytes - 1)).toMatch(/Take a smaller model/);
   // More than init() allows a program without being told, and more than one buffer can hold.
   expect(planTraining(config, { batch: 512, context: 128 }).refusal).toMatch(
     /at most 2048\.0 MiB of temporaries expected for train, got \d+.*larger memoryBudget/,
   );
-  expect(planTraining(config, { batch: 1024, context: 128 }).refusal).toMatch(/for one buffer were expected/);
+  const none = planTraining(config, { batch: 1024, context: 128 });
+  expect(none.refusal).toMatch(
+    /at most 128\.0 MiB for one buffer were expected, got 256\.0 MiB\. Reduce the batch or the length\. Largest: \d+ of 256\.0 MiB train/,
+  );
+  expect(none.unplanned).toEqual(["train"]);
+  const again = planTraining(config, { ...SMALL_STEP, limit: totalBytes - plannedBytes, recompute: true });
+  expect(again.refusal).toMatch(/Reduce the batch or the context\. Largest/);
   for (const batch of [0, 1.5, Number.NaN])
     expect(() => planTraining(config, { batch, context: 128 })).toThrow(ConfigError);
   expect(() => planTraining(config, { batch: 1, context: 129 })).toThrow(ShapeError);
@@ -101,6 +107,9 @@ test("naysay plan: a model by name or file, exit code 1 where it does not fit", 
     tier: "T2",
     ...plan,
   });
+  const much = await naysay(["plan", "small", "--context", "99999"]);
+  expect(much.code).toBe(1);
+  expect(much.stdout).toMatch(/\nother constants.*\n\nplan: at most 128\.0 MiB for one buffer /);
   const path = join(folder, "config.json");
   const sizes = { vocab_size: 64, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1 };
   const rest = { num_attention_heads: 2, max_position_embeddings: 64, tie_word_embeddings: true };
@@ -110,6 +119,8 @@ test("naysay plan: a model by name or file, exit code 1 where it does not fit", 
   expect(own.stdout).toMatch(/a training step of 2 x 64 tokens, recomputed, tier T2\n/);
   expect(own.stdout).toMatch(/^temporaries +[\d.]+$/m);
   expect(own.stdout).toMatch(/\nplan: at most 0\.5 MiB expected, got /);
+  const fits = await naysay(["plan", path, "--limit", "8"]);
+  expect(fits.stdout).toMatch(/\nfits: \d of 8 MiB\n$/);
   for (const [word, why] of [
     [
       "gpt3",

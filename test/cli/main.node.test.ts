@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { planLaunch } from "../../src/cli/launch.ts";
 import { lavapipeEnv, softwarePackage, swiftshaderEnv } from "../../src/cli/software.ts";
-import { machineFacts, mayHaveGpu, remedyFor } from "../../src/tensor/remedy.node.ts";
+import { machineFacts, mayHaveGpu, remedyFor, vulkanRemedy } from "../../src/tensor/remedy.node.ts";
 import { naysay } from "../helpers/command.ts";
 
 describe("help and mistakes", () => {
@@ -125,4 +125,10 @@ describe("remedies", () => {
     ["a variable that leads nowhere", { ...linux, override: "VK_ICD_FILENAMES=/no" }, /=\/no .*unset it/],
     ["FreeBSD", { ...linux, platform: "freebsd" }, /use a browser/],
   ])("%s", (_name, facts, wanted) => expect(remedyFor(facts)).toMatch(wanted));
+
+  test("init() advises no variable that only the command line reads", () => {
+    expect(remedyFor(linux)).toMatch(/NAYSAY_ADAPTER=lavapipe/);
+    expect(vulkanRemedy()).not.toMatch(/NAYSAY_ADAPTER/);
+    if (process.platform === "linux") expect(vulkanRemedy()).toMatch(/Without a GPU: Mesa's lavapipe/);
+  });
 });

@@ -220,6 +220,16 @@ describe("refused before anything runs", () => {
   });
 });
 
+test("parameters are their tensors, not the whole that holds them", async () => {
+  const { generator } = setUp(rope);
+  const whole = initializeParameters(rope, 1);
+  await expect(generator.generate(whole as never, [[1]], base)).rejects.toMatchObject({
+    name: "ConfigError",
+    message: "generate: the tensors of parameters were expected, got a FlatTensors. Pass params.tensors.",
+  });
+  whole.dispose();
+});
+
 test("an aborted signal rejects with its reason, before and between steps", async () => {
   const { params, generator } = setUp(rope);
   const reason = new Error("enough");

@@ -6,7 +6,7 @@ import { initializeParameters } from "../../src/model/parameters.ts";
 import type { Algorithm } from "../../src/rl/algorithm.ts";
 import { nsr, psr, wReinforce } from "../../src/rl/algorithms.ts";
 import { taskModel } from "../../src/rl/makeBase.ts";
-import type { StepMetrics } from "../../src/rl/stepMetrics.ts";
+import { collapseWarning, type StepMetrics } from "../../src/rl/stepMetrics.ts";
 import { type TrainConfig, trainConfig } from "../../src/rl/trainConfig.ts";
 import { type SharedPrograms, sharedPrograms, Trainer } from "../../src/rl/trainer.ts";
 import { ConfigError } from "../../src/tensor/errors.ts";
@@ -80,6 +80,32 @@ describe("steps", () => {
     expect(rows[0]).toMatchObject({ loss: null, grad_norm: null, kept_rows: 0, reward: 0 });
     expect(rows[0].warnings.join()).toMatch(/every reward is 0.*nothing for PSR to learn from/s);
     trainer.dispose();
+  });
+
+  test("a policy that falls to one answer is told of once, whatever stops in between", async () => {
+    const harsh = { steps: 42, learningRate: 0.1 };
+    const trainer = make(wReinforce(0.1), harsh);
+    const rows = await collect(trainer);
+    const told = (row: StepMetrics): string[] => row.warnings.filter((w) => w.startsWith("entropy fell"));
+    const [at, ...more] = rows.filter((row) => told(row).length > 0);
+    expect(more).toEqual([]);
+    expect(at.entropy).toBeLessThan(0.05);
+    expect(rows.find((row) => row.entropy < 0.05)).toBe(at);
+    expect(told(at)[0]).toContain(
+      `entropy fell to ${at.entropy.toFixed(3)} nats from ${rows[0].entropy.toFixed(3)}: the policy gives nearly one answer; lower learningRate`,
+    );
+    const saved = decodeCheckpoint(await trainer.checkpoint());
+    trainer.dispose();
+    const later = make(wReinforce(0.1), { ...harsh, steps: 44 });
+    later.restore(saved);
+    const rest = await collect(later);
+    expect(rest.map((row) => [row.entropy < 0.05, told(row).length])).toEqual([
+      [true, 0],
+      [true, 0],
+    ]);
+    later.dispose();
+    expect(collapseWarning(0.19, 0.01)).toBeNull();
+    expect(collapseWarning(1, 0.06)).toBeNull();
   });
 
   test("several mini-batches: several updates of one rollout", async () => {

@@ -42,6 +42,29 @@ describe.each(["webgpu", "reference"] as const)("on %s", (device) => {
     expect(b.memory()).toEqual(before);
   });
 
+  test.each<[string, unknown, RegExp]>([
+    [
+      "a shape in their place",
+      [2, 3],
+      /^tensor: an object of options expected, got a list\. Write \{ shape: \.\.\. \}/,
+    ],
+    ["an unknown key", { shap: [2, 3] }, /^tensor: shap: a known option expected.*Did you mean "shape"\?/],
+    ["a dtype in their place", "i32", /an object of options expected, got a string/],
+  ])("options that are none are refused: %s", (_name, options, message) => {
+    expect(() => tensor(new Float32Array(6), options as object)).toThrow(named("ConfigError", message));
+  });
+
+  test("axes of reductions are a number or a list of numbers", () => {
+    const x = tensor([[1, 2, 3]]);
+    for (const name of ["sum", "max", "min", "mean"] as const) {
+      for (const axes of [{ axis: 0 }, null, "0", ["0"], true]) {
+        expect(() => ops[name](x, axes as unknown as number)).toThrow(
+          named("ShapeError", new RegExp(`^${name}: axes: a number or a list of numbers was expected, got `)),
+        );
+      }
+    }
+  });
+
   test("regular nests of every depth", async () => {
     expect([tensor(3).shape, tensor([]).shape, tensor([[], []]).shape]).toEqual([[], [0], [2, 0]]);
     const t = tensor([[[1, 2]], [[3, 4]], [[5, 6]]]);

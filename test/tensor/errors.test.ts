@@ -316,7 +316,7 @@ describe("the memory budget", () => {
       expect.objectContaining({
         name: "MemoryBudgetError",
         message: expect.stringMatching(
-          /at most 20000 bytes .* got \d+\. .*Largest: 0\.0 MiB big\/matmul.*\[64,64\]/,
+          /at most 20000 bytes .* got \d+ bytes\. .*Largest: 2 of 0\.0 MiB big\/matmul.*\[64,64\]/,
         ),
       }),
     );

@@ -51,6 +51,11 @@ test("flags are read", () => {
 
 test("a value that a flag does not take is a ConfigError", () => {
   expect(() => from({ NAN: "yes" })).toThrow(/NAN: expected 0 or 1/);
+  expect(() => from({ DEBUG: "9" })).toThrow(/DEBUG: a level from 0 to 4 expected, got "9"/);
+  expect(() => from({ DEBUG: "-1" })).toThrow(/0 to 4/);
+  expect(() => from({ NAYSAY_PASSES_OFF: "cse,fuze" })).toThrow(
+    /some of simplify, cse, fuse, inplace, reuse expected, got "fuze"\. Did you mean "fuse"\?/,
+  );
   expect(() => from({ NAYSAY_TUNING: "on" })).toThrow(/NAYSAY_TUNING: expected auto or off/);
   expect(() => from({ NAYSAY_DETERMINISM: "quick" })).toThrow(/repeatable or fast expected, got "quick"/);
   expect(() => from({ NAYSAY_DETERMINISM: "strict" })).toThrow(/which is not built yet/);

@@ -44,4 +44,5 @@ test("process.exit leaves them too, and an unwritable path is said and not throw
   const { code, stderr } = await run("", { PROFILE: join(folder, "none", "trace.json") });
   expect(code).toBe(0);
   expect(stderr).toMatch(/PROFILE: a writable path was expected/);
+  expect(stderr).not.toMatch(/wrote/);
 });

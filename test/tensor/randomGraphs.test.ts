@@ -5,9 +5,9 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Bench, type Prepared } from "../../src/check/bench.ts";
+import { OPTIONAL_PASSES } from "../../src/tensor/flags.ts";
 import { init } from "../../src/tensor/init.ts";
 import { printGraph, roots } from "../../src/tensor/ir.ts";
-import { OPTIONAL_PASSES } from "../../src/tensor/passes/pipeline.ts";
 import { Rng, Stream } from "../../src/tensor/random.ts";
 import { allowances } from "../helpers/conditioning.ts";
 import { type GraphOptions, type RandomGraph, randomGraph } from "../helpers/randomGraph.ts";

@@ -57,4 +57,7 @@ test("options that are not known are refused with what is near, before anything 
   await expect(init({ device: "refrence" as "reference" })).rejects.toEqual(
     told('init: device: "webgpu" or "reference" expected, got "refrence". Leave it out for a GPU.'),
   );
+  await expect(init({ tuning: "of" as "off" })).rejects.toEqual(
+    told('init: tuning: "auto", "off" or a table expected, got "of". Did you mean "off"?'),
+  );
 });

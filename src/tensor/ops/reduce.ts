@@ -9,6 +9,7 @@ import { bytesOf, type OpCase, type OpDef, type OpFunction, type Tolerance } fro
 import { normalizeAxis, numel, type Shape, show } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, composite, requireTensor, type TensorLike, unchanged } from "../trace.ts";
+import { show as showValue } from "../validate.ts";
 import { cast, div, eq, mul, where } from "./elementwise.ts";
 import { broadcastTo, reshape } from "./movement.ts";
 
@@ -124,12 +125,22 @@ const highest = (d: DType): number => (d === "f32" ? Infinity : d === "u32" ? 42
 export type ReduceFunction = ((x: Tensor, axes?: readonly number[] | number, keepDims?: boolean) => Tensor) &
   OpFunction;
 
+/** The axes of a call as a list. Throws `ShapeError` for what is none, `{ axis: 0 }` of other libraries among it. */
+function axisList(op: string, axes: readonly number[] | number | undefined, rank: number): readonly number[] {
+  if (axes === undefined) return Array.from({ length: rank }, (_, i) => i);
+  if (typeof axes === "number") return [axes];
+  if (Array.isArray(axes) && axes.every((a) => typeof a === "number")) return axes;
+  throw new ShapeError(
+    `${op}: axes: a number or a list of numbers was expected, got ${showValue(axes)}. Write ${op}(x, 0) or ${op}(x, [0, 1]), and true as the third argument to keep the axes.`,
+  );
+}
+
 function reduction(op: OpDef): ReduceFunction {
   const call = (x: Tensor, axes?: readonly number[] | number, keepDims = false): Tensor => {
     requireTensor(op.name, x);
-    const list =
-      axes === undefined ? x.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : [...axes];
-    const sorted = list.map((a) => normalizeAxis(op.name, a, x.shape.length)).sort((a, b) => a - b);
+    const rank = x.shape.length;
+    const list = axisList(op.name, axes, rank);
+    const sorted = list.map((a) => normalizeAxis(op.name, a, rank)).sort((a, b) => a - b);
     if (sorted.length === 0) {
       op.infer([x], { axes: sorted });
       return unchanged(op.name, x);
@@ -203,7 +214,7 @@ export const min: ReduceFunction = reduction(
 export function mean(x: Tensor, axes?: readonly number[] | number, keepDims = false): Tensor {
   requireTensor("mean", x);
   requireDType("mean", "the operand", x.dtype, ["f32"]);
-  const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === "number" ? [axes] : axes;
+  const list = axisList("mean", axes, x.shape.length);
   const n = list.reduce((p, a) => p * x.shape[normalizeAxis("mean", a, x.shape.length)], 1);
   if (n === 0)
     throw new ShapeError(`mean: at least one element was expected, got ${show(x.shape)}. Check the shape.`);

@@ -29,6 +29,9 @@ export interface MemoryPlan {
   readonly lowerBound: number;
 }
 
+/** What an error calls the place of a value. */
+const ONE_BUFFER = "one buffer";
+
 /** Offsets of storage bindings must be multiples of this on every adapter. */
 export const ALIGN = 256;
 
@@ -168,7 +171,7 @@ export function planMemory(steps: readonly Step[], limit: number, budget: number
     const placed = place([...needs].sort(order), limit);
     if (!("arenas" in placed)) {
       // Any value has room in an arena of its own, if in any.
-      throw overBudget(steps, placed.bytes, limit, "one buffer");
+      throw overBudget(steps, placed.bytes, limit, ONE_BUFFER);
     }
     if (!best || sum(placed.arenas) < sum(best.arenas)) best = placed;
     if (sum(best.arenas) === lowerBound) break;
@@ -179,16 +182,35 @@ export function planMemory(steps: readonly Step[], limit: number, budget: number
   return { places, arenas, totalBytes, lowerBound };
 }
 
+const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
+/** Of what may be too small to be seen in MiB. */
+const size = (bytes: number): string => (bytes < 2 ** 20 ? `${bytes} bytes` : mib(bytes));
+
 /** A value by its size, the kernel that makes it, and its shape. */
-export function describeValue(v: Value, label: string): string {
-  return `${(bytesFor(v) / 2 ** 20).toFixed(1)} MiB ${label} [${v.shape}]`;
+function describeValue(v: Value, label: string): string {
+  return `${mib(bytesFor(v))} ${label} [${v.shape}]`;
+}
+
+/** Values by size, the largest first; those of one description are one line with their number. */
+export function largestValues(made: readonly { value: Value; by: string }[], most: number): string[] {
+  const counts = new Map<string, number>();
+  for (const { value, by } of [...made].sort((a, b) => bytesFor(b.value) - bytesFor(a.value))) {
+    const line = describeValue(value, by);
+    counts.set(line, (counts.get(line) ?? 0) + 1);
+  }
+  return [...counts].slice(0, most).map(([line, count]) => (count > 1 ? `${count} of ${line}` : line));
 }
 
 function overBudget(steps: readonly Step[], bytes: number, limit: number, what: string): MemoryBudgetError {
-  const all = steps.flatMap((s) => s.writes.map((v) => ({ v, label: s.label })));
-  const top = all.sort((a, b) => bytesFor(b.v) - bytesFor(a.v)).slice(0, 5);
-  const list = top.map(({ v, label }) => describeValue(v, label)).join("; ");
+  const list = largestValues(
+    steps.flatMap((s) => s.writes.map((value) => ({ value, by: s.label }))),
+    5,
+  ).join("; ");
+  // One value is as large when it is computed again.
+  const remedy =
+    what === ONE_BUFFER ? "" : ", or recompute activations (checkpoint, or --recompute of naysay plan)";
   return new MemoryBudgetError(
-    `plan: at most ${limit} bytes for ${what} were expected, got ${bytes}. Reduce the batch or the length, or use checkpoint. Largest: ${list}.`,
+    `plan: at most ${size(limit)} for ${what} were expected, got ${size(bytes)}. Reduce the batch or the length${remedy}. Largest: ${list}.`,
   );
 }

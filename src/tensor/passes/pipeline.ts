@@ -19,9 +19,6 @@ import { orderGroups } from "./order.ts";
 import { simplify } from "./simplify.ts";
 import { stack } from "./stack.ts";
 
-/** Names of the passes that may be left out. */
-export const OPTIONAL_PASSES = ["simplify", "cse", "fuse", "inplace", "reuse"] as const;
-
 export interface CompilerOptions {
   label: string;
   passesOff: readonly string[];
