@@ -15,7 +15,7 @@ import { naysay, runCommand } from "../helpers/command.ts";
 import { root } from "../helpers/sourceFiles.ts";
 
 /** Largest JavaScript of the built app, bytes after gzip: page, worker, and the check and benchmark that load when asked for. */
-const BUDGET = 165_000;
+const BUDGET = 176_000;
 
 let folder: string;
 let app: string;
