@@ -14,7 +14,10 @@ import { chromiumLaunch, serveFolder } from "../helpers/chromium.ts";
 import { naysay, runCommand } from "../helpers/command.ts";
 import { root } from "../helpers/sourceFiles.ts";
 
-/** Largest JavaScript of the built app, bytes after gzip: page, worker, and the check and benchmark that load when asked for. */
+/**
+ * Largest JavaScript of the built app, bytes after gzip: page, worker, and the check and benchmark that load when asked for.
+ * 172,937 with the products by subgroup matrices and those that split k, whose generators any app holds; 161,000 without.
+ */
 const BUDGET = 176_000;
 
 let folder: string;

@@ -235,7 +235,6 @@ class Fuser {
       if (isReduction(n) || g.narrow.has(n)) continue;
       if (this.readsOf(n).every((v) => before.has(v.node) || this.groupOf.get(v.node) !== g)) before.add(n);
     }
-    // What reads nothing of the program but its rows (a scale of another tensor) stays with the rest.
     const nodes = g.nodes.filter((n) => before.has(n));
     if (!nodes.some((n) => opByName(n.op).lowering.kind === "indexed")) return null;
     const members = new Set(g.nodes);
