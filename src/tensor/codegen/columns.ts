@@ -1,7 +1,7 @@
 /**
  * Sums down long columns: the threads of a workgroup share four columns (or vectors of four), side by side, so that they read
  * memory as it lies. The order is that of 64 lanes and their halving tree (row.ts): a thread has four of the lanes, joins
- * them as the tree does, and what the 16 threads of a column have is joined by the first.
+ * them as the tree does; four of a column's 16 threads take in four values each, and the first of them what those make.
  */
 import { type Affine, constantIndex, delinearize, opaque, plus, scale, variable } from "../affine.ts";
 import type { Value } from "../ir.ts";
@@ -17,6 +17,8 @@ import { accumulate, type RowShape, resultWidthOf, shapeOf, unitsOf } from "./ro
 /** Columns (vectors of them) that a workgroup sums, and the threads that share one. */
 const COLUMNS = 4;
 const SHARERS = WORKGROUP / COLUMNS;
+/** Of these, those that first take in the values of as many others. */
+const QUARTER = 4;
 /** Lanes of the sum's order that a thread has the part of: of every 64 steps it takes each 16th. */
 const PARTS = 64 / SHARERS;
 
@@ -74,13 +76,19 @@ export function emitColumns(
     k.line(`${shared}[lane] = ${tree(a, PARTS, (i) => a.names[i])};`);
     return shared;
   });
+  // In two rounds of four values each: sixteen loads of shared memory cost a driver's compiler more than a barrier costs a step.
+  const joined = (i: number, count: number, stride: number): string =>
+    tree(sums[i], count, (q) => `${arrays[i]}[lane${q === 0 ? "" : ` + ${stride * q}u`}]`);
+  k.line("workgroupBarrier();");
+  k.block(`if (${part} < ${QUARTER}u)`, () => {
+    arrays.forEach((shared, i) => {
+      k.line(`${shared}[lane] = ${joined(i, SHARERS / QUARTER, COLUMNS * QUARTER)};`);
+    });
+  });
   k.line("workgroupBarrier();");
   k.block(`if (${part} == 0u${whole ? "" : ` && ${place} == ${unit}`})`, () => {
     sums.forEach((a, i) => {
-      const all = k.name(
-        "red",
-        tree(a, SHARERS, (q) => `${arrays[i]}[lane${q === 0 ? "" : ` + ${COLUMNS * q}u`}]`),
-      );
+      const all = k.name("red", joined(i, QUARTER, COLUMNS));
       e.know(a.n.results[0], delinearize(r, a.n.results[0].shape), width, all);
     });
     e.store(outputs, (v) => delinearize(r, v.shape), width);
