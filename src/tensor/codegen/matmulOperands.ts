@@ -136,12 +136,11 @@ export function addProducts(
   right: (s: number, q: number) => string,
 ): void {
   const type = e.type("f32", width);
-  for (let s = 0; s < stepK; s++) {
-    const columns = range(quads).map((q) => right(s, q));
-    for (let j = 0; j < tileM; j++) {
-      for (let q = 0; q < quads; q++) {
-        k.line(`${acc[j][q]} = fma(${type}(${left(j, s)}), ${columns[q]}, ${acc[j][q]});`);
-      }
+  const columns = range(stepK).map((s) => range(quads).map((q) => right(s, q)));
+  for (let j = 0; j < tileM; j++) {
+    for (let q = 0; q < quads; q++) {
+      const sum = columns.reduce((sum, b, s) => `fma(${type}(${left(j, s)}), ${b[q]}, ${sum})`, acc[j][q]);
+      k.line(`${acc[j][q]} = ${sum};`);
     }
   }
 }
