@@ -4,6 +4,7 @@
  * used. At `fast` others are, too: such a table is refused everywhere else.
  */
 import { cachedAt, readCached, writeCached } from "#host";
+import { preferredWay } from "./codegen/matmulPreferred.ts";
 import { isMatmulVariant, isSplitVariant, type MatmulProduct } from "./codegen/matmulTiles.ts";
 import { type Determinism, parseDeterminism } from "./determinism.ts";
 import type { Device } from "./device.ts";
@@ -68,9 +69,13 @@ export class Tuning {
   /** A product of each shape class that was met and has no entry. */
   readonly missing = new Map<string, MatmulProduct>();
 
-  constructor(key: string, determinism: Determinism = "repeatable") {
+  /** What is taken of a class without an entry; without this, or where it knows none, the default. */
+  private readonly prefer?: (product: MatmulProduct) => string | undefined;
+
+  constructor(key: string, determinism: Determinism = "repeatable", prefer?: Tuning["prefer"]) {
     this.key = key;
     this.determinism = determinism;
+    this.prefer = prefer;
   }
 
   /**
@@ -112,11 +117,11 @@ export class Tuning {
     );
   }
 
-  /** The entry of a class, noting it as missing where there is none. */
+  /** The entry of a class, noting it as missing where there is none, and what is taken then. */
   choose(shapeClass: string, product: MatmulProduct): string | undefined {
     const choice = this.choices.get(shapeClass);
     if (choice === undefined && !this.missing.has(shapeClass)) this.missing.set(shapeClass, product);
-    return choice;
+    return choice ?? this.prefer?.(product);
   }
 
   get size(): number {
@@ -153,8 +158,9 @@ const cacheName = (key: string): string => `tuning-${key.replace(/[^A-Za-z0-9.]+
 
 /** The tuning of a device; a stored table that cannot be read is none, and a line on stderr says so. */
 export async function loadTuning(device: Device, option: TuningOption): Promise<Tuning> {
-  const tuning = new Tuning(tuningKey(device), device.info.determinism);
-  if (option === "off") return tuning;
+  const { determinism, architecture } = device.info;
+  if (option === "off") return new Tuning(tuningKey(device), determinism);
+  const tuning = new Tuning(tuningKey(device), determinism, (product) => preferredWay(architecture, product));
   if (option !== "auto") {
     if (tuning.add(checkTable(option, "init: tuning")) > 0) tuning.source = "init({ tuning })";
     return tuning;

@@ -11,7 +11,15 @@ import { opByName } from "../ops/table.ts";
 import type { Group } from "../passes/fuse.ts";
 import { numel } from "../shape.ts";
 import type { Width } from "./emit.ts";
-import { assemble, type Body, type Kernel, type LowerContext, threadsFor, WORKGROUP } from "./kernel.ts";
+import {
+  assemble,
+  type Body,
+  type Kernel,
+  type LowerContext,
+  SMALL_WORKGROUP,
+  threadsFor,
+  WORKGROUP,
+} from "./kernel.ts";
 import { QUAD_VARIANT, SMALL_QUAD_VARIANT } from "./lanes.ts";
 import { matrixBody } from "./matmulMatrix.ts";
 import {
@@ -55,6 +63,9 @@ interface Block {
   across: number;
 }
 
+/** Results of a tile that is work enough for small workgroups: with one size, products share a text whatever their sizes. */
+const LARGE_TILE = 128;
+
 /** Threads without a tile that a block near a square may bring with it. */
 const SPARE = 1 / 16;
 
@@ -69,8 +80,10 @@ function blockOf(down: number, across: number, sameRows: boolean, threads: numbe
     return { rows, columns, down: round(down, rows), across: round(across, columns) };
   });
   const spare = (b: Block): number => b.down * b.across - down * across;
-  // Several across where that can be: one alone would be a text of its own, with an index less.
+  // Several rows, and several blocks down and across, where that can be: one alone would be a text of its own, with an index less.
+  const several = (b: Block): boolean => b.rows > 1 && b.down > b.rows && b.across > b.columns;
   const block =
+    near.find((b) => spare(b) === 0 && several(b)) ??
     near.find((b) => spare(b) === 0 && b.across > b.columns) ??
     near.find((b) => spare(b) === 0) ??
     near.find((b) => spare(b) <= SPARE * down * across);
@@ -135,7 +148,8 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
   const aByRows = layout.aByRows && tileM % 4 === 0;
   const bByK = layout.bByK && stepK === 4;
   const [tilesDown, tilesAcross] = [Math.ceil(m / tileM), Math.ceil(n / tileN)];
-  const threads = threadsFor(batches * tilesDown * tilesAcross);
+  const threads =
+    tileM * tileN >= LARGE_TILE ? SMALL_WORKGROUP : threadsFor(batches * tilesDown * tilesAcross);
   const block = blockOf(tilesDown, tilesAcross, sameRows, threads);
   const units = batches * block.down * block.across;
   const out = node.results[0];
@@ -164,6 +178,9 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
         tiles: block.down,
         unit: aByRows && m % 4 === 0 ? 4 : 1,
       });
+      // Nor do blocks across, and a block's columns.
+      k.section("blocks");
+      e.index(bn);
       k.section("n");
       const across = side(e, k, "n", plus(scale(bn, block.columns), rn), {
         size: n,

@@ -23,7 +23,11 @@ export function each(
   body: (at: string) => void,
 ): void {
   const at = k.fresh(prefix);
-  k.loop(at, skip ?? "0u", k.size(size), () => body(at));
+  // A size of the tile that is equal to one of the product by chance shares no parameter with it.
+  const around = k.section(`tile ${prefix}`);
+  const end = k.size(size);
+  k.section(around);
+  k.loop(at, skip ?? "0u", end, () => body(at));
 }
 
 /** Where a thread's tile stands along rows or columns. */

@@ -26,7 +26,7 @@ export interface MatmulProduct extends MatmulSizes {
 /** A tile of rows and columns a thread, straight from memory. */
 export interface DirectTiling {
   readonly kind: "direct";
-  /** Rows: 1 to 8, or 16. */
+  /** Rows: 1 to 8, 16 or 32. */
   readonly tileM: number;
   /** Columns: vectors of four, or one. */
   readonly tileN: 1 | 4 | 8;
@@ -216,7 +216,7 @@ interface Variant {
   tiling(product: MatmulProduct, lanes: Lanes): Tiling | null;
 }
 
-const direct = (tileM: 4 | 8 | 16, tileN: 4 | 8, shares: boolean): Variant => ({
+const direct = (tileM: 4 | 8 | 16 | 32, tileN: 4 | 8, shares: boolean): Variant => ({
   name: `direct${tileM}x${tileN}${shares ? "q" : ""}`,
   tiling: ({ m, n }, { quad }) => {
     if (m < tileM || n < tileN || (n % 4 === 0 && n % tileN !== 0)) return null;
@@ -280,6 +280,7 @@ const VARIANTS: readonly Variant[] = [
   direct(16, 4, true),
   direct(8, 8, true),
   direct(16, 8, true),
+  direct(32, 8, true),
   shared(32, 16),
   shared(64, 8),
   shared(64, 16),
