@@ -4,6 +4,7 @@
  */
 
 import type { Backend, BuildOptions, Executable, MemoryUse } from "../tensor/backend.ts";
+import type { Choose } from "../tensor/codegen/kernel.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DeviceError, MemoryBudgetError } from "../tensor/errors.ts";
 import type { Graph } from "../tensor/ir.ts";
@@ -58,9 +59,12 @@ export class PlanningBackend implements Backend {
   live = 0;
   readonly built: PlannedProgram[] = [];
   private readonly tier: Tier;
+  private readonly tuning?: Choose;
 
-  constructor(tier: Tier) {
+  /** `tuning`: how products are computed where not by default, as a device's table tells. */
+  constructor(tier: Tier, tuning?: Choose) {
     this.tier = tier;
+    this.tuning = tuning;
   }
 
   allocate(_dtype: DType, count: number): Storage {
@@ -95,7 +99,13 @@ export class PlanningBackend implements Backend {
     // Without a budget: what is too much is to be seen as well.
     const limits = { bindingLimit: BINDING_LIMIT, budget: Number.POSITIVE_INFINITY, maxGroups: 65535 };
     try {
-      const lowered = lowerGraph(graph, { label, passesOff, ...limits, tier: this.tier });
+      const lowered = lowerGraph(graph, {
+        label,
+        passesOff,
+        ...limits,
+        tier: this.tier,
+        tuning: this.tuning,
+      });
       this.built.push({ label, lowered, refusal: null });
       return lowered;
     } catch (error) {

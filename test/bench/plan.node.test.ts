@@ -4,15 +4,34 @@ import { PlanningBackend } from "../../src/bench/planningBackend.ts";
 import { SMALL } from "../../src/bench/smallModel.ts";
 import { trainingSetup } from "../../src/bench/trainingStep.ts";
 import { withBackend } from "../../src/tensor/backend.ts";
+import { preferredWay } from "../../src/tensor/codegen/matmulPreferred.ts";
 
-test.each(["T0", "T2"] as const)("a step takes few dispatches and few pipelines at %s", (tier) => {
-  const device = new PlanningBackend(tier);
+/** Ways that products of the step take. */
+const TILES = {
+  "any adapter": [undefined],
+  swiftshader: ["direct16x8q", "direct32x8q"],
+  software: ["direct16x4q"],
+};
+
+test.each([
+  ["T0", "any adapter"],
+  ["T2", "any adapter"],
+  ["T2", "swiftshader"],
+  ["T3", "software"],
+] as const)("a step takes few dispatches and few pipelines at %s on %s", (tier, architecture) => {
+  const ways = new Set<string | undefined>();
+  const device = new PlanningBackend(tier, (_, product) => {
+    const way = preferredWay(architecture, product);
+    ways.add(way);
+    return way;
+  });
   withBackend(device, () => {
     const setup = trainingSetup(SMALL);
     device.built.length = 0;
     setup.step();
   });
   expect(device.built.map((b) => b.label)).toEqual(["train", "adamw"]);
+  expect([...ways].sort()).toEqual(TILES[architecture]);
   const kernels = device.built.flatMap((b) => b.lowered?.kernels ?? []);
   expect(kernels.length).toBeLessThanOrEqual(99);
   expect(new Set(kernels.map((k) => k.wgsl)).size).toBeLessThanOrEqual(25);

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { lanesFor } from "../../src/tensor/codegen/lanes.ts";
+import { preferredWay } from "../../src/tensor/codegen/matmulPreferred.ts";
 import { matmulClass, matmulVariants } from "../../src/tensor/codegen/matmulTiles.ts";
 import { compile } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
@@ -11,7 +12,7 @@ import { init } from "../../src/tensor/init.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { tune } from "../../src/tensor/tune.ts";
-import { parseTuning, Tuning } from "../../src/tensor/tuning.ts";
+import { loadTuning, parseTuning, Tuning } from "../../src/tensor/tuning.ts";
 import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
 
 const { tier } = (await requestAdapter()).info;
@@ -141,6 +142,27 @@ test("a table is used on its adapter only, and what is no table is refused", () 
     expect(() => parseTuning(text, "file"), text).toThrow(ConfigError);
   // A way that this version does not know is none: its class is measured again.
   expect(new Tuning("a").add({ adapter: "a", choices: { x: "fastest", y: "default" } })).toBe(1);
+});
+
+test("what an adapter of the processor is known to do fastest is taken where no entry says otherwise", async () => {
+  const sizes = { batch: [], batches: 1, m: 64, n: 128, k: 16, transposeA: false, transposeB: false };
+  const [known, quads] = [preferredWay("software", sizes) as string, lanesFor("T2")];
+  expect(matmulVariants(sizes, quads)).toContain(known);
+  const larger = preferredWay("swiftshader", { ...sizes, m: 1024 }) as string;
+  expect(matmulVariants({ ...sizes, m: 1024 }, quads)).toContain(larger);
+  // Sizes that the tile does not divide, and products with fewer tiles than cores may have.
+  for (const m of [63, 16]) expect(preferredWay("software", { ...sizes, m })).toBeUndefined();
+  expect(preferredWay("ampere", sizes)).toBeUndefined();
+  const tuning = new Tuning("test", "repeatable", (product) => preferredWay("software", product));
+  expect(tuning.choose("x", sizes)).toBe(known);
+  expect([...tuning.missing.keys()]).toEqual(["x"]);
+  tuning.set("x", "default");
+  expect(tuning.choose("x", sizes)).toBe("default");
+  // Off is off, and the device at hand takes what its architecture prefers.
+  const { device } = backend;
+  expect((await loadTuning(device, "off")).choose("x", sizes)).toBeUndefined();
+  const own = preferredWay(device.info.architecture, sizes);
+  expect((await loadTuning(device, { adapter: "another", choices: {} })).choose("x", sizes)).toBe(own);
 });
 
 test("wrong arguments are refused before anything is measured", async () => {
