@@ -11,6 +11,8 @@ const NATIVE = "function () { [native code] }";
 const EAGER = 1;
 /** Then each turn sleeps first, ms: at most so much later is news taken, and other work of the process done. */
 const SLEEP = 0.1;
+/** In a long wait (a driver that compiles) a thousandth of what it has taken, up to so many ms. */
+const MOST_SLEEP = 1;
 /** Polls further apart than this, ms, belong to two waits. */
 const APART = 1;
 
@@ -41,9 +43,10 @@ export function pollGently(target: { setImmediate: unknown } = globalThis): void
     if (now - last > APART) begun = now;
     last = now;
     if (now - begun < EAGER) return original(callback);
+    const sleep = Math.min(MOST_SLEEP, Math.max(SLEEP, (now - begun) / 1000));
     // In the turn itself: what has been waiting for the last news goes first, and may hand on work.
     return original(() => {
-      Atomics.wait(word, 0, 0, SLEEP);
+      Atomics.wait(word, 0, 0, sleep);
       last = performance.now();
       callback();
     });

@@ -98,6 +98,11 @@ test("a wait is polled eagerly at first, then with a sleep in the turn itself; a
     expect([1.01, 1.9, 2.7, 3.6].map(sleeps)).toEqual([[0.1], [0.1], [0.1], [0.1]]);
     expect([4.7, 5.6, 5.8].map(sleeps)).toEqual([[], [], [0.1]]);
     expect(called).toBe(10);
+    // A thousandth of a long wait, and at most a millisecond.
+    const long = Array.from({ length: 2000 }, (_, i) => sleeps(100 + 0.9 * i));
+    expect(long[100]).toEqual([0.1]);
+    expect((long[600] as number[])[0]).toBeCloseTo(0.54, 5);
+    expect(long[1999]).toEqual([1]);
   } finally {
     now.mockRestore();
     slept.mockRestore();
