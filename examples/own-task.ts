@@ -2,7 +2,7 @@
  * A task of one's own, trained and measured exactly: write a number between two others.
  *
  * In this repository, after `npm ci`: `node examples/own-task.ts` with Node 22.18 or later, which runs TypeScript as it is.
- * On a machine without a GPU: `node --import ./examples/adapter.mjs examples/own-task.ts`. Half a minute on 2 cores.
+ * On a machine without a GPU: `node --import naysay/adapter examples/own-task.ts`. Half a minute on 2 cores.
  */
 import {
   bootstrapDifference,
