@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -106,6 +107,38 @@ test("holds what it needs and no tests", () => {
   expect(readFileSync(join(installed, "dist/cli/main.js"), "utf8").startsWith("#!/usr/bin/env node")).toBe(
     true,
   );
+});
+
+/** Relative links of a page, its pictures among them. */
+const linksOf = (text: string): string[] =>
+  [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link).filter((link) => !/^[a-z]+:/.test(link));
+
+/** The anchors of a page's headings. */
+const anchorsOf = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+
+test("a link of its README and docs leads to a file of the package, and to a heading of that", () => {
+  const docs = readdirSync(join(installed, "docs"), { recursive: true, encoding: "utf8" });
+  const pages = ["README.md", ...docs.filter((p) => p.endsWith(".md")).map((p) => join("docs", p))];
+  const links = pages.flatMap((page) =>
+    linksOf(readFileSync(join(installed, page), "utf8")).map((link) => ({ page, link })),
+  );
+  expect(links.length).toBeGreaterThan(50);
+  const broken = links.filter(({ page, link }) => {
+    const [path, anchor] = link.split("#");
+    const target = path === "" ? page : join(page, "..", path);
+    // Tests are in the repository alone.
+    if (target.startsWith("test/")) return !existsSync(join(root, target));
+    if (!existsSync(join(installed, target))) return true;
+    if (anchor === undefined || !target.endsWith(".md")) return false;
+    return !anchorsOf(readFileSync(join(installed, target), "utf8")).includes(anchor);
+  });
+  expect(broken).toEqual([]);
 });
 
 test("every entry point imports as ESM in Node, without Dawn", async () => {
