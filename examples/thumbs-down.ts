@@ -23,7 +23,7 @@ const rejects = (name: string): boolean => /^[A-L]/i.test(name);
 async function rejected(): Promise<number> {
   const { vocab } = policy.info;
   const first = await policy.distribution({ context: "" });
-  return first.reduce((sum, p, id) => (rejects(vocab[id]) ? sum + p : sum), 0);
+  return first.reduce((sum, p, id) => (rejects(vocab[id]!) ? sum + p : sum), 0);
 }
 
 const propose = (round: number) =>
