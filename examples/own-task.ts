@@ -2,7 +2,7 @@
  * A task of one's own, trained and measured exactly: write a number between two others.
  *
  * In this repository, after `npm ci`: `node examples/own-task.ts` with Node 22.18 or later, which runs TypeScript as it is.
- * On a machine without a GPU: `node --import ./examples/adapter.mjs examples/own-task.ts`. Half a minute on 2 cores.
+ * On a machine without a GPU: `node --import naysay/adapter examples/own-task.ts`. Half a minute on 2 cores.
  */
 import {
   bootstrapDifference,
@@ -22,7 +22,7 @@ import {
 const numbers = Array.from({ length: 16 }, (_, i) => i);
 
 const between = (prompt: string): string[] => {
-  const [a, b] = prompt.split(" ").map(Number);
+  const [a = 0, b = 0] = prompt.split(" ").map(Number);
   return numbers.slice(a + 1, b).map(String);
 };
 
@@ -76,7 +76,7 @@ const after = await measure();
 const pass = (right: number[]): string => [1, 4].map((k) => exactPassAtK(right, k).toFixed(2)).join(" and ");
 console.log(`held out, Pass@1 and Pass@4: ${pass(before)} before, ${pass(after)} after`);
 const column = (right: number[]): number[][] => right.map((p) => [p]);
-const [gain] = bootstrapDifference(column(after), column(before));
+const gain = bootstrapDifference(column(after), column(before))[0]!;
 console.log(`gain ${gain.mean.toFixed(2)}, 95 % interval ${gain.low.toFixed(2)} to ${gain.high.toFixed(2)}`);
 
 export { after, before, gain };

@@ -4,7 +4,7 @@
  * has the policy that both begin with.
  *
  * In this repository, after `npm ci`: `node examples/thumbs-down.ts` with Node 22.18 or later, which runs TypeScript as it
- * is. On a machine without a GPU: `node --import ./examples/adapter.mjs examples/thumbs-down.ts`. A quarter of a minute on 2 cores.
+ * is. On a machine without a GPU: `node --import naysay/adapter examples/thumbs-down.ts`. A quarter of a minute on 2 cores.
  */
 import { readFileSync } from "node:fs";
 import { connect } from "naysay/worker";
@@ -23,7 +23,7 @@ const rejects = (name: string): boolean => /^[A-L]/i.test(name);
 async function rejected(): Promise<number> {
   const { vocab } = policy.info;
   const first = await policy.distribution({ context: "" });
-  return first.reduce((sum, p, id) => (rejects(vocab[id]) ? sum + p : sum), 0);
+  return first.reduce((sum, p, id) => (rejects(vocab[id]!) ? sum + p : sum), 0);
 }
 
 const propose = (round: number) =>

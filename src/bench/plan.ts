@@ -7,12 +7,12 @@ import type { ModelConfig } from "../model/config.ts";
 import { allocateParameters } from "../model/parameters.ts";
 import { withBackend } from "../tensor/backend.ts";
 import type { FlatTensors } from "../tensor/create.ts";
-import { ConfigError } from "../tensor/errors.ts";
+import { ConfigError, MemoryBudgetError } from "../tensor/errors.ts";
 import type { Value } from "../tensor/ir.ts";
 import { bytesFor, largestValues, storageBytes } from "../tensor/passes/memory.ts";
 import type { Lowered } from "../tensor/passes/pipeline.ts";
 import type { Tier } from "../tensor/tiers.ts";
-import { DEFAULT_BUDGET } from "../tensor/webgpu.ts";
+import { BINDING_LIMIT, DEFAULT_BUDGET } from "../tensor/webgpu.ts";
 import { PlanningBackend } from "./planningBackend.ts";
 import { trainingStep } from "./trainingStep.ts";
 
@@ -59,8 +59,25 @@ export interface TrainingPlan {
 }
 
 /**
+ * Times that hidden states may pass what a buffer holds and still be traced, so that the plan says what else is too large. Further
+ * on no plan fits either, and tracing takes minutes: a large vocabulary's losses are cut into ever more pieces.
+ */
+const TRACED = 4;
+
+/** Throws `MemoryBudgetError` for a step that is not traced because it is much too large. */
+function requireTraceable({ hiddenSize }: ModelConfig, batch: number, context: number): void {
+  const bytes = 4 * hiddenSize * batch * context;
+  if (bytes <= TRACED * BINDING_LIMIT) return;
+  const most = Math.floor(BINDING_LIMIT / (4 * hiddenSize));
+  throw new MemoryBudgetError(
+    `plan: hidden states [B=${batch}, T=${context}, C=${hiddenSize}] of at most ${BINDING_LIMIT / 2 ** 20} MiB, one buffer, expected, got ${Math.round(bytes / 2 ** 20)} MiB. Reduce the batch or the context, to at most ${most} tokens in all.`,
+  );
+}
+
+/**
  * The plan of a step of `batch` rows of `context` tokens. Throws `ConfigError` for sizes that are none, `ShapeError` where the
- * context is longer than the model's. What does not fit is no error but `refusal`.
+ * context is longer than the model's, `MemoryBudgetError` where hidden states alone are several times what a buffer holds. What
+ * does not fit otherwise is no error but `refusal`.
  */
 export function planTraining(config: ModelConfig, options: PlanOptions): TrainingPlan {
   const { batch, context, tier = "T2", recompute = false, limit } = options;
@@ -68,6 +85,7 @@ export function planTraining(config: ModelConfig, options: PlanOptions): Trainin
     if (Number.isInteger(value) && value >= 1) continue;
     throw new ConfigError(`plan: ${name}: an integer of at least 1 expected, got ${value}. Try 1.`);
   }
+  requireTraceable(config, batch, context);
   const backend = new PlanningBackend(tier);
   return withBackend(backend, () => {
     const tokens = new Uint32Array(batch * context);

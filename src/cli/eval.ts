@@ -1,6 +1,5 @@
 /** `naysay eval`: everything that samples can tell of one checkpoint on a task's held-out problems. */
 
-import { readFileSync } from "node:fs";
 import { type PolicyReport, policyReport } from "../eval/policyReport.ts";
 import { adapterSummary } from "../eval/summary.ts";
 import { alignColumns } from "../eval/table.ts";
@@ -17,6 +16,7 @@ import { validate } from "../tensor/validate.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { HELP } from "./commonFlags.ts";
 import { files } from "./files.ts";
+import { madeFrom, readJsonObject } from "./jsonFile.ts";
 import { versions } from "./record.ts";
 import { abortOnSignals, open } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
@@ -55,7 +55,12 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
   const base = decodeCheckpoint(await files.readFile(args.checkpoint));
   const taskConfig = taskOf(base, args.task, args["task-config"]);
-  const task = makeTask(taskConfig);
+  const task = madeFrom(
+    "--task-config",
+    args["task-config"],
+    { changes: taskConfig, others: { name: taskConfig.name } },
+    makeTask,
+  );
   const needed = task.promptLength + task.maxCompletionLength;
   if (base.config.vocabSize !== task.tokenizer.vocabSize || base.config.maxPositions < needed) {
     throw new ConfigError(
@@ -168,7 +173,7 @@ function taskOf(base: DecodedCheckpoint, name: string | undefined, path: string 
       `eval: a checkpoint of one of the tasks ${taskNames.join(", ")} expected, got one of "${known.name}". A task of your own is code: measure it with measurePolicy (docs/tasks.md).`,
     );
   }
-  const config = path === undefined ? undefined : readTaskConfig(path);
+  const config = path === undefined ? undefined : readJsonObject("--task-config", path, '{ "count": 4 }');
   if (name !== undefined && (config !== undefined || name !== known?.name)) return { name, config };
   if (known) return config === undefined ? known : { ...known, config };
   throw new ConfigError(
@@ -184,20 +189,6 @@ function taskInside({ metadata }: DecodedCheckpoint): NamedTask | undefined {
   } catch {
     return undefined; // Metadata of another program.
   }
-}
-
-function readTaskConfig(path: string): Record<string, unknown> {
-  try {
-    const found: unknown = JSON.parse(readFileSync(path, "utf8"));
-    if (found !== null && typeof found === "object" && !Array.isArray(found))
-      return found as Record<string, unknown>;
-  } catch (cause) {
-    throw new ConfigError(
-      `--task-config: a JSON file expected, got ${path}. Check the path and its commas.`,
-      { cause },
-    );
-  }
-  throw new ConfigError(`--task-config: an object expected in ${path}. Write { "count": 4 }.`);
 }
 
 /** The estimates as a table by k, and a line of the rest. */

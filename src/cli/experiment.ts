@@ -5,16 +5,17 @@ import { join } from "node:path";
 import { adapterSummary } from "../eval/summary.ts";
 import { renderTable } from "../eval/table.ts";
 import { runExperiment } from "../rl/experiment.ts";
-import { armName, experimentConfig, PRESETS } from "../rl/presets.ts";
+import { armName, experimentConfig, mergeChanges, PRESETS } from "../rl/presets.ts";
 import { isStudy, STUDIES, type StudyChanges, studyConfig } from "../rl/studyConfig.ts";
+import { makeTask } from "../rl/taskTable.ts";
 import { writeTensorboard } from "../rl/tensorboardFolder.ts";
 import { ConfigError } from "../tensor/errors.ts";
-import { show } from "../tensor/validate.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { assetPath } from "./assets.ts";
 import { HELP } from "./commonFlags.ts";
 import { files } from "./files.ts";
 import { lockFolder } from "./folderLock.ts";
+import { madeFrom, readJsonObject } from "./jsonFile.ts";
 import { progressText } from "./progressText.ts";
 import { versions } from "./record.ts";
 import { abortOnSignals, open } from "./running.ts";
@@ -60,17 +61,10 @@ export async function run(argv: readonly string[]): Promise<number> {
     console.log(`naysay experiment\n${argHelp(FLAGS)}`);
     return 0;
   }
-  const changes = readChanges(args.config);
-  if (args.arms !== undefined) changes.arms = args.arms.split(",").map((arm) => arm.trim());
-  if (args.base !== undefined) {
-    if (args["from-scratch"]) {
-      throw new ConfigError("--base: no --from-scratch beside it expected, got both. Choose one.");
-    }
-    changes.base = args.base;
-  }
-  if (args["from-scratch"]) changes.base = null;
-  if (args.updates !== undefined) changes.train = { ...changes.train, steps: args.updates };
-  if (args.seeds !== undefined) changes.seeds = args.seeds.split(",").map(seedOf);
+  const others = flagChanges(args);
+  const changes = args.config === undefined ? others : mergedChanges(args.config, others);
+  const checked = <T>(make: (changes: StudyChanges) => T): T =>
+    madeFrom("--config", args.config, { changes, others }, make);
   const loadBase = (name: string) => files.readFile(args.base === undefined ? assetPath(name) : name);
   if (isStudy(args.preset, changes)) {
     if (args.seed !== undefined) {
@@ -81,12 +75,20 @@ export async function run(argv: readonly string[]): Promise<number> {
         "--tensorboard: one run expected, got a study of many. Run one of its seeds as an experiment.",
       );
     }
-    const config = studyConfig(args.preset, changes);
+    const config = checked((given) => {
+      const found = studyConfig(args.preset, given);
+      makeTask(found.experiment.task);
+      return found;
+    });
     const command = ["naysay experiment", ...argv].join(" ");
     return studyCommand({ config, preset: args.preset, out: args.out, command, loadBase, json: args.json });
   }
   const seed = args.seed ?? 1;
-  const config = experimentConfig(args.preset, changes);
+  const config = checked((given) => {
+    const found = experimentConfig(args.preset, given);
+    makeTask(found.task);
+    return found;
+  });
   const out = args.out ?? defaultFolder(args.preset, seed);
   const finished = isFinished(
     out,
@@ -154,18 +156,33 @@ function seedOf(text: string): number {
   );
 }
 
-function readChanges(path: string | undefined): StudyChanges {
-  if (path === undefined) return {};
-  let found: unknown;
-  try {
-    found = JSON.parse(readFileSync(path, "utf8"));
-  } catch (cause) {
-    throw new ConfigError(`--config: a JSON file expected, got ${path}. Check the path and its commas.`, {
-      cause,
-    });
+/** The changes that flags make. */
+function flagChanges(args: {
+  arms?: string;
+  base?: string;
+  "from-scratch": boolean;
+  updates?: number;
+  seeds?: string;
+}): StudyChanges {
+  if (args.base !== undefined && args["from-scratch"]) {
+    throw new ConfigError("--base: no --from-scratch beside it expected, got both. Choose one.");
   }
-  if (found !== null && typeof found === "object" && !Array.isArray(found)) return found;
-  throw new ConfigError(
-    `--config: an object expected in ${path}, got ${show(found)}. Write { "train": { "steps": 40 } }.`,
-  );
+  return {
+    ...(args.arms === undefined ? {} : { arms: args.arms.split(",").map((arm) => arm.trim()) }),
+    ...(args.base === undefined ? {} : { base: args.base }),
+    ...(args["from-scratch"] ? { base: null } : {}),
+    ...(args.updates === undefined ? {} : { train: { steps: args.updates } }),
+    ...(args.seeds === undefined ? {} : { seeds: args.seeds.split(",").map(seedOf) }),
+  };
+}
+
+/** A file's changes with those of flags over them. */
+function mergedChanges(path: string, others: StudyChanges): StudyChanges {
+  const found = readJsonObject("--config", path, '{ "train": { "steps": 40 } }');
+  const merged = mergeChanges(found, others);
+  // What is no object is refused later, and not lost under a flag's.
+  const { train } = found;
+  if ("train" in found && (typeof train !== "object" || train === null || Array.isArray(train)))
+    merged.train = train;
+  return merged;
 }

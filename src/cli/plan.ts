@@ -48,9 +48,17 @@ export const MODELS: Readonly<
   },
 };
 
+/** Positions that a configuration may have at most. */
+const MOST_POSITIONS = 2 ** 24;
+
 const FLAGS = {
   batch: { kind: "integer", help: "rows (default 1; of the model small 8)", min: 1 },
-  context: { kind: "integer", help: "tokens a row (default 512; of the model small 128)", min: 1 },
+  context: {
+    kind: "integer",
+    help: "tokens a row (default 512; of the model small 128)",
+    min: 1,
+    max: MOST_POSITIONS,
+  },
   recompute: { kind: "flag", help: "compute each layer again in the backward pass, and keep less" },
   limit: {
     kind: "number",

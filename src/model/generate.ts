@@ -13,10 +13,11 @@
 import { type Backend, backend } from "../tensor/backend.ts";
 import { u32 } from "../tensor/compile.ts";
 import { FlatTensors, tensor } from "../tensor/create.ts";
-import { ConfigError, DeviceError } from "../tensor/errors.ts";
+import { ConfigError, DeviceError, TensorError } from "../tensor/errors.ts";
 import { Stream as RandomStream, type Seed, seedWords, streamKey } from "../tensor/random.ts";
 import { requireKnown } from "../tensor/suggest.ts";
 import { forEachTensor, type Tensor } from "../tensor/tensor.ts";
+import { show } from "../tensor/validate.ts";
 import { type Draw, type LaneRow, type Layout, lanesFor } from "./generateGraph.ts";
 import { checkRequest, type GenerateOptions, type GenerateRequest } from "./generateOptions.ts";
 import {
@@ -61,11 +62,20 @@ export class Generator {
   /** Where they live. */
   private owner: Backend | null = null;
   private busy = false;
+  /** Whether `dispose()` was called while a call ran, which then releases all as it ends. */
+  private released = false;
 
+  /** Throws `ConfigError` for rows that are no count. */
   constructor(model: Transformer, options: GeneratorOptions = {}) {
     requireKnown("generator", options, ["rows"]);
+    const { rows = 256 } = options;
+    if (!(Number.isInteger(rows) && rows >= 1 && rows < 2 ** 32)) {
+      throw new ConfigError(
+        `generator: rows: an integer in [1, 2^32) expected, got ${show(rows)}. Leave it out for 256.`,
+      );
+    }
     this.model = model;
-    this.rows = options.rows ?? 256;
+    this.rows = rows;
   }
 
   /** Programs that are kept; those of the shapes used last, so that calls of any lengths do not add up. */
@@ -75,7 +85,7 @@ export class Generator {
 
   /**
    * Samples `numGenerations` completions of each prompt. Throws `ConfigError` before anything runs where the request
-   * is wrong; rejects with the signal's reason when aborted.
+   * is wrong; rejects with the signal's reason when aborted, with `TensorError` when the generator is disposed before the end.
    */
   async generate(
     params: Parameters,
@@ -87,7 +97,7 @@ export class Generator {
         "generate: the tensors of parameters were expected, got a FlatTensors. Pass params.tensors.",
       );
     }
-    const request = checkRequest(this.model.config, prompts, options, this.rows);
+    const request = checkRequest(this.model.config, prompts, options);
     if (this.busy) {
       throw new ConfigError(
         "generate: one call at a time expected, got a second. Await the first or make another Generator.",
@@ -99,6 +109,7 @@ export class Generator {
       return await this.sample(params, prompts, request);
     } finally {
       this.busy = false;
+      if (this.released) this.dispose();
     }
   }
 
@@ -144,6 +155,7 @@ export class Generator {
     const draw = drawArguments(request);
     try {
       for (let first = 0; first < members.length; first += perChunk) {
+        this.requireGoing(request.signal);
         const mine = members.slice(first, first + perChunk);
         const chunk = Array.from({ length: slots }, (_, i) => prompts[mine[Math.min(i, mine.length - 1)]]);
         const empty = chunk.map(() => []);
@@ -179,9 +191,10 @@ export class Generator {
     }
   }
 
-  /** Releases the states and programs. */
+  /** Releases the states and programs. A call that runs rejects before its next step, and releases them then. */
   dispose(): void {
-    this.decoders.dispose();
+    this.released = this.busy;
+    if (!this.busy) this.decoders.dispose();
   }
 
   /** Draws the tokens of the samples; returns how many there are, fewer than asked for where every row ended before. */
@@ -205,13 +218,12 @@ export class Generator {
       return finished;
     };
     try {
-      signal?.throwIfAborted();
+      this.requireGoing(signal);
       decoder.begin(state, logits, lanes, draw);
       let ended = look();
       let step = 1;
       while (step < length) {
-        signal?.throwIfAborted();
-        this.requireHere();
+        this.requireGoing(signal);
         const next = Math.min(length, step + STEPS, stream ? stream.sent + streamEvery : length);
         decoder.decode.repeat(next - step, state, params, lanes, draw);
         step = next;
@@ -233,14 +245,22 @@ export class Generator {
       if (stream && stream.sent < step) await stream.send(await state.tokens.data(), step);
       // A failure is told to whoever asks first.
       await ended;
+      // The last that heard of tokens may have had enough.
+      this.requireGoing(signal);
       return step;
     } finally {
       lanes.dispose();
     }
   }
 
-  /** What a call began on has to stay till its end. */
-  private requireHere(): void {
+  /** Whether a call may go on: what it began on has to stay till its end. */
+  private requireGoing(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted();
+    if (this.released) {
+      throw new TensorError(
+        "generate: a generator was expected till the end of the call, got dispose() before. Await generate(), or end it by its signal.",
+      );
+    }
     if (backend() === this.owner) return;
     throw new DeviceError(
       "generate: the device that the call began on was expected, got another. Wait for generate() before init().",

@@ -108,7 +108,6 @@ export function checkRequest(
   config: ModelConfig,
   prompts: readonly ArrayLike<number>[],
   options: GenerateOptions,
-  rows: number,
 ): GenerateRequest {
   for (const key of Object.keys(options)) {
     if (!(KNOWN as readonly string[]).includes(key)) {
@@ -143,7 +142,6 @@ export function checkRequest(
     streamEvery: options.streamEvery ?? 8,
   };
   const { temperature, topP, maxCompletionLength, promptLength } = request;
-  wordOf("rows", rows, 1);
   wordOf("maxCompletionLength", maxCompletionLength, 1);
   wordOf("numGenerations", request.numGenerations, 1);
   wordOf("topK", request.topK);

@@ -4,6 +4,7 @@
  */
 import { type Backend, backend, type Executable } from "./backend.ts";
 import { DTypeError, NaysayError, ShapeError, TensorError } from "./errors.ts";
+import { checkPasses } from "./flags.ts";
 import { type Graph, graphKey, type Value } from "./ir.ts";
 import { sameShape, show } from "./shape.ts";
 import { type HostScalar, isHostScalar, type Leaves, readArguments, requireHere } from "./signature.ts";
@@ -232,6 +233,7 @@ export function compile<A extends readonly unknown[], R>(
       `compile: ${key}: a list of positions of arguments was expected, got ${String(given)}. Write [0] for the first.`,
     );
   }
+  if (options.passesOff !== undefined) checkPasses("compile: passesOff", options.passesOff);
   const label = options.label ?? (fn.name || "program");
   const programs = new Map<string, Program>();
   let owner: Backend | null = null;

@@ -5,11 +5,26 @@
 
 import { type Determinism, parseDeterminism } from "./determinism.ts";
 import { ConfigError } from "./errors.ts";
-import { didYouMean } from "./suggest.ts";
+import { nearest } from "./suggest.ts";
 import { parseTier, type Tier } from "./tiers.ts";
+import { show } from "./validate.ts";
 
 /** Names of the compile passes that may be left out. */
 export const OPTIONAL_PASSES = ["simplify", "cse", "fuse", "inplace", "reuse"] as const;
+
+/** Throws `ConfigError` where names of passes to leave out are no list, or one of them is no optional pass. */
+export function checkPasses(where: string, names: unknown): void {
+  const known: readonly string[] = OPTIONAL_PASSES;
+  const wanted = `${where}: some of ${known.join(", ")} expected`;
+  if (!Array.isArray(names))
+    throw new ConfigError(`${wanted}, got ${show(names)}. Write them as a list: ["${known[0]}"].`);
+  for (const name of names) {
+    if (known.includes(name)) continue;
+    const near = typeof name === "string" ? nearest(name, known) : undefined;
+    const remedy = near === undefined ? "Other passes always run." : `Did you mean "${near}"?`;
+    throw new ConfigError(`${wanted}, got ${show(name)}. ${remedy}`);
+  }
+}
 
 /** The flags as values. */
 export interface Flags {
@@ -93,15 +108,8 @@ export const FLAG_TABLE: readonly FlagRow[] = [
     takes: "a,b",
     does: "leave out these compile passes",
     read(text, into) {
-      const names = list(text);
-      const known: readonly string[] = OPTIONAL_PASSES;
-      for (const name of names) {
-        if (known.includes(name)) continue;
-        throw new ConfigError(
-          `NAYSAY_PASSES_OFF: some of ${known.join(", ")} expected, got "${name}". ${didYouMean(name, known)}`,
-        );
-      }
-      into.passesOff = names;
+      into.passesOff = list(text);
+      checkPasses("NAYSAY_PASSES_OFF", into.passesOff);
     },
   },
   {

@@ -4,7 +4,7 @@ import { eagerRunner } from "./compile.ts";
 import { parseDeterminism } from "./determinism.ts";
 import { type DeviceOptions, requestDevice } from "./device.ts";
 import { ConfigError } from "./errors.ts";
-import { flags } from "./flags.ts";
+import { checkPasses, flags } from "./flags.ts";
 import { Profiler } from "./profiler.ts";
 import { ReferenceBackend } from "./reference.ts";
 import { reportAtEnd } from "./report.ts";
@@ -57,6 +57,7 @@ export async function init(options: InitOptions = {}): Promise<Backend> {
     );
   }
   if (options.determinism !== undefined) parseDeterminism(options.determinism, "init: determinism");
+  if (options.passesOff !== undefined) checkPasses("init: passesOff", options.passesOff);
   const { tuning } = options;
   if (typeof tuning === "string" && tuning !== "auto" && tuning !== "off") {
     throw new ConfigError(

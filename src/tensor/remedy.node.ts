@@ -62,7 +62,8 @@ export function mayHaveGpu(facts: MachineFacts): boolean {
 export function vulkanRemedy(): string {
   return remedyFor(
     machineFacts(),
-    "Without a GPU: Mesa's lavapipe 24 or newer (`mesa-vulkan-drivers`), which Vulkan finds by itself.",
+    "Without a GPU: Mesa's lavapipe 24 or newer (`mesa-vulkan-drivers`), which Vulkan finds by itself, or " +
+      "`npm install --save-dev @sparticuz/chromium` (SwiftShader, Linux x64) and `node --import naysay/adapter`.",
   );
 }
 

@@ -3,7 +3,7 @@
  * only ways with equal bits are ever entered (tune.ts), so a table changes no result, whoever made it and whether or not it is
  * used. At `fast` others are, too: such a table is refused everywhere else.
  */
-import { cachedAt, readCached, writeCached } from "#host";
+import { atEnd, cachedAt, readCached, writeCached } from "#host";
 import { preferredWay } from "./codegen/matmulPreferred.ts";
 import { isMatmulVariant, isSplitVariant, type MatmulProduct } from "./codegen/matmulTiles.ts";
 import { type Determinism, parseDeterminism } from "./determinism.ts";
@@ -68,7 +68,8 @@ export class Tuning {
   private readonly choices = new Map<string, string>();
   /** A product of each shape class that was met and has no entry. */
   readonly missing = new Map<string, MatmulProduct>();
-
+  /** Shape classes whose entry a program took. */
+  readonly used = new Set<string>();
   /** What is taken of a class without an entry; without this, or where it knows none, the default. */
   private readonly prefer?: (product: MatmulProduct) => string | undefined;
 
@@ -120,7 +121,8 @@ export class Tuning {
   /** The entry of a class, noting it as missing where there is none, and what is taken then. */
   choose(shapeClass: string, product: MatmulProduct): string | undefined {
     const choice = this.choices.get(shapeClass);
-    if (choice === undefined && !this.missing.has(shapeClass)) this.missing.set(shapeClass, product);
+    if (choice !== undefined) this.used.add(shapeClass);
+    else if (!this.missing.has(shapeClass)) this.missing.set(shapeClass, product);
     return choice ?? this.prefer?.(product);
   }
 
@@ -156,13 +158,20 @@ export class Tuning {
 
 const cacheName = (key: string): string => `tuning-${key.replace(/[^A-Za-z0-9.]+/g, "-").slice(0, 160)}.json`;
 
-/** The tuning of a device; a stored table that cannot be read is none, and a line on stderr says so. */
+/**
+ * The tuning of a device. A stored table that cannot be read is none, and a line on stderr says so; as it does of a table that
+ * was given and has nothing for this adapter, or by the end of the process nothing that a program took.
+ */
 export async function loadTuning(device: Device, option: TuningOption): Promise<Tuning> {
   const { determinism, architecture } = device.info;
   if (option === "off") return new Tuning(tuningKey(device), determinism);
   const tuning = new Tuning(tuningKey(device), determinism, (product) => preferredWay(architecture, product));
   if (option !== "auto") {
-    if (tuning.add(checkTable(option, "init: tuning")) > 0) tuning.source = "init({ tuning })";
+    const table = checkTable(option, "init: tuning");
+    if (tuning.add(table) > 0) {
+      tuning.source = "init({ tuning })";
+      watch(tuning);
+    } else sayUseless(table, tuning.key);
     return tuning;
   }
   const name = cacheName(tuning.key);
@@ -174,4 +183,42 @@ export async function loadTuning(device: Device, option: TuningOption): Promise<
     console.error(`${(error as Error).message} It is not used.`);
   }
   return tuning;
+}
+
+/** What was said: a page that makes a device again and again shall not hear it each time. */
+const said = new Set<string>();
+
+function sayOnce(line: string): void {
+  if (said.has(line)) return;
+  said.add(line);
+  console.error(line);
+}
+
+/** A table may be shipped for other adapters than this: no error, but whoever made it for this one wants to know. */
+function sayUseless({ adapter, choices }: TuningTable, key: string): void {
+  const count = Object.keys(choices).length;
+  if (count === 0) return;
+  sayOnce(
+    adapter === key
+      ? `init: tuning: ways that this version knows expected, got none among ${count}. The table is not used: make one with naysay tune.`
+      : `init: tuning: a table of this adapter, ${key}, expected, got one of ${adapter}. It is not used: make one here with naysay tune.`,
+  );
+}
+
+const watched: Tuning[] = [];
+
+/** Says when the process ends that a table was of no use to it. */
+function watch(tuning: Tuning): void {
+  watched.push(tuning);
+  if (watched.length > 1) return;
+  const report = (): void => {
+    for (const { used, missing, size } of watched.splice(0)) {
+      if (used.size > 0 || missing.size === 0) continue;
+      const [first] = missing.keys();
+      sayOnce(
+        `init: tuning: entries for the products of this process expected, such as ${first}, got ${size} for others. None was used: tune the programs that you run.`,
+      );
+    }
+  };
+  atEnd(async () => report(), report);
 }

@@ -12,7 +12,7 @@ import { GPT2, trainingSetup } from "../../src/bench/trainingStep.ts";
 import { MODELS } from "../../src/cli/plan.ts";
 import { parameterSpecs } from "../../src/model/parameters.ts";
 import type { BuildOptions, Executable } from "../../src/tensor/backend.ts";
-import { ConfigError, ShapeError } from "../../src/tensor/errors.ts";
+import { ConfigError, MemoryBudgetError, ShapeError } from "../../src/tensor/errors.ts";
 import { init } from "../../src/tensor/init.ts";
 import type { Graph } from "../../src/tensor/ir.ts";
 import { numel } from "../../src/tensor/shape.ts";
@@ -94,6 +94,8 @@ test("what does not fit says what to reduce; wrong sizes are refused", () => {
   for (const batch of [0, 1.5, Number.NaN])
     expect(() => planTraining(config, { batch, context: 128 })).toThrow(ConfigError);
   expect(() => planTraining(config, { batch: 1, context: 129 })).toThrow(ShapeError);
+  for (const batch of [1e9, 1e15, Number.MAX_SAFE_INTEGER])
+    expect(() => planTraining(config, { batch, context: 128 })).toThrow(MemoryBudgetError);
 });
 
 test("naysay plan: a model by name or file, exit code 1 where it does not fit", async () => {
@@ -110,6 +112,11 @@ test("naysay plan: a model by name or file, exit code 1 where it does not fit", 
   const much = await naysay(["plan", "small", "--context", "99999"]);
   expect(much.code).toBe(1);
   expect(much.stdout).toMatch(/\nother constants.*\n\nplan: at most 128\.0 MiB for one buffer /);
+  const absurd = await naysay(["plan", "--batch", "1e9"]);
+  expect([absurd.code, absurd.stdout]).toEqual([1, ""]);
+  expect(absurd.stderr).toBe(
+    "MemoryBudgetError: plan: hidden states [B=1000000000, T=512, C=768] of at most 128 MiB, one buffer, expected, got 1500000000 MiB. Reduce the batch or the context, to at most 43690 tokens in all.\n",
+  );
   const path = join(folder, "config.json");
   const sizes = { vocab_size: 64, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 1 };
   const rest = { num_attention_heads: 2, max_position_embeddings: 64, tie_word_embeddings: true };

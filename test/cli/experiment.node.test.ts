@@ -21,7 +21,12 @@ describe("mistakes", () => {
     [["experiment", "--arms", "nrs"], 2, /ConfigError: algorithm: .*Did you mean "nsr"/],
     [["experiment", "--preset", "maze", "--tensorboard"], 2, /--tensorboard: one run expected/],
     [["experiment", "--updates", "-1"], 2, /--updates: expected a value from 0/],
-    [["experiment", "--config", "/nowhere.json"], 2, /--config: a JSON file expected/],
+    [
+      ["experiment", "--config", "/nowhere.json"],
+      2,
+      /--config: a JSON file expected, got no file at \/nowhere\.json\. /,
+    ],
+    [["experiment", "--config", "/"], 2, /--config: a JSON file expected, got a folder, \/\. /],
     [["pretrain", "--out", "base.bin"], 2, /ends in \.safetensors/],
   ])("naysay %j", async (argv, code, message) => {
     const outcome = await naysay(argv);
@@ -29,12 +34,56 @@ describe("mistakes", () => {
     expect(outcome.code).toBe(code);
   });
 
-  test.each(["null", "[]", "3", '"text"'])("a configuration of %s", async (text) => {
-    const config = join(folder, "no-object.json");
+  const object = (got: string) =>
+    `an object expected in FILE, got ${got}. Write { "train": { "steps": 40 } }.`;
+  test.each([
+    ["null", object("null")],
+    ["[]", object("an array of 0")],
+    ['"text"', object('"text"')],
+    ["", object("an empty file")],
+    ["\uFEFF \n", object("an empty file")],
+    [
+      '{"trian": {}}',
+      'FILE: experiment: trian: a known key expected, got an unknown one. Did you mean "train"?',
+    ],
+    [
+      '{"train": {"stepz": 4}}',
+      /^FILE: experiment: train\.stepz: a known key expected.* Did you mean "steps"\?$/,
+    ],
+    ['{"train": {"steps": "four"}}', /^FILE: experiment: train\.steps: .* expected, got "four"\. /],
+    ['{"seeds": [1, 2], "controls": 5}', /^FILE: study: controls: an object expected, got 5\. /],
+    [
+      '{"task": {"name": "countdown", "config": {"cuont": 4}}}',
+      /^FILE: countdown: cuont: a known key expected/,
+    ],
+    ['{"arms": ["nrs"]}', /^FILE: algorithm: .* Did you mean "nsr"\?$/],
+  ])("a configuration of %j is told by one line with file and key", async (text, message) => {
+    const config = join(folder, "changes.json");
     writeFileSync(config, text);
-    const outcome = await naysay(["experiment", "--config", config]);
-    expect(outcome.stderr).toMatch(/ConfigError: --config: an object expected/);
-    expect(outcome.code).toBe(2);
+    const { code, stdout, stderr } = await naysay(["experiment", "--config", config], {
+      NAYSAY_ADAPTER: "default",
+    });
+    expect(stdout).toBe("");
+    const [, said] = /^ConfigError: --config: (.*)\n$/.exec(stderr.replace(config, "FILE"))!;
+    if (typeof message === "string") expect(said).toBe(message);
+    else expect(said).toMatch(message);
+    expect(code).toBe(2);
+  });
+
+  test("what is no JSON is told with the place; a flag's mistake is not the file's, nor hides one of it", async () => {
+    const config = join(folder, "changes.json");
+    const said = async (text: string, ...more: string[]) => {
+      writeFileSync(config, text);
+      const args = ["experiment", "--config", config, ...more];
+      return (await naysay(args, { NAYSAY_ADAPTER: "default" })).stderr.replace(config, "FILE");
+    };
+    expect(await said('{\n  "train": { "steps": 4, }\n}')).toMatch(
+      /^ConfigError: --config: JSON expected in FILE, got other text: .* at line 2, column 26\. Check commas.*\n$/,
+    );
+    expect(await said('{"arms":["nsr"]}', "--arms", "nrs")).toMatch(/^ConfigError: algorithm: .*"nsr"\?\n$/);
+    expect(await said('{"train": 5}', "--updates", "2")).toMatch(
+      /^ConfigError: --config: FILE: experiment: train: an object expected, got 5\. /,
+    );
   });
 
   test("help of both", async () => {

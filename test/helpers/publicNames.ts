@@ -6,13 +6,13 @@ import { type ImportLine, importsOf } from "./imports.ts";
 import { root, withoutComments } from "./sourceFiles.ts";
 
 const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
-  exports: Record<string, string | { default: string }>;
+  exports: Record<string, string | { node?: string; default?: string }>;
 };
 
 /** The package's entries: specifier to source file, or to null for a file that is no module of src/. */
 const entries = new Map(
   Object.entries(exports).map(([path, target]) => {
-    const file = typeof target === "string" ? target : target.default;
+    const file = typeof target === "string" ? target : (target.default ?? target.node!);
     const source = relative(root, join(root, file.replace("/dist/", "/src/").replace(/\.js$/, ".ts")));
     return [join("naysay", path), existsSync(join(root, source)) ? source : null];
   }),

@@ -287,6 +287,69 @@ test("what onTokens rejects with, generate rejects with, and nothing is sent on"
   expect(order).toEqual([0, 2, 4].flatMap((from) => [`begin ${from}`, `end ${from}`]));
 });
 
+test("aborted from the last onTokens, it rejects all the same", async () => {
+  const { params, generator } = setUp(rope);
+  const reason = new Error("enough");
+  const controller = new AbortController();
+  const seen: number[] = [];
+  const call = generator.generate(params, prompts, {
+    ...base,
+    eosTokenId: undefined,
+    signal: controller.signal,
+    onTokens: ({ to }) => {
+      seen.push(to);
+      if (to === base.maxCompletionLength) controller.abort(reason);
+    },
+  });
+  await expect(call).rejects.toBe(reason);
+  expect(seen).toEqual([base.maxCompletionLength]);
+});
+
+test("disposed while it runs, generate rejects, and all is given back; then it can be used again", async () => {
+  const { params, generator } = setUp(rope);
+  // The model's tables of positions stay with it.
+  await generator.generate(params, prompts, base);
+  generator.dispose();
+  const before = backend().memory().liveBytes;
+  const told = expect.objectContaining({
+    name: "TensorError",
+    message: expect.stringMatching(
+      /^generate: a generator was expected till the end of the call, got dispose/,
+    ),
+  });
+  const options = { ...base, eosTokenId: undefined, maxCompletionLength: 24 };
+  // As soon as it was called, at a step in the middle, between chunks of rows, and at the last tokens.
+  const early = generator.generate(params, prompts, options);
+  generator.dispose();
+  await expect(early).rejects.toEqual(told);
+  for (const at of [8, 24]) {
+    const onTokens = ({ to }: { to: number }): void => {
+      if (to === at) generator.dispose();
+    };
+    for (const numGenerations of [1, 9])
+      await expect(
+        generator.generate(params, prompts, { ...options, numGenerations, onTokens }),
+      ).rejects.toEqual(told);
+    expect(generator.programs).toBe(0);
+    expect(backend().memory().liveBytes).toBe(before);
+  }
+  expect((await generator.generate(params, prompts, base)).rows).toBe(4);
+  generator.dispose();
+  expect(backend().memory().liveBytes).toBe(before);
+});
+
+test("rows that are no count are refused where the generator is made", () => {
+  const model = new Transformer(rope);
+  for (const rows of [0, -1, 1.5, Number.NaN, "8", null])
+    expect(() => new Generator(model, { rows: rows as number })).toThrow(
+      expect.objectContaining({
+        name: "ConfigError",
+        message: expect.stringMatching(/^generator: rows: an integer in \[1, 2\^32\) expected, got /),
+      }),
+    );
+  expect(new Generator(model).rows).toBe(256);
+});
+
 test("after another init() a generator works there, with weights that are there", async () => {
   const mine = backend();
   const { params, generator } = setUp(rope);

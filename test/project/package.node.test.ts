@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -16,8 +17,9 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { build } from "vite";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { unpackTar } from "../../src/cli/archive.ts";
+import { softwarePackage } from "../../src/cli/software.ts";
 import { runCommand } from "../helpers/command.ts";
 import { root } from "../helpers/sourceFiles.ts";
 
@@ -27,7 +29,7 @@ const BROWSER_BUDGET = 150_000;
 interface PackageFile {
   name: string;
   bin: Record<string, string>;
-  exports: Record<string, string | { types: string; default: string }>;
+  exports: Record<string, string | { types: string; node?: string; default?: string }>;
   dependencies: Record<string, string>;
 }
 
@@ -38,13 +40,18 @@ function hasSource(path: string): boolean {
   return existsSync(join(root, path.replace("dist", "src").replace(/\.(js|d\.ts)$/, ".ts")));
 }
 
-/** Public entry points, as specifiers, whose source is there. */
-const entries = Object.entries(manifest.exports).flatMap(([path, target]) =>
-  typeof target === "object" &&
-  existsSync(join(root, target.default.replace("dist", "src").replace(".js", ".ts")))
-    ? [{ specifier: join("naysay", path), target }]
-    : [],
-);
+/** Public entry points whose source is there, as specifiers. */
+const specifiersOf = (anywhere: boolean): string[] =>
+  Object.entries(manifest.exports).flatMap(([path, target]) => {
+    if (typeof target !== "object" || (target.default !== undefined) !== anywhere) return [];
+    const file = target.default ?? target.node!;
+    return existsSync(join(root, file.replace("dist", "src").replace(".js", ".ts")))
+      ? [join("naysay", path)]
+      : [];
+  });
+const entries = specifiersOf(true);
+/** Those that Node alone has. */
+const nodeEntries = specifiersOf(false);
 
 /** A folder outside the repository with the packed package and what it depends on under node_modules. */
 let consumer: string;
@@ -102,9 +109,41 @@ test("holds what it needs and no tests", () => {
   );
 });
 
+/** Relative links of a page, its pictures among them. */
+const linksOf = (text: string): string[] =>
+  [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link).filter((link) => !/^[a-z]+:/.test(link));
+
+/** The anchors of a page's headings. */
+const anchorsOf = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+
+test("a link of its README and docs leads to a file of the package, and to a heading of that", () => {
+  const docs = readdirSync(join(installed, "docs"), { recursive: true, encoding: "utf8" });
+  const pages = ["README.md", ...docs.filter((p) => p.endsWith(".md")).map((p) => join("docs", p))];
+  const links = pages.flatMap((page) =>
+    linksOf(readFileSync(join(installed, page), "utf8")).map((link) => ({ page, link })),
+  );
+  expect(links.length).toBeGreaterThan(50);
+  const broken = links.filter(({ page, link }) => {
+    const [path, anchor] = link.split("#");
+    const target = path === "" ? page : join(page, "..", path);
+    // Tests are in the repository alone.
+    if (target.startsWith("test/")) return !existsSync(join(root, target));
+    if (!existsSync(join(installed, target))) return true;
+    if (anchor === undefined || !target.endsWith(".md")) return false;
+    return !anchorsOf(readFileSync(join(installed, target), "utf8")).includes(anchor);
+  });
+  expect(broken).toEqual([]);
+});
+
 test("every entry point imports as ESM in Node, without Dawn", async () => {
-  const code = entries
-    .map(({ specifier }) => `console.log(Object.keys(await import("${specifier}")).length);`)
+  const code = [...entries, ...nodeEntries]
+    .map((specifier) => `console.log(Object.keys(await import("${specifier}")).length);`)
     .join("");
   const { code: status, stderr } = await runCommand(
     process.execPath,
@@ -123,11 +162,38 @@ test("a missing Dawn is a DeviceError that names the command to run", async () =
   expect(stdout).toMatch(/^DeviceError device: .*npm install webgpu@/);
 });
 
+describe("naysay/adapter", () => {
+  const app = ["--import", "naysay/adapter", "app.js"];
+  const clean = { NAYSAY_LAUNCHED: undefined, VK_ICD_FILENAMES: undefined, VK_DRIVER_FILES: undefined };
+  beforeAll(() => {
+    writeFileSync(
+      join(consumer, "app.js"),
+      "console.log(process.env.VK_ICD_FILENAMES); process.exitCode = 3;",
+    );
+  });
+
+  test.skipIf(!softwarePackage())("starts an app on the adapter that NAYSAY_ADAPTER names", async () => {
+    const scope = join(consumer, "node_modules/@sparticuz");
+    mkdirSync(scope);
+    symlinkSync(join(root, "node_modules/@sparticuz/chromium"), join(scope, "chromium"));
+    const env = { ...clean, NAYSAY_ADAPTER: "swiftshader" };
+    const { code, stdout, stderr } = await runCommand(process.execPath, app, env, consumer);
+    expect(stdout).toMatch(/swiftshader_icd\.json\n$/);
+    expect(stderr).toMatch(/^adapter: SwiftShader .*: NAYSAY_ADAPTER=swiftshader\n$/);
+    expect(code).toBe(3);
+  });
+
+  test("says what a wrong name should have been, and starts nothing", async () => {
+    const env = { ...clean, NAYSAY_ADAPTER: "lavapip" };
+    const { code, stdout, stderr } = await runCommand(process.execPath, app, env, consumer);
+    expect(stderr).toMatch(/ConfigError: NAYSAY_ADAPTER: .* Did you mean "lavapipe"\?/);
+    expect(stdout).toBe("");
+    expect(code).toBe(1);
+  });
+});
+
 test.each(["nodenext", "bundler"])("types resolve for moduleResolution %s", async (resolution) => {
-  const specifiers = [
-    ...entries.map(({ specifier }) => specifier),
-    "./node_modules/naysay/dist/tensor/device.js",
-  ];
+  const specifiers = [...entries, ...nodeEntries, "./node_modules/naysay/dist/tensor/device.js"];
   const lines = specifiers.map(
     (specifier, i) => `import * as m${i} from "${specifier}"; export const n${i} = m${i};`,
   );
@@ -166,9 +232,9 @@ async function bundle(source: string): Promise<{ chunks: Chunk[]; needed: Chunk[
   return { chunks, needed: [...needed] };
 }
 
-const hasEntry = (specifier: string) => entries.some((entry) => entry.specifier === specifier);
+const hasEntry = (specifier: string) => entries.includes(specifier);
 
-test.each([...entries.map(({ specifier }) => specifier), "./node_modules/naysay/dist/tensor/device.js"])(
+test.each([...entries, "./node_modules/naysay/dist/tensor/device.js"])(
   "a browser bundle of %s holds no Dawn, no Node and, at its start, no reflection",
   async (source) => {
     const { chunks, needed } = await bundle(source);

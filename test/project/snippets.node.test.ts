@@ -1,5 +1,16 @@
-/** The programs on the pages compile as they stand, against the package's types and under `strict`. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+/**
+ * The programs on the pages, and the example of a page, compile as they stand, against the package's types and under
+ * `strict` with `noUncheckedIndexedAccess`.
+ */
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -21,7 +32,7 @@ function programs(page: string): string[] {
   return [...blocks].map(([, code]) => code).filter((code) => /^import .* from "naysay/m.test(code));
 }
 
-test("whole programs of README.md and docs/tasks.md type-check", async () => {
+test("whole programs of README.md and docs/tasks.md, and examples/own-task.ts, type-check", async () => {
   const counts = ["README.md", "docs/tasks.md"].map((page) => {
     const found = programs(page);
     const stem = page.replace(/\W/g, "_");
@@ -30,9 +41,11 @@ test("whole programs of README.md and docs/tasks.md type-check", async () => {
     return found.length;
   });
   expect(counts).toEqual([4, 3]);
+  copyFileSync(join(root, "examples/own-task.ts"), join(folder, "own-task.ts"));
   const compilerOptions = {
     noEmit: true,
     strict: true,
+    noUncheckedIndexedAccess: true,
     target: "es2022",
     lib: ["ES2023", "DOM", "DOM.Iterable", "ESNext.Disposable"],
     module: "nodenext",

@@ -61,3 +61,23 @@ test("options that are not known are refused with what is near, before anything 
     told('init: tuning: "auto", "off" or a table expected, got "of". Did you mean "off"?'),
   );
 });
+
+test("passes to leave out are refused by name where there is no such pass", async () => {
+  const told = (message: string) => expect.objectContaining({ name: "ConfigError", message });
+  const some = "some of simplify, cse, fuse, inplace, reuse expected";
+  const off = (passesOff: unknown) => compile((t: Tensor) => t, { passesOff } as { passesOff: string[] });
+  expect(() => off(["cse", "fuze"])).toThrow(
+    told(`compile: passesOff: ${some}, got "fuze". Did you mean "fuse"?`),
+  );
+  expect(() => off(["stack"])).toThrow(
+    told(`compile: passesOff: ${some}, got "stack". Other passes always run.`),
+  );
+  expect(() => off("fuse")).toThrow(
+    told(`compile: passesOff: ${some}, got "fuse". Write them as a list: ["simplify"].`),
+  );
+  expect(() => off([0])).toThrow(told(`compile: passesOff: ${some}, got 0. Other passes always run.`));
+  await expect(init({ passesOff: ["expand"] })).rejects.toEqual(
+    told(`init: passesOff: ${some}, got "expand". Other passes always run.`),
+  );
+  expect(off(["simplify", "cse", "fuse", "inplace", "reuse"]).programs).toBe(0);
+});

@@ -12,7 +12,7 @@ import { init } from "../../src/tensor/init.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { tune } from "../../src/tensor/tune.ts";
-import { loadTuning, parseTuning, Tuning } from "../../src/tensor/tuning.ts";
+import { loadTuning, parseTuning, Tuning, tuningKey } from "../../src/tensor/tuning.ts";
 import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
 
 const { tier } = (await requestAdapter()).info;
@@ -163,6 +163,29 @@ test("what an adapter of the processor is known to do fastest is taken where no 
   expect((await loadTuning(device, "off")).choose("x", sizes)).toBeUndefined();
   const own = preferredWay(device.info.architecture, sizes);
   expect((await loadTuning(device, { adapter: "another", choices: {} })).choose("x", sizes)).toBe(own);
+});
+
+test("a table that was given and has nothing for this adapter is told, once", async () => {
+  const spy = vi.spyOn(console, "error").mockImplementation(() => {});
+  try {
+    const mine = tuningKey(backend.device);
+    const load = async (adapter: string, choices: Record<string, string>) => {
+      for (let i = 0; i < 2; i++)
+        expect((await loadTuning(backend.device, { adapter, choices })).source).toBe(null);
+      return spy.mock.calls.splice(0).map(([line]) => line);
+    };
+    expect(await load("another", { x: "direct4x4" })).toEqual([
+      `init: tuning: a table of this adapter, ${mine}, expected, got one of another. It is not used: make one here with naysay tune.`,
+    ]);
+    expect(await load(mine, { x: "fastest" })).toEqual([
+      "init: tuning: ways that this version knows expected, got none among 1. The table is not used: make one with naysay tune.",
+    ]);
+    expect(await load("another", {})).toEqual([]);
+    expect((await loadTuning(backend.device, { adapter: mine, choices: { x: "direct4x4" } })).size).toBe(1);
+    expect(spy).not.toHaveBeenCalled();
+  } finally {
+    spy.mockRestore();
+  }
 });
 
 test("wrong arguments are refused before anything is measured", async () => {

@@ -2,12 +2,10 @@
  * Makes public/base.safetensors: a policy of about 25,000 parameters, pretrained on the names until it invents new ones.
  * The tokenizer travels in the file's metadata; seed, recipe and adapter go to base.json beside it.
  */
+import "naysay/adapter";
 import { writeFileSync } from "node:fs";
 import { countParameters, init, makeBase, Tokenizer } from "naysay";
 import { LONGEST, NAMES } from "../src/names.js";
-import { withAdapter } from "./adapter.mjs";
-
-await withAdapter();
 
 const SEED = 1;
 const MODEL = { hiddenSize: 32, numLayers: 2, numHeads: 4, maxPositions: 24 };

@@ -4,14 +4,12 @@
  *
  *     node scripts/pilot.mjs --rates 5e-4,1e-3/15 --letters o,k,all --seeds 1,2,3 --rounds 30
  */
+import "naysay/adapter";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { connect } from "naysay/worker";
 import { serve } from "naysay/worker/serve";
 import { LONGEST, readsLikeAName } from "../src/names.js";
-import { withAdapter } from "./adapter.mjs";
-
-await withAdapter();
 
 const { values: given } = parseArgs({
   options: {

@@ -28,8 +28,8 @@ try {
     print(`update ${update}: reward ${reward?.toFixed(3)}, entropy ${entropy?.toFixed(3)} nats`);
   }
   const [nsr] = (await run.result).arms;
-  print(`Pass@1 ${nsr.passAtK[1].toFixed(3)}, Pass@32 ${nsr.passAtK[32].toFixed(3)}`);
-  print(`weights ${nsr.weightsSha256}`);
+  print(`Pass@1 ${nsr?.passAtK[1]?.toFixed(3)}, Pass@32 ${nsr?.passAtK[32]?.toFixed(3)}`);
+  print(`weights ${nsr?.weightsSha256}`);
 } catch (error) {
   element("adapter").textContent = (error as Error).message;
 }
