@@ -236,7 +236,7 @@ export class KernelBuilder {
   }
 
   /** An array in workgroup memory, the same for all who ask for the same `slot`. */
-  sharedArray(type: string, length: number, slot = 0): string {
+  sharedArray(type: string, length: number, slot: number | string = 0): string {
     const key = `${type}/${length}/${slot}`;
     let name = this.shared.get(key);
     if (!name) {

@@ -1,10 +1,11 @@
 /**
  * Sums down long columns: the threads of a workgroup share four columns (or vectors of four), side by side, so that they read
  * memory as it lies. The order is that of 64 lanes and their halving tree (row.ts): a thread has four of the lanes, joins
- * them as the tree does; four of a column's 16 threads take in four values each, and the first of them what those make.
+ * them as the tree does; four of a column's 16 threads take in four values each, and the first of them what those make. What joins is written once
+ * for all sums of a kernel.
  */
 import { type Affine, constantIndex, delinearize, opaque, plus, scale, variable } from "../affine.ts";
-import type { Value } from "../ir.ts";
+import type { Node, Value } from "../ir.ts";
 import { opByName } from "../ops/table.ts";
 import { reduceIndex } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
@@ -25,26 +26,96 @@ const PARTS = 64 / SHARERS;
 /** Workgroups for the columns of a shape. */
 export const columnGroups = (shape: RowShape): number => Math.ceil(unitsOf(shape) / COLUMNS);
 
-/** The columns of workgroup `at`. No reduction of such a group needs another. */
-export function emitColumns(
-  group: Group,
-  at: Affine,
-  outputs: readonly Value[],
-  e: Emitter,
-  k: KernelBuilder,
-): void {
+/** Columns of one shape with their sums, which some of a kernel's workgroups do. */
+export interface ColumnPart {
+  readonly group: Group;
+  readonly outputs: readonly Value[];
+  /** Emits what those workgroups do; `at` counts them. */
+  within(body: (at: Affine) => void): void;
+}
+
+type Sum = ReturnType<typeof accumulate>;
+
+/** Sums that are joined alike: they lie in one array, 64 places each, and one text joins those of all parts. */
+interface Kind {
+  readonly sum: Sum;
+  readonly shared: string;
+  /** Sums of it that a part has at most. */
+  readonly most: number;
+}
+
+const reductionsOf = (group: Group): Node[] =>
+  group.nodes.filter((n) => opByName(n.op).lowering.kind === "reduce");
+
+/** Where a sum of its kind lies in the kind's array, first of its 64 places. */
+const placesOf = (slot: number): string => (slot === 0 ? "lane" : `lane + ${WORKGROUP * slot}u`);
+
+/** The columns of all parts. No reduction of such a group needs another. */
+export function emitColumns(parts: readonly ColumnPart[], e: Emitter, k: KernelBuilder): void {
+  if (parts.length === 0) return;
+  const slots = new Map<Node, { kind: string; slot: number }>();
+  const most = new Map<string, number>();
+  for (const { group } of parts) {
+    const used = new Map<string, number>();
+    for (const n of reductionsOf(group)) {
+      const kind = `${n.op} ${n.results[0].dtype} ${resultWidthOf(shapeOf(group))}`;
+      const slot = used.get(kind) ?? 0;
+      used.set(kind, slot + 1);
+      slots.set(n, { kind, slot });
+      most.set(kind, Math.max(most.get(kind) ?? 0, slot + 1));
+    }
+  }
+  const kinds = new Map<string, Kind>();
+  for (const { group, within } of parts) {
+    within((at) => {
+      for (const sum of sumColumns(group, columnOf(group, at, e, k).r, e, k)) {
+        const { kind, slot } = slots.get(sum.n) as { kind: string; slot: number };
+        const count = most.get(kind) as number;
+        const shared = k.sharedArray(sum.type, WORKGROUP * count, kind);
+        kinds.set(kind, { sum, shared, most: count });
+        k.line(`${shared}[${placesOf(slot)}] = ${tree(sum, PARTS, (i) => sum.names[i])};`);
+      }
+    });
+  }
+  // In two rounds of four values each: sixteen loads of shared memory cost a driver's compiler more than a barrier costs a step.
+  const all = [...kinds.values()];
+  join(all, SHARERS / QUARTER, COLUMNS * QUARTER, k);
+  join(all, QUARTER, COLUMNS, k);
+  for (const { group, outputs, within } of parts) {
+    within((at) => {
+      const { r, own } = columnOf(group, at, e, k);
+      const width = resultWidthOf(shapeOf(group));
+      k.block(`if (lane < ${COLUMNS}u${own === null ? "" : ` && ${own}`})`, () => {
+        for (const n of reductionsOf(group)) {
+          const { kind, slot } = slots.get(n) as { kind: string; slot: number };
+          const sum = k.name("red", `${(kinds.get(kind) as Kind).shared}[${placesOf(slot)}]`);
+          e.know(n.results[0], delinearize(r, n.results[0].shape), width, sum);
+        }
+        e.store(outputs, (v) => delinearize(r, v.shape), width);
+      });
+    });
+  }
+}
+
+/** The thread's column of workgroup `at`, and the condition under which it is no other's; null: always. */
+function columnOf(group: Group, at: Affine, e: Emitter, k: KernelBuilder): { r: Affine; own: string | null } {
   const shape = shapeOf(group);
-  const reductions = group.nodes.filter((n) => opByName(n.op).lowering.kind === "reduce");
-  const { length } = shape.space;
   const units = unitsOf(shape);
-  const width = resultWidthOf(shape);
-  const whole = units % COLUMNS === 0;
   const place = k.name("c", `${e.index(scale(at, COLUMNS))} + lane % ${COLUMNS}u`);
+  const whole = units % COLUMNS === 0;
   const unit = whole ? place : k.name("c", `min(${place}, ${k.size(units)} - 1u)`);
   const column = opaque([unit], units);
-  const r = width === 4 ? plus(scale(column, 4), LANE) : column;
+  const r = resultWidthOf(shape) === 4 ? plus(scale(column, 4), LANE) : column;
+  return { r, own: whole ? null : `${place} == ${unit}` };
+}
+
+/** The thread's parts of the sums of column `r`. */
+function sumColumns(group: Group, r: Affine, e: Emitter, k: KernelBuilder): Sum[] {
+  const shape = shapeOf(group);
+  const { length } = shape.space;
+  const width = resultWidthOf(shape);
   const part = k.name("part", `lane / ${COLUMNS}u`);
-  const sums = reductions.map((n) => accumulate(n, width, e, k, PARTS));
+  const sums = reductionsOf(group).map((n) => accumulate(n, width, e, k, PARTS));
   const end = k.name("end", k.size(length));
   const turn = k.fresh("turn");
   const counter = k.fresh("k");
@@ -71,26 +142,26 @@ export function emitColumns(
     }
   });
   k.section(sizes);
-  const arrays = sums.map((a, i) => {
-    const shared = k.sharedArray(a.type, WORKGROUP, i);
-    k.line(`${shared}[lane] = ${tree(a, PARTS, (i) => a.names[i])};`);
-    return shared;
-  });
-  // In two rounds of four values each: sixteen loads of shared memory cost a driver's compiler more than a barrier costs a step.
-  const joined = (i: number, count: number, stride: number): string =>
-    tree(sums[i], count, (q) => `${arrays[i]}[lane${q === 0 ? "" : ` + ${stride * q}u`}]`);
+  return sums;
+}
+
+/** The first `stride` threads take in `count` values each, `stride` apart, of every sum. */
+function join(kinds: readonly Kind[], count: number, stride: number, k: KernelBuilder): void {
   k.line("workgroupBarrier();");
-  k.block(`if (${part} < ${QUARTER}u)`, () => {
-    arrays.forEach((shared, i) => {
-      k.line(`${shared}[lane] = ${joined(i, SHARERS / QUARTER, COLUMNS * QUARTER)};`);
-    });
+  const around = k.section("joins");
+  k.block(`if (lane < ${stride}u)`, () => {
+    for (const { sum, shared, most } of kinds) {
+      const take = (at: string): void => {
+        const values = tree(sum, count, (q) => `${shared}[${q === 0 ? at : `${at} + ${stride * q}u`}]`);
+        k.line(`${shared}[${at}] = ${values};`);
+      };
+      if (most === 1) take("lane");
+      else {
+        // Over a bound that is no constant, or a driver would write it out.
+        const i = k.fresh("i");
+        k.loop(i, "0u", k.size(most), () => take(k.name("at", `lane + ${WORKGROUP}u * ${i}`)));
+      }
+    }
   });
-  k.line("workgroupBarrier();");
-  k.block(`if (${part} == 0u${whole ? "" : ` && ${place} == ${unit}`})`, () => {
-    sums.forEach((a, i) => {
-      const all = k.name("red", joined(i, QUARTER, COLUMNS));
-      e.know(a.n.results[0], delinearize(r, a.n.results[0].shape), width, all);
-    });
-    e.store(outputs, (v) => delinearize(r, v.shape), width);
-  });
+  k.section(around);
 }

@@ -13,7 +13,7 @@ import { opByName } from "../ops/table.ts";
 import { reduceIndex } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { KernelBuilder } from "./builder.ts";
-import { columnGroups, emitColumns } from "./columns.ts";
+import { type ColumnPart, columnGroups, emitColumns } from "./columns.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
 import { assemble, type Kernel, type LowerContext, WORKGROUP } from "./kernel.ts";
 import { type JoinLanes, PORTABLE_LANES, variantOf } from "./lanes.ts";
@@ -65,30 +65,47 @@ function rowText(group: Group, ctx: LowerContext): Kernel {
       units: parts.reduce((n, { units }) => n + units, 0),
       perGroup: shapeOf(parts[0].g).lanes === 1 ? WORKGROUP : 1,
       emit(e, k, outputs) {
-        const emitPart = (g: Group, units: number, unit: string): void => {
+        const ownOf = (g: Group): Value[] => {
           const members = new Set(g.nodes);
-          const own = outputs.filter((v) => members.has(v.node));
-          if (isSharedColumn(shapeOf(g))) emitColumns(g, variable(unit, units), own, e, k);
-          else emitRow(g, variable(unit, units), own, ctx.lanes.join, e, k);
+          return outputs.filter((v) => members.has(v.node));
         };
-        if (parts.length === 1) {
-          emitPart(group, parts[0].units, "unit");
-          return;
+        const all = withins(parts, k).map((within, i) => ({
+          group: parts[i].g,
+          outputs: ownOf(parts[i].g),
+          within,
+        }));
+        const areColumns = all.map(({ group }) => isSharedColumn(shapeOf(group)));
+        emitColumns(
+          all.filter((_, i) => areColumns[i]),
+          e,
+          k,
+        );
+        for (const part of all.filter((_, i) => !areColumns[i])) {
+          part.within((at) => emitRow(part.group, at, part.outputs, ctx.lanes.join, e, k));
         }
-        let start = 0;
-        parts.forEach(({ g, units }, i) => {
-          const from = k.name("s", i === 0 ? "0u" : k.namedField(`from${i}`, start));
-          start += units;
-          // Whole workgroups where threads share a row: its barriers are passed by all of them.
-          k.block(`if (unit >= ${from} && unit < ${k.namedField(`from${i + 1}`, start)})`, () => {
-            k.section(`part${i}`);
-            emitPart(g, units, k.name("u", `unit - ${from}`));
-          });
-        });
       },
     },
     ctx,
   );
+}
+
+/** How each part's workgroups are told from the others, of which a part alone has none. */
+function withins(parts: readonly { units: number }[], k: KernelBuilder): ColumnPart["within"][] {
+  if (parts.length === 1) return [(body) => body(variable("unit", parts[0].units))];
+  let start = 0;
+  return parts.map(({ units }, i) => {
+    const first = start;
+    start += units;
+    const end = start;
+    return (body) => {
+      const from = k.name("s", i === 0 ? "0u" : k.namedField(`from${i}`, first));
+      // Whole workgroups where threads share a row: its barriers are passed by all of them.
+      k.block(`if (unit >= ${from} && unit < ${k.namedField(`from${i + 1}`, end)})`, () => {
+        k.section(`part${i}`);
+        body(variable(k.name("u", `unit - ${from}`), units));
+      });
+    };
+  });
 }
 
 /** The rows that `u` counts: their reductions level by level, then what is stored. */
