@@ -39,7 +39,7 @@ export const KERNEL_MUTATIONS = [
     tests: [REFLECTION],
   },
   {
-    name: "columns: no barrier before the first thread's sum",
+    name: "columns: no barriers before what joins",
     file: codegen("columns"),
     find: 'k.line("workgroupBarrier();");',
     replace: "",
@@ -48,9 +48,16 @@ export const KERNEL_MUTATIONS = [
   {
     name: "columns: those beyond the last are stored too",
     file: codegen("columns"),
-    find: '${whole ? "" : ` && ${place} == ${unit}`}',
-    replace: "",
-    tests: ["test/tensor/stack.test.ts", ops("sum", "max")],
+    find: "own: whole ? null : `${place} == ${unit}`",
+    replace: "own: null",
+    tests: [REFLECTION],
+  },
+  {
+    name: "columns: of several sums only the first is joined",
+    file: codegen("columns"),
+    find: 'if (most === 1) take("lane");',
+    replace: 'if (most >= 1) take("lane");',
+    tests: ["test/tensor/stack.test.ts"],
   },
   {
     name: "columns: steps beyond the last are taken too",
