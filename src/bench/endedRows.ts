@@ -90,23 +90,29 @@ export async function* endedRows(
         r < ended ? ending[r % ending.length] : living[r % living.length],
       );
     });
-    const run = async (mix: readonly Candidate[], maxCompletionLength: number): Promise<number> => {
+    // The ms of a token's step, from the first news of the middle token on: both ends lie in one rollout.
+    const run = async (mix: readonly Candidate[]): Promise<number> => {
       signal?.throwIfAborted();
       await backend.sync();
-      const begun = performance.now();
-      await sample(mix, { maxCompletionLength, eosTokenId: eos });
-      return performance.now() - begun;
+      let middle = 0;
+      let begun = 0;
+      await sample(mix, {
+        eosTokenId: eos,
+        onTokens: ({ to }) => {
+          if (middle > 0 || to < half) return;
+          middle = to;
+          begun = performance.now();
+        },
+      });
+      return (performance.now() - begun) / (length - middle);
     };
     const samples: number[][] = SHARES.map(() => []);
     await unprofiled(backend, async () => {
-      for (const mix of mixes) await run(mix, length);
+      for (const mix of mixes) await run(mix);
       const begun = performance.now();
       // In turns, so that what else the machine does meets all alike.
       while (samples[0].length < FEWEST || performance.now() - begun < SHARES.length * time) {
-        for (const [i, mix] of mixes.entries()) {
-          const shorter = await run(mix, half);
-          samples[i].push((await run(mix, length)) - shorter);
-        }
+        for (const [i, mix] of mixes.entries()) samples[i].push(half * (await run(mix)));
       }
     });
     const perToken = endedOf.map((ended, i) => summarize(samples[i]).ms / ((rows - ended) * half));
