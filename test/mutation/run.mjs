@@ -4,13 +4,26 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { MUTATIONS } from "./mutations.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
+if (!existsSync(join(root, "dist"))) {
+  const { status } = spawnSync(process.execPath, [join(root, "scripts/build.mjs")], { stdio: "inherit" });
+  if (status !== 0) process.exit(1);
+}
 const copy = mkdtempSync(join(tmpdir(), "naysay-mutation-"));
 const COPIED = [
   "src",
