@@ -135,7 +135,7 @@ export const KERNEL_MUTATIONS = [
     file: codegen("template"),
     find: "if (unit >= p.count)",
     replace: "if (unit > p.count)",
-    tests: [ops("sample", "indexChain", "scatterAdd")],
+    tests: [ops("updateRows", "cachedAttention")],
   },
   {
     name: "sliceAt, updateAt: start not kept inside",
