@@ -23,7 +23,7 @@ export interface TunedClass {
   shapeClass: string;
   /** The fastest way; null where nothing was faster than the default by more than the margin. */
   chosen: string | null;
-  /** Median ms of a product, by way; `default` is what is taken without tuning. */
+  /** Median ms of a product, by way; `default` is what sizes and tier give. */
   ms: Record<string, number>;
   /** Ways that are not admitted, and why. */
   refused: Record<string, string>;

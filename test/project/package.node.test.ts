@@ -181,6 +181,17 @@ describe("naysay/adapter", () => {
     expect(stdout).toMatch(/swiftshader_icd\.json\n$/);
     expect(stderr).toMatch(/^adapter: SwiftShader .*: NAYSAY_ADAPTER=swiftshader\n$/);
     expect(code).toBe(3);
+    const [evaluated, read] = await Promise.all(
+      ["-e 'console.log(4)'", "< app.js"].map((program) =>
+        runCommand("sh", ["-c", `"${process.execPath}" --import naysay/adapter ${program}`], env, consumer),
+      ),
+    );
+    expect([evaluated.code, evaluated.stdout]).toEqual([0, "4\n"]);
+    // Node has read it when the adapter is chosen: a second process would do nothing.
+    expect(read.stderr).toMatch(
+      /ConfigError: naysay\/adapter: a program in a file expected, got one from standard/,
+    );
+    expect([read.code, read.stdout]).toEqual([1, ""]);
   });
 
   test("says what a wrong name should have been, and starts nothing", async () => {

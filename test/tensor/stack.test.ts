@@ -3,6 +3,7 @@ import { beforeAll, expect, test } from "vitest";
 import { withBackend } from "../../src/tensor/backend.ts";
 import { assign, compile } from "../../src/tensor/compile.ts";
 import { FlatTensors, flatLayout, tensor, zeros } from "../../src/tensor/create.ts";
+import type { DType } from "../../src/tensor/dtype.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
 import { ReferenceBackend } from "../../src/tensor/reference.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
@@ -12,11 +13,11 @@ beforeAll(async () => {
   await useBackend();
 });
 
-/** Whole numbers, whose sums are exact. */
-const grid = (rows: number, columns: number, step: number): Tensor =>
+/** Whole numbers, whose sums are exact; of u32 none below 0. */
+const grid = (rows: number, columns: number, step: number, dtype: DType = "f32"): Tensor =>
   tensor(
-    Float32Array.from({ length: rows * columns }, (_, i) => ((i * step) % 13) - 6),
-    { shape: [rows, columns] },
+    Array.from({ length: rows * columns }, (_, i) => ((i * step) % 13) - (dtype === "u32" ? 0 : 6)),
+    { shape: [rows, columns], dtype },
   );
 
 const list = async (tensors: readonly Tensor[]): Promise<number[][]> =>
@@ -54,6 +55,32 @@ test.each([
   );
   expect(kernels).toBe(1);
 });
+
+// Several results a workgroup or fewer, by four and one by one, in one kernel.
+test.each([
+  [300, 8, 7],
+  [191, 4, 12],
+  [129, 5, 1],
+  [320, 33, 68],
+])(
+  "of %i rows, sums and maxima of several dtypes of %i and %i columns share a kernel",
+  async (rows, first, second) => {
+    const kinds = await run(
+      (x, y, i, u) => [ops.sum(x, 0), ops.max(y, 0), ops.sum(i, 0), ops.sum(u, 0)],
+      () => [
+        grid(rows, first, 3),
+        grid(rows, second, 5),
+        grid(rows, first, 7, "i32"),
+        grid(rows, second, 11, "u32"),
+      ],
+    );
+    const parts = await run(
+      (x, y) => [ops.sum(x, 0), ops.max(x, 0), ops.sum(ops.square(x), 0), ops.max(ops.neg(y), 0)],
+      () => [grid(rows, first, 3), grid(rows, second, 5)],
+    );
+    expect([kinds, parts]).toEqual([1, 1]);
+  },
+);
 
 test("rows of one thread and rows that 64 share are two kernels", async () => {
   const kernels = await run(

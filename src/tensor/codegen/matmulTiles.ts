@@ -308,7 +308,7 @@ export function isSplitVariant(name: string): boolean {
   return VARIANTS.some((v) => v.name === name && v.splits);
 }
 
-/** What a class is entered with where no way was faster than what is taken anyway. */
+/** What a class is entered with where no way was faster than what sizes and tier give. */
 export const DEFAULT_VARIANT = "default";
 
 export function isMatmulVariant(name: string): boolean {

@@ -74,14 +74,11 @@ function rowText(group: Group, ctx: LowerContext): Kernel {
           outputs: ownOf(parts[i].g),
           within,
         }));
-        const areColumns = all.map(({ group }) => isSharedColumn(shapeOf(group)));
-        emitColumns(
-          all.filter((_, i) => areColumns[i]),
-          e,
-          k,
-        );
-        for (const part of all.filter((_, i) => !areColumns[i])) {
-          part.within((at) => emitRow(part.group, at, part.outputs, ctx.lanes.join, e, k));
+        // Of parts that share a kernel (stack.ts) either all are such columns, or none.
+        if (isSharedColumn(shapeOf(parts[0].g))) emitColumns(all, e, k);
+        else {
+          for (const { group, outputs, within } of all)
+            within((at) => emitRow(group, at, outputs, ctx.lanes.join, e, k));
         }
       },
     },

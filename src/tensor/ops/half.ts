@@ -111,7 +111,7 @@ const unpackOp: OpDef = {
     { inputs: [{ shape: [], dtype: "u32" }], attrs: { format: "f16" }, error: "ShapeError" },
   ],
   cost: (ins, outs) => ({ flops: 2 * numel(outs[0].shape), bytes: bytesOf(ins) + bytesOf(outs) }),
-  // Words of two numbers from 0.5 to 2, drawn when they are needed: this many would be 17 MB at every start.
+  // Drawn when they are needed: this many, written out, would be 17 MB at every start. Second numbers are from 0.5 to 2.
   perf: [
     {
       inputs: [{ shape: [1024, 512], dtype: "u32", range: [0x3f003f00, 0x3fff3fff] }],
