@@ -183,6 +183,15 @@ describe("naysay/adapter", () => {
     expect(code).toBe(3);
   });
 
+  test.skipIf(!softwarePackage())("refuses a program from stdin, which would be lost", async () => {
+    const env = { ...clean, NAYSAY_ADAPTER: "swiftshader" };
+    const line = `echo 'console.log(1)' | "${process.execPath}" --import naysay/adapter -`;
+    const { code, stdout, stderr } = await runCommand("sh", ["-c", line], env, consumer);
+    expect(stderr).toMatch(/ConfigError: adapter: a program in a file expected, got one on stdin/);
+    expect(stdout).toBe("");
+    expect(code).toBe(1);
+  });
+
   test("says what a wrong name should have been, and starts nothing", async () => {
     const env = { ...clean, NAYSAY_ADAPTER: "lavapip" };
     const { code, stdout, stderr } = await runCommand(process.execPath, app, env, consumer);
