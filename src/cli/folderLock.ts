@@ -41,8 +41,18 @@ function ownerOf(path: string): number | null {
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    return !isZombie(pid);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Whether a process has ended and only its parent has not asked yet: in a container without an init it stays so for ever. */
+function isZombie(pid: number): boolean {
+  try {
+    // The state comes after the name, which may itself hold brackets.
+    return /^.*\) [ZX] /s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false; // No such files on this system.
   }
 }

@@ -179,6 +179,8 @@ export class Generator {
           });
           const drawn = await this.decodeAll(decoder, params, logits, samples, draw, request);
           const [t, l] = await Promise.all([state.tokens.data(), state.logProbs.data()]);
+          // Before the last of a call, too: what was ended meanwhile rejects.
+          this.requireGoing(request.signal);
           const stride = decoder.layout.tokens;
           for (const { row, at } of samples) {
             into.tokens.set(t.subarray(row * stride, row * stride + drawn), at * width);

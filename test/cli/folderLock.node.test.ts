@@ -1,5 +1,5 @@
 /** One process at a run's folder. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,6 +27,28 @@ test.each([
   unlock();
   expect(existsSync(lock)).toBe(false);
 });
+
+test.skipIf(process.platform !== "linux")(
+  "a mark of a process that nobody has waited for is taken over",
+  async () => {
+    // sleep knows nothing of the child that it takes over from the shell.
+    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 20"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    try {
+      const owner = await new Promise<string>((resolve) =>
+        parent.stdout.once("data", (d) => resolve(`${d}`.trim())),
+      );
+      await expect.poll(() => readFileSync(`/proc/${owner}/stat`, "utf8")).toMatch(/\) Z /);
+      writeFileSync(lock, owner);
+      const unlock = lockFolder(folder);
+      expect(readFileSync(lock, "utf8")).toBe(String(process.pid));
+      unlock();
+    } finally {
+      parent.kill();
+    }
+  },
+);
 
 test("a folder that cannot be made is left to the run", () => {
   writeFileSync(join(folder, "file"), "");

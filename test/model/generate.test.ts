@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { type ModelConfig, modelConfig } from "../../src/model/config.ts";
 import { type Generated, type GenerateOptions, Generator } from "../../src/model/generate.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
@@ -7,6 +7,7 @@ import { packRows } from "../../src/model/sequences.ts";
 import { Transformer } from "../../src/model/transformer.ts";
 import { backend, setBackend } from "../../src/tensor/backend.ts";
 import { init } from "../../src/tensor/init.ts";
+import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
 import { type TestBackend, useBackend } from "../helpers/backend.ts";
 
 let on: TestBackend;
@@ -336,6 +337,36 @@ test("disposed while it runs, generate rejects, and all is given back; then it c
   expect((await generator.generate(params, prompts, base)).rows).toBe(4);
   generator.dispose();
   expect(backend().memory().liveBytes).toBe(before);
+});
+
+test("ended while its last numbers are read, it rejects", async () => {
+  const { params, generator } = setUp(rope);
+  const here = backend() as WebGpuBackend;
+  const read = here.read.bind(here);
+  let reads = 0;
+  let meanwhile = (): void => {};
+  let last = Number.POSITIVE_INFINITY;
+  const spy = vi.spyOn(here, "read").mockImplementation((...args) => {
+    if (++reads === last) meanwhile();
+    return read(...args);
+  });
+  await generator.generate(params, prompts, base);
+  last = reads;
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const ways: [() => void, unknown][] = [
+    [() => generator.dispose(), expect.objectContaining({ name: "TensorError" })],
+    [() => controller.abort(reason), reason],
+  ];
+  for (const [way, told] of ways) {
+    reads = 0;
+    meanwhile = way;
+    await expect(generator.generate(params, prompts, { ...base, signal: controller.signal })).rejects.toEqual(
+      told,
+    );
+    expect(reads).toBe(last);
+  }
+  spy.mockRestore();
 });
 
 test("rows that are no count are refused where the generator is made", () => {
