@@ -64,7 +64,7 @@ interface Block {
 }
 
 /** Results of a tile that is work enough for small workgroups: with one size, products share a text whatever their sizes. */
-const LARGE_TILE = 128;
+const LARGE_TILE = 256;
 
 /** Threads without a tile that a block near a square may bring with it. */
 const SPARE = 1 / 16;
