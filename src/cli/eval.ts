@@ -177,7 +177,7 @@ function taskOf(base: DecodedCheckpoint, name: string | undefined, path: string 
   if (name !== undefined && (config !== undefined || name !== known?.name)) return { name, config };
   if (known) return config === undefined ? known : { ...known, config };
   throw new ConfigError(
-    `--task: a task expected, got none, and the checkpoint does not say what it was trained on. Known: ${taskNames.join(", ")}.`,
+    `--task: a task expected, got none, and the checkpoint does not say what it was trained on. Known: ${taskNames.join(", ")}. A task of one's own is measured from code, by evaluate() (docs/tasks.md).`,
   );
 }
 

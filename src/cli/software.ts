@@ -13,13 +13,13 @@ import {
   renameSync,
   rmSync,
 } from "node:fs";
-import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { brotliDecompressSync, createBrotliDecompress } from "node:zlib";
 import { vulkanManifests } from "../tensor/remedy.node.ts";
 import { unpackTar } from "./archive.ts";
+import { installedPackage } from "./packageVersion.ts";
 
 /** The development dependency that holds SwiftShader. */
 export const SOFTWARE_PACKAGE = "@sparticuz/chromium";
@@ -30,14 +30,8 @@ export type ProcessEnv = Record<string, string>;
 /** Folder and version of the package, or `null` where it is not installed or has no binaries for this machine. */
 export function softwarePackage(): { folder: string; version: string } | null {
   if (process.platform !== "linux" || process.arch !== "x64") return null;
-  try {
-    // Its exports hide package.json, so go from the entry point (build/index.js) up.
-    const folder = dirname(dirname(createRequire(import.meta.url).resolve(SOFTWARE_PACKAGE)));
-    const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string };
-    return existsSync(join(folder, "bin", "swiftshader.tar.br")) ? { folder, version } : null;
-  } catch {
-    return null;
-  }
+  const found = installedPackage(SOFTWARE_PACKAGE);
+  return found && existsSync(join(found.folder, "bin", "swiftshader.tar.br")) ? found : null;
 }
 
 /** Variables that select SwiftShader, unpacked at the first call; `null` where the package is not installed. */

@@ -80,6 +80,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     if (args.out !== undefined) await writeTable(args.out, backend.tuning.table());
     // Last, so that what was measured is shown and written where it cannot be stored.
     await keep();
+    if (!args.json && measured.length > 0) console.log(`Kept for later starts: ${backend.tuning.storedAt}`);
     return 0;
   } finally {
     status.clear();

@@ -126,6 +126,11 @@ export class Tuning {
     return choice ?? this.prefer?.(product);
   }
 
+  /** Where `save` keeps the table. */
+  get storedAt(): string {
+    return cachedAt(cacheName(this.key));
+  }
+
   get size(): number {
     return this.choices.size;
   }
