@@ -31,15 +31,16 @@ test.each([
 test.skipIf(process.platform !== "linux")(
   "a mark of a process that nobody has waited for is taken over",
   async () => {
-    // sleep knows nothing of the child that it takes over from the shell.
-    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 20"], {
+    // sleep knows nothing of the child that it takes over from the shell, which would have asked for one that ended before.
+    const parent = spawn("sh", ["-c", "sleep 1 & echo $!; exec sleep 20"], {
       stdio: ["ignore", "pipe", "ignore"],
     });
     try {
       const owner = await new Promise<string>((resolve) =>
         parent.stdout.once("data", (d) => resolve(`${d}`.trim())),
       );
-      await expect.poll(() => readFileSync(`/proc/${owner}/stat`, "utf8")).toMatch(/\) Z /);
+      const state = (): string => readFileSync(`/proc/${owner}/stat`, "utf8");
+      await expect.poll(state, { timeout: 10_000 }).toMatch(/\) Z /);
       writeFileSync(lock, owner);
       const unlock = lockFolder(folder);
       expect(readFileSync(lock, "utf8")).toBe(String(process.pid));
