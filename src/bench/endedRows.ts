@@ -90,7 +90,7 @@ export async function* endedRows(
         r < ended ? ending[r % ending.length] : living[r % living.length],
       );
     });
-    // The ms of a token's step, from the first news of the middle token on: both ends lie in one rollout.
+    // The ms of a token's step, from the first news of the middle token on: both ends lie in one rollout, and no other news between.
     const run = async (mix: readonly Candidate[]): Promise<number> => {
       signal?.throwIfAborted();
       await backend.sync();
@@ -98,6 +98,7 @@ export async function* endedRows(
       let begun = 0;
       await sample(mix, {
         eosTokenId: eos,
+        streamEvery: half,
         onTokens: ({ to }) => {
           if (middle > 0 || to < half) return;
           middle = to;
