@@ -170,14 +170,14 @@ function taskOf(base: DecodedCheckpoint, name: string | undefined, path: string 
   const known = taskInside(base);
   if (known && name === undefined && !taskNames.includes(known.name)) {
     throw new ConfigError(
-      `eval: a checkpoint of one of the tasks ${taskNames.join(", ")} expected, got one of "${known.name}". A task of your own is code: measure it with measurePolicy (docs/tasks.md).`,
+      `eval: a checkpoint of one of the tasks ${taskNames.join(", ")} expected, got one of "${known.name}". A task of your own is code: measure it with evaluate() (docs/tasks.md).`,
     );
   }
   const config = path === undefined ? undefined : readJsonObject("--task-config", path, '{ "count": 4 }');
   if (name !== undefined && (config !== undefined || name !== known?.name)) return { name, config };
   if (known) return config === undefined ? known : { ...known, config };
   throw new ConfigError(
-    `--task: a task expected, got none, and the checkpoint does not say what it was trained on. Known: ${taskNames.join(", ")}. A task of one's own is measured from code, by evaluate() (docs/tasks.md).`,
+    `--task: a task expected, got none, and the checkpoint does not say what it was trained on. Known: ${taskNames.join(", ")}. A task of your own is code: measure it with evaluate() (docs/tasks.md).`,
   );
 }
 

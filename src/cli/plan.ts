@@ -4,7 +4,7 @@ import { type ProgramPlan, planTraining, type TrainingPlan } from "../bench/plan
 import { SMALL, smallModel } from "../bench/smallModel.ts";
 import { GPT2 } from "../bench/trainingStep.ts";
 import { alignColumns } from "../eval/table.ts";
-import { fromHuggingFace, type ModelConfig } from "../model/config.ts";
+import { fromHuggingFace, MOST_SIZE, type ModelConfig } from "../model/config.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { didYouMean } from "../tensor/suggest.ts";
 import { parseTier, TIERS } from "../tensor/tiers.ts";
@@ -48,16 +48,13 @@ export const MODELS: Readonly<
   },
 };
 
-/** Positions that a configuration may have at most. */
-const MOST_POSITIONS = 2 ** 24;
-
 const FLAGS = {
   batch: { kind: "integer", help: "rows (default 1; of the model small 8)", min: 1 },
   context: {
     kind: "integer",
     help: "tokens a row (default 512; of the model small 128)",
     min: 1,
-    max: MOST_POSITIONS,
+    max: MOST_SIZE,
   },
   recompute: { kind: "flag", help: "compute each layer again in the backward pass, and keep less" },
   limit: {

@@ -51,7 +51,9 @@ export interface ModelConfig {
   readonly mlpBias: boolean;
 }
 
-const size = integer({ min: 1, max: 1 << 24 });
+/** The largest width, count or number of positions that a configuration may have. */
+export const MOST_SIZE = 1 << 24;
+const size = integer({ min: 1, max: MOST_SIZE });
 const maybeSize: Rule<number | undefined> = (value, path) =>
   value === undefined ? undefined : size(value, path);
 const positive = number({ above: 0 });

@@ -178,7 +178,7 @@ function directBody(node: Node, product: MatmulProduct, layout: Layout, tiling: 
         tiles: block.down,
         unit: aByRows && m % 4 === 0 ? 4 : 1,
       });
-      // Nor do blocks across, and a block's columns.
+      // Blocks across and a block's columns that are equal by chance share none either.
       k.section("blocks");
       e.index(bn);
       k.section("n");
