@@ -19,6 +19,8 @@ export interface AttentionSizes {
   readonly slots: number;
   /** Threads that share the keys of a row. */
   readonly parts: number;
+  /** Shares of a row's keys, each with a sum of its own. */
+  readonly shares: number;
   /** The same of the threads that have keys of their own, in the gradient. */
   readonly keys?: { readonly own: number; readonly block: number };
 }
@@ -191,16 +193,18 @@ export function cachedAttention(sizes: AttentionSizes): string {
 }
 
 function forward(sizes: AttentionSizes, bound: Bound): string {
-  return sizes.parts > 1 ? splitForward(sizes, bound) : wholeForward(sizes, bound);
+  if (sizes.parts > 1) return splitForward(sizes, bound);
+  return sizes.shares > 1 ? sharesForward(sizes, bound) : wholeForward(sizes, bound);
 }
 
-/** Takes the keys from `from` on, every `step`-th of them a block, into `top`, `sum` and `acc` of each row. */
-function walkKeys(sizes: AttentionSizes, bound: Bound, from: string, step: string): string {
+/** What a row has of the keys walked so far: the largest score's power of two, and sums relative to it. */
+const state = (i: number): string => `var top${i} = ${LEAST};\nvar sum${i} = 0.0;`;
+
+/** Takes the keys from `from` on, every `step`-th of them a block, into `top`, `sum` and `acc` of each row; there from `at` on. */
+function walkKeys(sizes: AttentionSizes, bound: Bound, from: string, step: string, at = ""): string {
   const { own, block } = sizes;
   const quads = block / 4;
-  return /* wgsl */ `${ownQueries(sizes, bound)}
-${each(own, (i) => `var top${i} = ${LEAST};\nvar sum${i} = 0.0;\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
-${turns(from, "end", step)}
+  return /* wgsl */ `${turns(from, "end", step)}
 for (var turn = 0u; turn < turns; turn++) {
 let s = ${from} + turn * ${step};
 ${blockOfKeys(sizes, bound)}
@@ -227,7 +231,7 @@ sum${i} = sum${i} + w${i}${m}.x + w${i}${m}.y + w${i}${m}.z + w${i}${m}.w;`,
 })}
 for (var c = 0u; c < width; c++) {
 ${each(block, (j) => `let v${j} = ${bound.value(j)};`)}
-${each(own, (i) => `acc${i}[c] *= keep${i};\n${weighted(`acc${i}[c]`, `w${i}`, "v", sizes)}`)}
+${each(own, (i) => `acc${i}[${at}c] *= keep${i};\n${weighted(`acc${i}[${at}c]`, `w${i}`, "v", sizes)}`)}
 }
 }`;
 }
@@ -236,7 +240,9 @@ const logSumExp = (top: string, sum: string): string =>
   `select(${LEAST}, ${top} * ${LN_2} + log(${sum}), ${sum} > 0.0)`;
 
 function wholeForward(sizes: AttentionSizes, bound: Bound): string {
-  return /* wgsl */ `${walkKeys(sizes, bound, "begin", `${sizes.block}u`)}
+  return /* wgsl */ `${ownQueries(sizes, bound)}
+${each(sizes.own, (i) => `${state(i)}\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
+${walkKeys(sizes, bound, "begin", `${sizes.block}u`)}
 ${each(
   sizes.own,
   (i) => `if (first + ${i}u < rows) {
@@ -253,7 +259,9 @@ ${each(
  */
 function splitForward(sizes: AttentionSizes, bound: Bound): string {
   const { parts, block } = sizes;
-  return /* wgsl */ `${walkKeys(sizes, bound, `begin + part * ${block}u`, `${parts * block}u`)}
+  return /* wgsl */ `${ownQueries(sizes, bound)}
+${each(1, (i) => `${state(i)}\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
+${walkKeys(sizes, bound, `begin + part * ${block}u`, `${parts * block}u`)}
 tops[lane] = top0;
 sums[lane] = sum0;
 workgroupBarrier();
@@ -276,6 +284,41 @@ for (var d = 0u; d < p.width; d += ${PIECE}u) {
   workgroupBarrier();
 }
 ${bound.logSumExp ? `if (inside && part == 0u) { ${bound.logSumExp}[row0] = ${logSumExp("best", "total")}; }` : ""}`;
+}
+
+/**
+ * The same bits of one thread, which takes the shares one after another. Its arrays may pass the 8 KiB that every adapter has for
+ * a function's variables: a text for adapters that are known to take it.
+ */
+function sharesForward(sizes: AttentionSizes, bound: Bound): string {
+  const { own, block, slots, shares } = sizes;
+  return /* wgsl */ `${ownQueries(sizes, bound)}
+${each(own, (i) => `var tops${i}: array<f32, ${shares}>;\nvar sums${i}: array<f32, ${shares}>;\nvar acc${i}: array<f32, ${shares * slots}>;`)}
+for (var share = 0u; share < ${shares}u; share++) {
+let at = share * ${slots}u;
+${each(own, state)}
+${walkKeys(sizes, bound, `begin + share * ${block}u`, `${shares * block}u`, "at + ")}
+${each(own, (i) => `tops${i}[share] = top${i};\nsums${i}[share] = sum${i};`)}
+}
+${each(
+  own,
+  (i) => `if (first + ${i}u < rows) {
+  var best = ${LEAST};
+  for (var j = 0u; j < ${shares}u; j++) { best = max(best, tops${i}[j]); }
+  var total = 0.0;
+  for (var j = 0u; j < ${shares}u; j++) {
+    tops${i}[j] = pow2(vec4<f32>(tops${i}[j] - best)).x;
+    total += sums${i}[j] * tops${i}[j];
+  }
+  let scale = select(0.0, 1.0 / total, total > 0.0);
+  for (var c = 0u; c < width; c++) {
+    var x = 0.0;
+    for (var j = 0u; j < ${shares}u; j++) { x += acc${i}[j * ${slots}u + c] * tops${i}[j]; }
+    ${bound.out}[row${i} * p.width + c] = x * scale;
+  }
+  ${bound.logSumExp ? `${bound.logSumExp}[row${i}] = ${logSumExp("best", "total")};` : ""}
+}`,
+)}`;
 }
 
 /**

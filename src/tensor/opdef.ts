@@ -107,6 +107,8 @@ export interface TextSizes {
   readonly slots: number;
   /** Threads that share a unit of work, which they begin together: such a text may hold barriers. */
   readonly parts: number;
+  /** Sums that a unit of work has, of a share each: as many as `parts`, or all of them one thread's. */
+  readonly shares: number;
   /** Where the kernel has two kinds of tile: those of the second. */
   readonly keys?: { readonly own: number; readonly block: number };
 }
@@ -133,11 +135,19 @@ export type Lowering =
   | { kind: "indexed" }
   /** Produces values from no buffer: constants, index numbers. */
   | { kind: "source" }
-  /** A hand-built kernel of its own, by its name in `src/shaders/templates.ts`, and the sizes that its text reads. */
+  /**
+   * A hand-built kernel of its own, by its name in `src/shaders/templates.ts`, and the sizes that its text reads. `together`:
+   * threads that share a unit of work are worth their barriers here. No bit depends on it.
+   */
   | {
       kind: "template";
       template: string;
-      sizes(inputs: readonly ValueType[], results: readonly ValueType[], attrs: Attrs): TemplateSizes;
+      sizes(
+        inputs: readonly ValueType[],
+        results: readonly ValueType[],
+        attrs: Attrs,
+        together: boolean,
+      ): TemplateSizes;
       /**
        * Operands, by place, that the text reads where they lie in another tensor: `p.<name>At` is the first element, and
        * `p.<name>0`, `p.<name>1`, ... are the steps along each axis but the last, whose elements lie side by side.

@@ -6,7 +6,7 @@
  */
 import { type Binding, type KernelText, wordOf } from "./codegen/builder.ts";
 import type { Kernel } from "./codegen/kernel.ts";
-import { type Lanes, lanesFor, QUAD_VARIANT, SMALL_QUAD_VARIANT } from "./codegen/lanes.ts";
+import { type Lanes, lanesOn, QUAD_VARIANT, SMALL_QUAD_VARIANT } from "./codegen/lanes.ts";
 import { matrixBlock } from "./codegen/matmulTiles.ts";
 import type { Device } from "./device.ts";
 import type { DType } from "./dtype.ts";
@@ -145,7 +145,7 @@ export class TierCheck {
       budget: 1 << 20,
       maxGroups: 65535,
       tier: this.device.tier,
-      lanes: this.lanes ?? lanesFor(this.device.tier, this.device.matrix),
+      lanes: this.lanes ?? lanesOn(this.device),
       tuning: () => matrixProbe(variant)?.way,
     });
     return kernels[0];

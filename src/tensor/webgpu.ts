@@ -4,7 +4,7 @@
  */
 import type { Backend, BuildOptions, Executable, MemoryUse } from "./backend.ts";
 import { BufferPool, GpuStorage, GUARD_WORD } from "./buffers.ts";
-import { type Lanes, lanesFor } from "./codegen/lanes.ts";
+import { type Lanes, lanesOn } from "./codegen/lanes.ts";
 import { Commands } from "./commands.ts";
 import type { Device } from "./device.ts";
 import { type DType, type HostArray, hostArray } from "./dtype.ts";
@@ -239,7 +239,7 @@ export class WebGpuBackend implements Backend {
 
   /** How threads share what they have on this device. */
   get lanes(): Lanes {
-    return this.options.lanes ?? lanesFor(this.device.tier, this.device.matrix);
+    return this.options.lanes ?? lanesOn(this.device);
   }
 
   build(graph: Graph, options: BuildOptions): Executable {

@@ -9,6 +9,7 @@ import {
   MATRIX_TEXTS,
   ops,
   REFLECTION,
+  SHARES,
   SPLIT,
   STATES,
   TIERS,
@@ -389,5 +390,19 @@ export const KERNEL_MUTATIONS = [
     find: "s${j} < split)",
     replace: "s${j} <= split)",
     tests: [ops("cachedAttention")],
+  },
+  {
+    name: "attention of one thread for all shares: the last is left out of the sum",
+    file: "src/shaders/attention.ts",
+    find: "for (var j = 0u; j < ${shares}u; j++) { x +=",
+    replace: "for (var j = 0u; j + 1u < ${shares}u; j++) { x +=",
+    tests: [ops("cachedAttention")],
+  },
+  {
+    name: "attention of one thread for all shares: the second query of a head begins where the first does",
+    file: "src/shaders/attention.ts",
+    find: "${bound.out}[row${i} * p.width + c] = x * scale;",
+    replace: "${bound.out}[row0 * p.width + c] = x * scale;",
+    tests: [SHARES],
   },
 ];

@@ -24,6 +24,7 @@ export const REPLAY = "test/tensor/replay.test.ts";
 export const TUNING = "test/tensor/tuning.test.ts";
 export const EDGES = "test/tensor/matmulEdges.test.ts";
 export const SPLIT = "test/tensor/matmulSplit.node.test.ts";
+export const SHARES = "test/tensor/attentionShares.node.test.ts";
 export const FAST = "test/tensor/determinism.test.ts";
 export const LANES = "test/tensor/tierCheck.test.ts";
 export const MATRICES = { file: "test/tensor/matmulMatrix.node.test.ts", only: "emulated|wrong" };

@@ -10,6 +10,7 @@ import { withBackend } from "../../src/tensor/backend.ts";
 import type { KernelText } from "../../src/tensor/codegen/builder.ts";
 import type { Kernel } from "../../src/tensor/codegen/kernel.ts";
 import { SMALL_WORKGROUP, WORKGROUP } from "../../src/tensor/codegen/kernel.ts";
+import { lanesFor } from "../../src/tensor/codegen/lanes.ts";
 import { traceCall } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { type Graph, Node } from "../../src/tensor/ir.ts";
@@ -21,16 +22,25 @@ import type { Tensor } from "../../src/tensor/tensor.ts";
 import { TIERS, type Tier, tierAtLeast } from "../../src/tensor/tiers.ts";
 import { casesOfRun } from "../helpers/casesOfRun.ts";
 
-function kernelsOf(graph: Graph, label: string, tier: Tier, way?: string): readonly Kernel[] {
+function kernelsOf(
+  graph: Graph,
+  label: string,
+  tier: Tier,
+  way?: string,
+  together = true,
+): readonly Kernel[] {
   const limits = { bindingLimit: 128 << 20, budget: 2 ** 31, maxGroups: 65535 };
-  return lowerGraph(graph, { label, passesOff: [], ...limits, tier, tuning: () => way }).kernels;
+  const lanes = { ...lanesFor(tier), together };
+  return lowerGraph(graph, { label, passesOff: [], ...limits, tier, lanes, tuning: () => way }).kernels;
 }
 
 /** Kernels by text: one of each, from graphs that the derived tests run. */
-function kernels(tier: Tier): Map<string, Kernel> {
+function kernels(tier: Tier, together = true): Map<string, Kernel> {
   const found = new Map<string, Kernel>();
   const lower = (graph: Graph, label: string): void => {
-    for (const k of kernelsOf(graph, label, tier)) if (!found.has(k.wgsl)) found.set(k.wgsl, k);
+    for (const k of kernelsOf(graph, label, tier, undefined, together)) {
+      if (!found.has(k.wgsl)) found.set(k.wgsl, k);
+    }
   };
   for (const c of casesOfRun()) {
     lower(forwardGraph(c), c.name);
@@ -54,11 +64,15 @@ const split = ["split8x4p4", "split4x4p16", "split4x4p64"].flatMap((way) =>
 );
 /** Texts above T0: what a subgroup does is beyond the race detector, its bits are tierCheck.test.ts's subject. */
 const above = [...kernels("T2").values()].filter((k) => k.variants.length > 0);
+/** Texts of adapters on which threads do not share a unit of work. */
+const alone = [...kernels("T0", false).values()].filter((k) => !all.has(k.wgsl));
 const elementOf = (dtype: string): string => (dtype === "bool" ? "u32" : dtype);
 
 test("bindings and parameters are what the host binds and packs", () => {
   expect(all.size).toBeGreaterThan(100);
   expect(above.length).toBeGreaterThan(4);
+  expect(alone.length).toBeGreaterThan(1);
+  expect(alone.filter((k) => k.wgsl.includes("Barrier"))).toEqual([]);
   // What a kernel falls back to takes the place of its text, and has to read the same bindings and parameters.
   const fallbacks = above.map((k) => {
     const { wgsl, fields, bindings } = (k.portable as () => KernelText)();
@@ -68,7 +82,7 @@ test("bindings and parameters are what the host binds and packs", () => {
   });
   expect(fallbacks.filter((k) => /subgroup|quad/.test(k.wgsl))).toEqual([]);
   const sizes = new Set<number>();
-  for (const k of [...all.values(), ...split, ...above, ...fallbacks]) {
+  for (const k of [...all.values(), ...split, ...alone, ...above, ...fallbacks]) {
     const reflected = new WgslReflect(k.wgsl);
     expect(
       reflected.entry.compute.map((f) => f.name),

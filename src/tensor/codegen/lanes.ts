@@ -7,7 +7,10 @@
  * Reading what another thread of the quad has loaded: from T2 on.
  *
  * Multiplying small matrices that a subgroup holds together, at T4: there alone bits differ (matmulMatrix.ts).
+ *
+ * Sharing a unit of work at all, where one thread could do it: on GPUs, and not where each barrier costs more than it saves.
  */
+import type { Device } from "../device.ts";
 import type { Node } from "../ir.ts";
 import { type MatrixConfig, type Tier, tierAtLeast } from "../tiers.ts";
 import type { KernelBuilder } from "./builder.ts";
@@ -77,20 +80,31 @@ export interface Lanes {
   readonly quad: QuadRead | null;
   /** `null`: products are sums of single numbers. */
   readonly matrix: MatrixConfig | null;
+  /** `false`: one thread does by itself, for the same bits, what threads could share. */
+  readonly together: boolean;
 }
 
-export const PORTABLE_LANES: Lanes = { join: treeJoin, quad: null, matrix: null };
+export const PORTABLE_LANES: Lanes = { join: treeJoin, quad: null, matrix: null, together: true };
 
 const SUBGROUP_LANES: Lanes = {
   join: quadJoin,
   quad: (name, place) => `quadBroadcast(${name}, ${place}u)`,
   matrix: null,
+  together: true,
 };
 
 /** Chosen by the named tier alone, but for the sizes of T4's matrices, which are the device's. */
 export function lanesFor(tier: Tier, matrix: MatrixConfig | null = null): Lanes {
   if (tierAtLeast(tier, "T4")) return { ...SUBGROUP_LANES, matrix };
   return tierAtLeast(tier, "T2") ? SUBGROUP_LANES : PORTABLE_LANES;
+}
+
+/** SwiftShader makes a coroutine of every subgroup that passes a barrier: a decoding step took twice its time (bench/NOTES.md). */
+const DEAR_BARRIERS: readonly string[] = ["swiftshader"];
+
+/** The same of a device, which also decides whether threads work together. */
+export function lanesOn({ tier, matrix, info }: Pick<Device, "tier" | "matrix" | "info">): Lanes {
+  return { ...lanesFor(tier, matrix), together: !DEAR_BARRIERS.includes(info.architecture) };
 }
 
 /** What the first use of a quad is checked by, in whole workgroups and in small ones. */

@@ -39,7 +39,7 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
   const { lowering } = opByName(node.op);
   if (lowering.kind !== "template")
     throw new ShaderError(`${node.op}: a template was expected. Check its lowering.`);
-  const sizes = lowering.sizes(node.inputs, node.results, node.attrs);
+  const sizes = lowering.sizes(node.inputs, node.results, node.attrs, ctx.lanes.together);
   const parts = sizes.text?.parts ?? 1;
   const operands = node.inputs.map((v, i) => {
     const at = stridedOf(v);

@@ -140,7 +140,7 @@ const attentionOp: OpDef = {
   lowering: {
     kind: "template",
     template: "attention",
-    sizes: (inputs) => forwardSizes(dimsOf(inputs)),
+    sizes: (inputs, _results, _attrs, together) => forwardSizes(dimsOf(inputs), together),
     strided: STRIDED,
   },
   cases: [

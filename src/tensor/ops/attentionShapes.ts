@@ -19,13 +19,13 @@ export const MAX_HEAD_DIM = 256;
 /** Threads of a workgroup, as in the code generator. */
 const WORKGROUP = 64;
 
-/** Keys up to which a single query's thread takes them all; beyond, so many threads share them. */
+/** Keys up to which those of a single query have one sum; beyond, they have so many, which are joined. */
 export const WHOLE_LENGTH = 128;
-const PARTS = 8;
+const SHARES = 8;
 
-/** Threads that share a query's keys: a matter of shapes that no batch has a part in. */
-function partsOf({ t, s }: Dims): number {
-  return t === 1 && s > WHOLE_LENGTH ? PARTS : 1;
+/** Shares of a query's keys: a matter of shapes that no batch has a part in. */
+function sharesOf({ t, s }: Dims): number {
+  return t === 1 && s > WHOLE_LENGTH ? SHARES : 1;
 }
 
 /** Operands that may be parts of another tensor. */
@@ -76,11 +76,11 @@ export function addTo(into: NDArray, i: number, from: NDArray, j: number, weight
 function tileOf(
   { d }: Dims,
   rows: number,
-  { parts = 1, block = BLOCK } = {},
+  { shares = 1, together = false, block = BLOCK } = {},
 ): { own: number; block: number; tiles: number } {
-  const most = parts > 1 ? 1 : d <= 128 ? 4 : 2;
+  const most = together ? 1 : (d <= 128 ? 4 : 2) / (shares > 1 ? 2 : 1);
   const own = rows >= most ? most : rows >= 2 ? 2 : 1;
-  return { own, block: own === 1 && parts === 1 ? 2 * block : block, tiles: Math.ceil(rows / own) };
+  return { own, block: own === 1 && shares === 1 ? 2 * block : block, tiles: Math.ceil(rows / own) };
 }
 
 function shared({ b, t, h, g, d, s }: Dims): Omit<TemplateSizes, "units"> & { slots: number } {
@@ -95,16 +95,20 @@ function shared({ b, t, h, g, d, s }: Dims): Omit<TemplateSizes, "units"> & { sl
   };
 }
 
-/** What the threads of the kernel do, each of which has queries of its own. */
-export function forwardSizes(dims: Dims): TemplateSizes {
-  const parts = partsOf(dims);
-  const { own, block, tiles } = tileOf(dims, dims.t * dims.g, { parts });
+/**
+ * What the threads of the kernel do: each has queries of its own, or, where a query's keys are shared out and it is done
+ * `together`, a share of the keys.
+ */
+export function forwardSizes(dims: Dims, together: boolean): TemplateSizes {
+  const shares = sharesOf(dims);
+  const parts = together ? shares : 1;
+  const { own, block, tiles } = tileOf(dims, dims.t * dims.g, { shares, together: parts > 1 });
   const { slots, fields, scalars } = shared(dims);
   return {
     units: dims.b * dims.h * tiles,
     fields: { ...fields, tiles },
     scalars,
-    text: { own, block, slots, parts },
+    text: { own, block, slots, parts, shares },
   };
 }
 
@@ -151,6 +155,7 @@ export function gradientSizes(dims: Dims): TemplateSizes {
       block: queries.block,
       slots,
       parts: 1,
+      shares: 1,
       keys: { own: keys.own, block: keys.block },
     },
   };

@@ -124,7 +124,7 @@ const cachedAttentionOp: OpDef = {
   lowering: {
     kind: "template",
     template: "cachedAttention",
-    sizes: ([q], _results, attrs) => forwardSizes(dimsOf(q, attrs.length as number)),
+    sizes: ([q], _results, attrs, together) => forwardSizes(dimsOf(q, attrs.length as number), together),
     strided: { 0: "q", 2: "r" },
   },
   cases: [
