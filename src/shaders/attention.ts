@@ -9,6 +9,8 @@
  * three times as long to compile the texts, for kernels that ran 15 to 20 % faster at T = 1024 and no faster at T = 128.
  */
 
+import type { QuadRead } from "../tensor/codegen/lanes.ts";
+
 /** Sizes that are part of the text. */
 export interface AttentionSizes {
   /** Rows of a thread. */
@@ -21,12 +23,16 @@ export interface AttentionSizes {
   readonly parts: number;
   /** Shares of a row's keys, each with a sum of its own. */
   readonly shares: number;
+  /** The tiles of a quad's four threads are side by side in one head, and walk the same blocks. */
+  readonly quads: boolean;
   /** The same of the threads that have keys of their own, in the gradient. */
   readonly keys?: { readonly own: number; readonly block: number };
 }
 
 /** Where a kernel finds what a tile of queries reads. */
 interface Operands {
+  /** Reads from the thread at a place of the quad; null: every thread loads for itself. */
+  readonly quad?: QuadRead | null;
   /** Element c of key and value j of the block. */
   key(j: number): string;
   value(j: number): string;
@@ -100,16 +106,24 @@ fn pow2(n: vec4<f32>) -> vec4<f32> {
 }${parts > 1 ? shared : ""}`;
 }
 
-/** The tile's place, and for each query of a thread its row in [B, T, KV, G] and the keys it sees. */
-function ownQueries({ own }: AttentionSizes, { query, from, to, before }: Operands): string {
-  return /* wgsl */ `
-let width = p.width;
-let rest = unit / p.side;
-let head = rest / p.tiles * p.side + unit % p.side;
+/** Batch and head of a unit, and the first of its rows. */
+function placeOf({ own, quads }: AttentionSizes, unit: string, tiles: string): string {
+  const [tile, among] = quads ? [`(${unit}) / 4u`, ` * 4u + (${unit}) % 4u`] : [`(${unit})`, ""];
+  return /* wgsl */ `let width = p.width;
+let tile = ${tile};
+let rest = tile / p.side;
+let head = rest / ${tiles} * p.side + tile % p.side;
 let b = head / p.heads;
 let h = head % p.heads;
+let first = (rest % ${tiles}${among}) * ${own}u;`;
+}
+
+/** The tile's place, and for each query of a thread its row in [B, T, KV, G] and the keys it sees. */
+function ownQueries(sizes: AttentionSizes, { query, from, to, before, quad }: Operands): string {
+  const { own } = sizes;
+  return /* wgsl */ `
+${placeOf(sizes, "unit", "p.tiles")}
 let rows = p.queries * p.groups;
-let first = rest % p.tiles * ${own}u;
 ${each(
   own,
   (i) => `let r${i} = min(first + ${i}u, rows - 1u);
@@ -122,13 +136,35 @@ let to${i} = min(${to(i)}, p.keys);`,
 var begin = from0;
 var end = to0;
 ${each(own - 1, (i) => `begin = min(begin, from${i + 1});\nend = max(end, to${i + 1});`)}
+${quad ? UNION : ""}
 ${before}
 var a = 0.0;`;
 }
 
+/** Threads that run together walk what any of them sees: what a quad hands round, all of it have to reach. */
+const UNION = "begin = subgroupMin(begin);\nend = subgroupMax(end);";
+
+/** Rows of a block whose addresses a thread has: of four, in a quad, its own one. */
+const addressed = (block: number, quad?: QuadRead | null): number => (quad ? block / 4 : block);
+
+/** The j-th of those. */
+const nth = (j: number, quad?: QuadRead | null): string => (quad ? `${4 * j}u + place` : `${j}u`);
+
+/** Loads what each row of a block has under `name`. */
+function load(
+  name: string,
+  block: number,
+  quad: QuadRead | null | undefined,
+  at: (j: number) => string,
+): string {
+  if (!quad) return each(block, (j) => `let ${name}${j} = ${at(j)};`);
+  return `${each(block / 4, (m) => `let ${name}Own${m} = ${at(m)};`)}
+${each(block, (j) => `let ${name}${j} = ${quad(`${name}Own${Math.floor(j / 4)}`, j % 4)};`)}`;
+}
+
 /** Addresses of a block of keys from `s` on. Beyond the last that anybody here sees, it is that one again. */
-function blockOfKeys({ block }: AttentionSizes, { keys }: Operands): string {
-  return `${each(block, (j) => `let s${j} = min(s + ${j}u, end - 1u);\n${keys(j)}`)}
+function blockOfKeys({ block }: AttentionSizes, { keys, quad }: Operands): string {
+  return `${each(addressed(block, quad), (j) => `let s${j} = min(s + ${nth(j, quad)}, end - 1u);\n${keys(j)}`)}
 ${columnsOf(block)}`;
 }
 
@@ -145,7 +181,8 @@ function pairs({ own, block }: AttentionSizes, line: (i: number, m: number) => s
 }
 
 /** b0 q, b1 k, b2 v as they lie, intervals in `visible`. */
-const strided = (visible: string): Operands => ({
+const strided = (visible: string, quad: QuadRead | null = null): Operands => ({
+  quad,
   key: (j) => `b1[key${j} + c]`,
   value: (j) => `b2[value${j} + c]`,
   query: (i) => `p.qAt + b * p.q0 + r${i} / p.groups * p.q1 + h * p.q2 + r${i} % p.groups * p.q3`,
@@ -183,8 +220,8 @@ let after = b2[row + 3u];`,
  * Scores are in base 2, and weights are kept relative to a power of two: rescaling is exact, so that no bit depends on
  * where blocks begin, nor on keys that are not seen.
  */
-export function attentionForward(sizes: AttentionSizes): string {
-  return forward(sizes, PLAIN);
+export function attentionForward(sizes: AttentionSizes, quad: QuadRead | null): string {
+  return forward(sizes, { ...PLAIN, quad });
 }
 
 /** The same bits, of keys and values in a cache. */
@@ -210,7 +247,7 @@ let s = ${from} + turn * ${step};
 ${blockOfKeys(sizes, bound)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < width; c++) {
-${each(block, (j) => `let k${j} = ${bound.key(j)};`)}
+${load("k", block, bound.quad, bound.key)}
 ${each(own, (i) => `let q${i} = b0[query${i} + c];`)}
 ${pairs(sizes, (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};`)}
 }
@@ -230,7 +267,7 @@ sum${i} = sum${i} + w${i}${m}.x + w${i}${m}.y + w${i}${m}.z + w${i}${m}.w;`,
 )}`;
 })}
 for (var c = 0u; c < width; c++) {
-${each(block, (j) => `let v${j} = ${bound.value(j)};`)}
+${load("v", block, bound.quad, bound.value)}
 ${each(own, (i) => `acc${i}[${at}c] *= keep${i};\n${weighted(`acc${i}[${at}c]`, `w${i}`, "v", sizes)}`)}
 }
 }`;
@@ -326,29 +363,28 @@ ${each(
  * `p.dq0`, `p.dq1` (and so on) along batch and time. Whole workgroups do the one or the other: tiles of queries before
  * `p.split`, tiles of keys from there on.
  */
-export function attentionGradient(sizes: AttentionSizes): string {
+export function attentionGradient(sizes: AttentionSizes, quad: QuadRead | null): string {
   const keys = { ...sizes, ...sizes.keys };
   return /* wgsl */ `if (unit < p.split) {
 if (unit >= p.ownQueries) { return; }
-${queryGradient(sizes)}
+${queryGradient(sizes, strided("b6", quad))}
 } else {
-${keyGradient(keys)}
+${keyGradient(keys, quad)}
 }`;
 }
 
-const GRADIENT = strided("b6");
-
-function queryGradient(sizes: AttentionSizes): string {
+function queryGradient(sizes: AttentionSizes, bound: Operands): string {
   const { own, block } = sizes;
-  return /* wgsl */ `${ownQueries(sizes, GRADIENT)}
+  return /* wgsl */ `${ownQueries(sizes, bound)}
 ${each(own, (i) => `let lse${i} = b4[row${i}] * ${LOG2_E};\nlet delta${i} = b5[row${i}];\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
 ${turns("begin", "end", `${block}u`)}
 for (var turn = 0u; turn < turns; turn++) {
 let s = begin + turn * ${block}u;
-${blockOfKeys(sizes, GRADIENT)}
+${blockOfKeys(sizes, bound)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < width; c++) {
-${each(block, (j) => `let k${j} = b1[key${j} + c];\nlet v${j} = b2[value${j} + c];`)}
+${load("k", block, bound.quad, bound.key)}
+${load("v", block, bound.quad, bound.value)}
 ${each(own, (i) => `let q${i} = b0[query${i} + c];\nlet g${i} = b3[row${i} * p.width + c];`)}
 ${pairs(
   sizes,
@@ -362,7 +398,7 @@ ${pairs(
     `let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${i}), ${seen(i, m)}) * (y${i}${m} - delta${i});`,
 )}
 for (var c = 0u; c < width; c++) {
-${each(block, (j) => `let k${j} = b1[key${j} + c];`)}
+${load("k", block, bound.quad, bound.key)}
 ${each(own, (i) => weighted(`acc${i}[c]`, `w${i}`, "k", sizes))}
 }
 }
@@ -376,21 +412,15 @@ ${each(
 )}`;
 }
 
-function keyGradient(sizes: AttentionSizes): string {
+function keyGradient(sizes: AttentionSizes, quad: QuadRead | null): string {
   const { own, block } = sizes;
   const quads = block / 4;
-  const gather = (name: string, of: (j: number) => string, type = "f32"): string =>
-    each(
-      quads,
-      (m) => `let ${name}${m} = vec4<${type}>(${[0, 1, 2, 3].map((j) => of(4 * m + j)).join(", ")});`,
-    );
+  /** What each row of a block has, by fours. */
+  const gather = (name: string, of: (j: number) => string): string =>
+    `${load(`${name}Of`, block, quad, of)}
+${each(quads, (m) => `let ${name}${m} = vec4(${four(`${name}Of`, m).join(", ")});`)}`;
   return /* wgsl */ `
-let width = p.width;
-let rest = (unit - p.split) / p.side;
-let head = rest / p.keyTiles * p.side + unit % p.side;
-let b = head / p.heads;
-let h = head % p.heads;
-let first = rest % p.keyTiles * ${own}u;
+${placeOf(sizes, "unit - p.split", "p.keyTiles")}
 ${each(
   own,
   (i) => `let s${i} = min(first + ${i}u, p.keys - 1u);
@@ -401,7 +431,7 @@ var dv${i}: array<f32, ${sizes.slots}>;`,
 )}
 // The queries from the first to the last that sees a key of this thread or of those beside it: lanes that run together
 // read the same rows.
-let span = ${own * LANES}u / p.side;
+let span = ${sizes.quads ? `${4 * own}u` : `${own * LANES}u / p.side`};
 let base = first / span * span;
 var begin = p.queries;
 var end = 0u;
@@ -413,31 +443,31 @@ for (var i = 0u; i < queryCount; i++) {
   begin = select(begin, min(begin, i), sees);
   end = select(end, i + 1u, sees);
 }
+${quad ? UNION : ""}
 let queries = p.qAt + b * p.q0 + h * p.q2;
 var a = 0.0;
-// A block is the next rows (t, g) in order; counted on, since a division costs as much as many products.
-var t = begin;
-var g = 0u;
+// A block is the next rows (t, g) in order.
 let rows = select(0u, (end - begin) * p.groups, end > begin);
 let turns = (rows + ${block - 1}u) / ${block}u;
 for (var turn = 0u; turn < turns; turn++) {
 ${each(
-  block,
-  (j) => `let t${j} = t;
-let at${j} = b * p.queries + min(t, end - 1u);
-let n${j} = (at${j} * p.heads + h) * p.groups + g;
+  addressed(block, quad),
+  (j) => `let turn${j} = turn * ${block}u + ${nth(j, quad)};
+let t${j} = begin + turn${j} / p.groups;
+let among${j} = turn${j} % p.groups;
+let at${j} = b * p.queries + min(t${j}, end - 1u);
+let n${j} = (at${j} * p.heads + h) * p.groups + among${j};
 let row${j} = n${j} * p.width;
-let query${j} = queries + min(t, end - 1u) * p.q1 + g * p.q3;
-g = select(g + 1u, 0u, g + 1u == p.groups);
-t = select(t, t + 1u, g == 0u);`,
+let query${j} = queries + min(t${j}, end - 1u) * p.q1 + among${j} * p.q3;`,
 )}
-${gather("from", (j) => `b6[at${j} * 2u]`, "u32")}
-${gather("to", (j) => `select(b6[at${j} * 2u + 1u], 0u, t${j} >= end)`, "u32")}
+${gather("from", (j) => `b6[at${j} * 2u]`)}
+${gather("to", (j) => `select(b6[at${j} * 2u + 1u], 0u, t${j} >= end)`)}
 ${gather("lse", (j) => `b4[n${j}]`)}
 ${gather("delta", (j) => `b5[n${j}]`)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < width; c++) {
-${each(block, (j) => `let q${j} = b0[query${j} + c];\nlet g${j} = b3[row${j} + c];`)}
+${load("q", block, quad, (j) => `b0[query${j} + c]`)}
+${load("g", block, quad, (j) => `b3[row${j} + c]`)}
 ${each(own, (i) => `let k${i} = b1[key${i} + c];\nlet v${i} = b2[value${i} + c];`)}
 ${pairs(
   sizes,
@@ -452,7 +482,8 @@ let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${m} * ${LO
 let z${i}${m} = w${i}${m} * (y${i}${m} - delta${m});`,
 )}
 for (var c = 0u; c < width; c++) {
-${each(block, (j) => `let q${j} = b0[query${j} + c];\nlet g${j} = b3[row${j} + c];`)}
+${load("q", block, quad, (j) => `b0[query${j} + c]`)}
+${load("g", block, quad, (j) => `b3[row${j} + c]`)}
 ${each(own, (i) => `${weighted(`dk${i}[c]`, `z${i}`, "q", sizes)}\n${weighted(`dv${i}[c]`, `w${i}`, "g", sizes)}`)}
 }
 }

@@ -3,6 +3,7 @@
  * assembly in the code generator); where threads share one, `part` is the thread's, and `inside` false in those of no
  * unit. Bindings are b0, b1, ... inputs first, then outputs.
  */
+import type { QuadRead } from "../tensor/codegen/lanes.ts";
 import {
   type AttentionSizes,
   attentionForward,
@@ -12,7 +13,7 @@ import {
 } from "./attention.ts";
 
 /** A text, or a function of the sizes that are part of it. */
-export type TemplateText = string | ((sizes: AttentionSizes) => string);
+export type TemplateText = string | ((sizes: AttentionSizes, quad: QuadRead | null) => string);
 
 /** Bodies by template name; `p.*` are sizes that the code generator supplies. */
 export const TEMPLATES: Readonly<Record<string, TemplateText>> = {

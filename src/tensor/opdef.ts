@@ -100,6 +100,14 @@ export interface TemplateSizes {
   text?: TextSizes;
 }
 
+/** How threads of a hand-built kernel may share work. */
+export interface TemplateLanes {
+  /** Threads that share a unit of work are worth their barriers. */
+  readonly together: boolean;
+  /** Quads hand round what they have loaded. */
+  readonly quads: boolean;
+}
+
 /** Sizes that are part of a template's text; no size of a batch is. */
 export interface TextSizes {
   readonly own: number;
@@ -109,6 +117,8 @@ export interface TextSizes {
   readonly parts: number;
   /** Sums that a unit of work has, of a share each: as many as `parts`, or all of them one thread's. */
   readonly shares: number;
+  /** The four threads of a quad have work side by side, and load the same: from T2 on a quarter each. */
+  readonly quads: boolean;
   /** Where the kernel has two kinds of tile: those of the second. */
   readonly keys?: { readonly own: number; readonly block: number };
 }
@@ -136,8 +146,8 @@ export type Lowering =
   /** Produces values from no buffer: constants, index numbers. */
   | { kind: "source" }
   /**
-   * A hand-built kernel of its own, by its name in `src/shaders/templates.ts`, and the sizes that its text reads. `together`:
-   * threads that share a unit of work are worth their barriers here. No bit depends on it.
+   * A hand-built kernel of its own, by its name in `src/shaders/templates.ts`, and the sizes that its text reads. No bit depends
+   * on `lanes`.
    */
   | {
       kind: "template";
@@ -146,7 +156,7 @@ export type Lowering =
         inputs: readonly ValueType[],
         results: readonly ValueType[],
         attrs: Attrs,
-        together: boolean,
+        lanes: TemplateLanes,
       ): TemplateSizes;
       /**
        * Operands, by place, that the text reads where they lie in another tensor: `p.<name>At` is the first element, and

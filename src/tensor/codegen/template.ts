@@ -5,7 +5,13 @@ import { opByName } from "../ops/table.ts";
 import { isContiguous, type Strided, stridedOf } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { Field } from "./builder.ts";
-import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, threadsFor } from "./kernel.ts";
+import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, threadsFor, WORKGROUP } from "./kernel.ts";
+import { QUAD_VARIANT, type QuadRead, SMALL_QUAD_VARIANT } from "./lanes.ts";
+
+/** Loops over what data says are not uniform to a compiler; those of quads are (see the texts). */
+const QUAD_HEAD = "enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n";
+const QUAD_LANE = ", @builtin(subgroup_invocation_id) subgroupLane: u32";
+const QUAD_PLACE = "\n  let place = subgroupLane & 3u;";
 
 const ownUnit = (threads: number): string => `  let unit = (wg.y * p.grid + wg.x) * ${threads}u + lane;
   if (unit >= p.count) { return; }`;
@@ -39,7 +45,10 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
   const { lowering } = opByName(node.op);
   if (lowering.kind !== "template")
     throw new ShaderError(`${node.op}: a template was expected. Check its lowering.`);
-  const sizes = lowering.sizes(node.inputs, node.results, node.attrs, ctx.lanes.together);
+  const sizes = lowering.sizes(node.inputs, node.results, node.attrs, {
+    together: ctx.lanes.together,
+    quads: ctx.lanes.quad !== null,
+  });
   const parts = sizes.text?.parts ?? 1;
   const operands = node.inputs.map((v, i) => {
     const at = stridedOf(v);
@@ -57,9 +66,10 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     ),
     ...Object.entries(sizes.scalars ?? {}).map(([name, value]) => ({ name, type: "f32" as const, value })),
   ];
-  const resolve = (text: TemplateText = ""): string => {
+  const quad = sizes.text?.quads ? ctx.lanes.quad : null;
+  const resolve = (text: TemplateText = "", own: QuadRead | null): string => {
     if (typeof text === "string") return text;
-    if (sizes.text) return text(sizes.text);
+    if (sizes.text) return text(sizes.text, own);
     throw new ShaderError(`${node.op}: sizes of the text were expected, got none. Check its lowering.`);
   };
   const bindings = [
@@ -67,7 +77,7 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     ...operands.map(({ value: v }) => ({ value: ctx.inPlace.get(v) ?? v, write: false })),
     ...node.results.map((value) => ({ value, write: true })),
   ].map((b, i) => ({ name: `b${i}`, value: b.value, read: !b.write, write: b.write, vector: 0, single: 1 }));
-  const wgsl = `struct Params {
+  const write = (quad: QuadRead | null): string => `${quad ? QUAD_HEAD : ""}struct Params {
 ${fields.map((f) => `  ${f.name}: ${f.type},`).join("\n")}
 }
 ${bindings
@@ -77,15 +87,15 @@ ${bindings
   })
   .join("\n")}
 @group(0) @binding(${bindings.length}) var<uniform> p: Params;
-${resolve(TEMPLATE_HELPERS[lowering.template])}
+${resolve(TEMPLATE_HELPERS[lowering.template], quad)}
 @compute @workgroup_size(${threads})
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32${quad ? QUAD_LANE : ""}) {${quad ? QUAD_PLACE : ""}
 ${parts === 1 ? ownUnit(threads) : sharedUnit(parts, threads)}
-${resolve(TEMPLATES[lowering.template])}
+${resolve(TEMPLATES[lowering.template], quad)}
 }
 `;
   return {
-    wgsl,
+    wgsl: write(quad),
     bindings,
     fields,
     label: labelOf(group, ctx),
@@ -94,7 +104,7 @@ ${resolve(TEMPLATES[lowering.template])}
     flops: flopsOf(group),
     mostFlops: opByName(node.op).cost?.(node.inputs, node.results, node.attrs).mostFlops,
     gathers: 0,
-    variants: [],
-    portable: null,
+    variants: quad ? [threads === WORKGROUP ? QUAD_VARIANT : SMALL_QUAD_VARIANT] : [],
+    portable: quad && (() => ({ wgsl: write(null), bindings, fields })),
   };
 }

@@ -140,7 +140,7 @@ const attentionOp: OpDef = {
   lowering: {
     kind: "template",
     template: "attention",
-    sizes: (inputs, _results, _attrs, together) => forwardSizes(dimsOf(inputs), together),
+    sizes: (inputs, _results, _attrs, lanes) => forwardSizes(dimsOf(inputs), lanes),
     strided: STRIDED,
   },
   cases: [

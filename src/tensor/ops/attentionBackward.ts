@@ -66,7 +66,7 @@ const gradientOp: OpDef = {
   lowering: {
     kind: "template",
     template: "attentionGradient",
-    sizes: (inputs) => gradientSizes(dimsOf(inputs)),
+    sizes: (inputs, _results, _attrs, lanes) => gradientSizes(dimsOf(inputs), lanes),
     strided: STRIDED,
   },
   cost: costOf(7),

@@ -1,6 +1,6 @@
 /** What the attention ops share: their dimensions, what a thread of their kernels does, and the pairs that they run over. */
 import type { NDArray } from "../ndarray.ts";
-import { bytesOf, type OpDef, type TemplateSizes } from "../opdef.ts";
+import { bytesOf, type OpDef, type TemplateLanes, type TemplateSizes } from "../opdef.ts";
 
 /** Rows of the other kind that a thread takes at a time. */
 const BLOCK = 8;
@@ -95,20 +95,27 @@ function shared({ b, t, h, g, d, s }: Dims): Omit<TemplateSizes, "units"> & { sl
   };
 }
 
+/** Quads of tiles. */
+const fours = (tiles: number): number => Math.ceil(tiles / 4);
+
+/** Whether tiles, of which a head has so many, go by quads: hardly a thread without any. */
+const worthQuads = (tiles: number): boolean => tiles >= 4 && 4 * fours(tiles) <= 1.25 * tiles;
+
 /**
  * What the threads of the kernel do: each has queries of its own, or, where a query's keys are shared out and it is done
  * `together`, a share of the keys.
  */
-export function forwardSizes(dims: Dims, together: boolean): TemplateSizes {
+export function forwardSizes(dims: Dims, lanes: TemplateLanes): TemplateSizes {
   const shares = sharesOf(dims);
-  const parts = together ? shares : 1;
+  const parts = lanes.together ? shares : 1;
   const { own, block, tiles } = tileOf(dims, dims.t * dims.g, { shares, together: parts > 1 });
+  const quads = lanes.quads && shares === 1 && worthQuads(tiles);
   const { slots, fields, scalars } = shared(dims);
   return {
-    units: dims.b * dims.h * tiles,
-    fields: { ...fields, tiles },
+    units: dims.b * dims.h * (quads ? 4 * fours(tiles) : tiles),
+    fields: { ...fields, tiles: quads ? fours(tiles) : tiles },
     scalars,
-    text: { own, block, slots, parts, shares },
+    text: { own, block, slots, parts, shares, quads },
   };
 }
 
@@ -133,18 +140,20 @@ export function gradientPlaces({ b, t, h, g, d, s }: Dims): {
 }
 
 /** Of the gradient's kernel: first the threads with queries of their own, then, from a whole workgroup on, those with keys. */
-export function gradientSizes(dims: Dims): TemplateSizes {
+export function gradientSizes(dims: Dims, lanes: TemplateLanes): TemplateSizes {
   const queries = tileOf(dims, dims.t * dims.g);
   const keys = tileOf(dims, dims.s, { block: SHORT_BLOCK });
   const { slots, fields, scalars } = shared(dims);
-  const ownQueries = dims.b * dims.h * queries.tiles;
+  const quads = lanes.quads && worthQuads(queries.tiles) && worthQuads(keys.tiles);
+  const [each, count] = quads ? [4, fours] : [1, (tiles: number) => tiles];
+  const ownQueries = dims.b * dims.h * each * count(queries.tiles);
   const split = Math.ceil(ownQueries / WORKGROUP) * WORKGROUP;
   return {
-    units: split + dims.b * dims.h * keys.tiles,
+    units: split + dims.b * dims.h * each * count(keys.tiles),
     fields: {
       ...fields,
-      tiles: queries.tiles,
-      keyTiles: keys.tiles,
+      tiles: count(queries.tiles),
+      keyTiles: count(keys.tiles),
       ownQueries,
       split,
       ...gradientPlaces(dims).fields,
@@ -156,6 +165,7 @@ export function gradientSizes(dims: Dims): TemplateSizes {
       slots,
       parts: 1,
       shares: 1,
+      quads,
       keys: { own: keys.own, block: keys.block },
     },
   };

@@ -124,7 +124,7 @@ const cachedAttentionOp: OpDef = {
   lowering: {
     kind: "template",
     template: "cachedAttention",
-    sizes: ([q], _results, attrs, together) => forwardSizes(dimsOf(q, attrs.length as number), together),
+    sizes: ([q], _results, attrs, lanes) => forwardSizes(dimsOf(q, attrs.length as number), lanes),
     strided: { 0: "q", 2: "r" },
   },
   cases: [
