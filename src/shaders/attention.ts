@@ -162,6 +162,27 @@ function load(
 ${each(block, (j) => `let ${name}${j} = ${quad(`${name}Own${Math.floor(j / 4)}`, j % 4)};`)}`;
 }
 
+/** Most numbers of a row that a thread keeps of each of its own: all it has stays within the 8 KiB that every adapter gives it. */
+const MOST_KEPT = 64;
+
+/** Where a thread's own rows of `name` are read, and the lines before that. */
+function ownRows(
+  { own, slots }: Pick<AttentionSizes, "own" | "slots">,
+  name: string,
+  at: (i: number, c: string) => string,
+): { keep: string; load: string } {
+  const kept = slots <= MOST_KEPT;
+  return {
+    keep: kept
+      ? `${each(own, (i) => `var ${name}Kept${i}: array<f32, ${slots}>;`)}
+for (var c = 0u; c < width; c++) {
+${each(own, (i) => `${name}Kept${i}[c] = ${at(i, "c")};`)}
+}`
+      : "",
+    load: each(own, (i) => `let ${name}${i} = ${kept ? `${name}Kept${i}[c]` : at(i, "c")};`),
+  };
+}
+
 /** Addresses of a block of keys from `s` on. Beyond the last that anybody here sees, it is that one again. */
 function blockOfKeys({ block }: AttentionSizes, { keys, quad }: Operands): string {
   return `${each(addressed(block, quad), (j) => `let s${j} = min(s + ${nth(j, quad)}, end - 1u);\n${keys(j)}`)}
@@ -375,8 +396,12 @@ ${keyGradient(keys, quad)}
 
 function queryGradient(sizes: AttentionSizes, bound: Operands): string {
   const { own, block } = sizes;
+  const q = ownRows(sizes, "q", (i, c) => `b0[query${i} + ${c}]`);
+  const g = ownRows(sizes, "g", (i, c) => `b3[row${i} * p.width + ${c}]`);
   return /* wgsl */ `${ownQueries(sizes, bound)}
 ${each(own, (i) => `let lse${i} = b4[row${i}] * ${LOG2_E};\nlet delta${i} = b5[row${i}];\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
+${q.keep}
+${g.keep}
 ${turns("begin", "end", `${block}u`)}
 for (var turn = 0u; turn < turns; turn++) {
 let s = begin + turn * ${block}u;
@@ -385,7 +410,8 @@ ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<
 for (var c = 0u; c < width; c++) {
 ${load("k", block, bound.quad, bound.key)}
 ${load("v", block, bound.quad, bound.value)}
-${each(own, (i) => `let q${i} = b0[query${i} + c];\nlet g${i} = b3[row${i} * p.width + c];`)}
+${q.load}
+${g.load}
 ${pairs(
   sizes,
   (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};
@@ -419,6 +445,8 @@ function keyGradient(sizes: AttentionSizes, quad: QuadRead | null): string {
   const gather = (name: string, of: (j: number) => string): string =>
     `${load(`${name}Of`, block, quad, of)}
 ${each(quads, (m) => `let ${name}${m} = vec4(${four(`${name}Of`, m).join(", ")});`)}`;
+  const k = ownRows(sizes, "k", (i, c) => `b1[key${i} + ${c}]`);
+  const v = ownRows(sizes, "v", (i, c) => `b2[value${i} + ${c}]`);
   return /* wgsl */ `
 ${placeOf(sizes, "unit - p.split", "p.keyTiles")}
 ${each(
@@ -429,6 +457,8 @@ let value${i} = p.vAt + b * p.v0 + s${i} * p.v1 + h * p.v2;
 var dk${i}: array<f32, ${sizes.slots}>;
 var dv${i}: array<f32, ${sizes.slots}>;`,
 )}
+${k.keep}
+${v.keep}
 // The queries from the first to the last that sees a key of this thread or of those beside it: lanes that run together
 // read the same rows.
 let span = ${sizes.quads ? `${4 * own}u` : `${own * LANES}u / p.side`};
@@ -468,7 +498,8 @@ ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<
 for (var c = 0u; c < width; c++) {
 ${load("q", block, quad, (j) => `b0[query${j} + c]`)}
 ${load("g", block, quad, (j) => `b3[row${j} + c]`)}
-${each(own, (i) => `let k${i} = b1[key${i} + c];\nlet v${i} = b2[value${i} + c];`)}
+${k.load}
+${v.load}
 ${pairs(
   sizes,
   (i, m) => `x${i}${m} += ${products(`k${i}`, four("q", m))};
