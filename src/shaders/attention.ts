@@ -1,15 +1,14 @@
 /**
  * Bodies of the attention kernels. One thread has a few rows of its own (queries, or keys in dK and dV) and walks the
  * keys (or queries) that they may see, a block at a time: every element loaded takes part in several products, and
- * scores live in registers alone. `unit` counts tiles of such rows within a head of keys.
+ * scores live in registers alone. `unit` counts tiles of such rows within a head of keys. From T2 on the four threads of a quad have
+ * tiles side by side, load a quarter of each block and hand it round.
  *
  * Layouts: queries [B, T, KV, G, D], keys and values [B, S, KV, D], visible [B, T, 2]; a row is (t, g) of one head of
  * keys, and `p.width` is D. Queries, keys and values may be parts of another tensor: `p.qAt` is where they begin there, `p.q0`,
  * `p.q1`, ... the steps along the axes before D. Numbers are loaded one by one whatever D: with vectors of four in the same tiles, lavapipe took
  * three times as long to compile the texts, for kernels that ran 15 to 20 % faster at T = 1024 and no faster at T = 128.
  */
-
-import type { QuadRead } from "../tensor/codegen/lanes.ts";
 
 /** Sizes that are part of the text. */
 export interface AttentionSizes {
@@ -28,6 +27,9 @@ export interface AttentionSizes {
   /** The same of the threads that have keys of their own, in the gradient. */
   readonly keys?: { readonly own: number; readonly block: number };
 }
+
+/** The value that the thread at `place` (0 to 3) of the quad has under `name`; every thread of the quad must ask. */
+export type QuadRead = (name: string, place: number) => string;
 
 /** Where a kernel finds what a tile of queries reads. */
 interface Operands {

@@ -3,13 +3,13 @@
  * assembly in the code generator); where threads share one, `part` is the thread's, and `inside` false in those of no
  * unit. Bindings are b0, b1, ... inputs first, then outputs.
  */
-import type { QuadRead } from "../tensor/codegen/lanes.ts";
 import {
   type AttentionSizes,
   attentionForward,
   attentionGradient,
   attentionHelpers,
   cachedAttention,
+  type QuadRead,
 } from "./attention.ts";
 
 /** A text, or a function of the sizes that are part of it. */

@@ -9,9 +9,9 @@ import {
   MATRIX_TEXTS,
   ops,
   REFLECTION,
-  SHARES,
   SPLIT,
   STATES,
+  THREADS,
   TIERS,
   TUNING,
 } from "./suites.mjs";
@@ -403,6 +403,20 @@ export const KERNEL_MUTATIONS = [
     file: "src/shaders/attention.ts",
     find: "${bound.out}[row${i} * p.width + c] = x * scale;",
     replace: "${bound.out}[row0 * p.width + c] = x * scale;",
-    tests: [SHARES],
+    tests: [THREADS],
+  },
+  {
+    name: "attention by quads: the third thread of a quad is taken for the first",
+    file: "src/shaders/attention.ts",
+    find: "j % 4)};`)}`;",
+    replace: "j % 2)};`)}`;",
+    tests: [THREADS],
+  },
+  {
+    name: "attention by quads: each thread begins where it sees something",
+    file: "src/shaders/attention.ts",
+    find: '"begin = subgroupMin(begin);\\nend',
+    replace: '"end',
+    tests: [THREADS],
   },
 ];

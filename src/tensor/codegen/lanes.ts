@@ -10,6 +10,7 @@
  *
  * Sharing a unit of work at all, where one thread could do it: on GPUs, and not where each barrier costs more than it saves.
  */
+import type { QuadRead } from "../../shaders/attention.ts";
 import type { Device } from "../device.ts";
 import type { Node } from "../ir.ts";
 import { type MatrixConfig, type Tier, tierAtLeast } from "../tiers.ts";
@@ -70,8 +71,7 @@ const quadJoin: JoinLanes = (a, k) => {
   return v;
 };
 
-/** The value that the thread at `place` (0 to 3) of the quad has under `name`; every thread of the quad must ask. */
-export type QuadRead = (name: string, place: number) => string;
+export type { QuadRead };
 
 /** What of this a tier has. */
 export interface Lanes {

@@ -1,0 +1,151 @@
+/** How threads share what attention reads and adds changes no bit: shares of a query's keys, and quads. */
+import { describe, expect, test } from "vitest";
+import { valueAndGrad } from "../../src/tensor/autodiff.ts";
+import { PORTABLE_LANES } from "../../src/tensor/codegen/lanes.ts";
+import { compile } from "../../src/tensor/compile.ts";
+import { tensor } from "../../src/tensor/create.ts";
+import { requestAdapter } from "../../src/tensor/device.ts";
+import { type InitOptions, init } from "../../src/tensor/init.ts";
+import { WHOLE_LENGTH } from "../../src/tensor/ops/attentionShapes.ts";
+import { ops } from "../../src/tensor/ops/index.ts";
+import { Rng, Stream } from "../../src/tensor/random.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
+import { tierAtLeast } from "../../src/tensor/tiers.ts";
+import type { WebGpuOptions } from "../../src/tensor/webgpu.ts";
+import { repeat, seed } from "../helpers/seed.ts";
+
+const best = (await requestAdapter()).info.tier;
+const rng = new Rng(seed, Stream.test, 71);
+const within = (least: number, most: number): number =>
+  least + Math.floor(rng.uniform() * (most - least + 1));
+
+/** Numbers that spread over many powers of two. */
+function numbers(shape: readonly number[]): Float32Array {
+  const count = shape.reduce((n, d) => n * d, 1);
+  return Float32Array.from({ length: count }, () => 2 ** within(-8, 2) * (2 * rng.uniform() - 1));
+}
+
+const f32 = (x: Float32Array, shape: number[]): Tensor => tensor(x, { shape });
+const u32 = (x: readonly number[], shape: number[]): Tensor => tensor([...x], { shape, dtype: "u32" });
+
+/** Bits of what `f` computes on a device of its own, and the texts of its kernels. */
+async function onDevice(
+  options: InitOptions & WebGpuOptions,
+  f: () => readonly Tensor[],
+): Promise<{ bits: Uint32Array[]; texts: string[] }> {
+  const backend = await init(options);
+  const texts: string[] = [];
+  const create = backend.device.gpu.createShaderModule.bind(backend.device.gpu);
+  backend.device.gpu.createShaderModule = (d) => {
+    texts.push(d.code);
+    return create(d);
+  };
+  const bits: Uint32Array[] = [];
+  for (const x of f()) bits.push(new Uint32Array((await x.data()).slice().buffer));
+  backend.destroy();
+  return { bits, texts };
+}
+
+const textsWith = (texts: readonly string[], word: string): number =>
+  texts.filter((t) => t.includes(word)).length;
+
+describe("a query's many keys are shared out: to threads side by side, or one after another", () => {
+  const narrow = { rows: within(3, 5), heads: within(1, 3), groups: within(1, 6), width: within(1, 100) };
+  const widest = { rows: 1, heads: 2, groups: 3, width: 256 };
+  test.each([
+    ["heads of up to four pieces", narrow],
+    ["the widest heads", widest],
+  ])("%s", async (_, { rows, heads, groups, width }) => {
+    const keys = within(WHOLE_LENGTH + 1, 3 * WHOLE_LENGTH);
+    const kv = [rows, keys, heads, width];
+    const [q, k, v] = [[rows, heads, groups, width], kv, kv].map(numbers);
+    // One row sees nothing, one a single key.
+    const seen = Array.from({ length: rows }, (_, b) =>
+      b === 1 ? keys : b === 2 ? keys - 1 : within(0, keys - 1),
+    );
+    const both = (): Tensor[] => {
+      const [ks, vs] = [f32(k, kv), f32(v, kv)];
+      const visible = u32(
+        seen.flatMap((from) => [from, keys]),
+        [rows, 1, 2],
+      );
+      const { out, logSumExp } = ops.attention(f32(q, [rows, 1, heads, groups, width]), ks, vs, visible);
+      const cache = ops.reshape(ops.concat([ks, vs], 2), [rows * keys, 2, heads, width]);
+      const places = u32(
+        seen.flatMap((from, b) => [from, 0, 0, b * keys]),
+        [rows, 4],
+      );
+      return [
+        out,
+        logSumExp,
+        ops.cachedAttention(f32(q, [rows, heads, groups, width]), cache, places, u32([keys], [1]), keys),
+      ];
+    };
+    const alone = await onDevice({ lanes: { ...PORTABLE_LANES, together: false } }, both);
+    const together = await onDevice({ lanes: { ...PORTABLE_LANES, together: true } }, both);
+    expect(textsWith(alone.texts, "workgroupBarrier")).toBe(0);
+    expect(textsWith(together.texts, "workgroupBarrier")).toBe(2);
+    expect(together.bits[2].some((x) => x !== 0)).toBe(true);
+    const name = `${JSON.stringify({ rows, heads, groups, width, keys })}; ${repeat}`;
+    alone.bits.forEach((bits, i) => {
+      expect(bits, `result ${i} of ${name}`).toEqual(together.bits[i]);
+    });
+    // The same keys in a cache have the same bits.
+    expect(alone.bits[2], name).toEqual(alone.bits[0]);
+  });
+});
+
+describe.runIf(tierAtLeast(best, "T2"))("quads that hand round what they load", () => {
+  const heads = (): { b: number; h: number; g: number; d: number } => ({
+    b: within(1, 3),
+    h: within(1, 4),
+    g: within(1, 3),
+    d: within(1, 40),
+  });
+  // Rows whose tiles fill quads, and that leave threads of the last without any.
+  const whole = { ...heads(), t: 16 * within(1, 4) };
+  const ragged = { ...heads(), g: 1, t: 16 * within(3, 5) - within(1, 11) };
+  test.each([
+    ["as many keys as queries", { ...whole, s: whole.t }],
+    ["more keys than queries", { ...ragged, s: ragged.t + 16 * within(1, 3) }],
+  ])("%s: forward and backward have the bits of T0", async (_, { b, t, s, h, g, d }) => {
+    const shapes = [
+      [b, t, h, g, d],
+      [b, s, h, d],
+      [b, s, h, d],
+    ];
+    const data = shapes.map(numbers);
+    const [weights, lseWeights] = [numbers(shapes[0]), numbers([b, t, h, g])];
+    // Causal rows, any other interval, and rows that see nothing.
+    const intervals = Array.from({ length: b * t }, (_, i) => {
+      const kind = within(0, 9);
+      if (kind === 0) return [within(0, s), 0];
+      const from = kind < 6 ? 0 : within(0, s - 1);
+      return [from, kind < 8 ? Math.max(from, (i % t) + 1 + s - t) : within(from, s + 3)];
+    });
+    const gradients = (): Tensor[] => {
+      const visible = u32(intervals.flat(), [b, t, 2]);
+      const [w, wl] = [f32(weights, shapes[0]), f32(lseWeights, [b, t, h, g])];
+      const [q, k, v] = data.map((x, i) => f32(x, shapes[i]));
+      const step = compile((q: Tensor, k: Tensor, v: Tensor) => {
+        const { value, grad } = valueAndGrad((x: { q: Tensor; k: Tensor; v: Tensor }) => {
+          const { out, logSumExp } = ops.attention(x.q, x.k, x.v, visible);
+          // Rows that see nothing have -1e30.
+          return ops.add(ops.sum(ops.mul(out, w)), ops.sum(ops.mul(ops.maximum(logSumExp, -1e4), wl)));
+        })({ q, k, v });
+        return [value, grad.q, grad.k, grad.v];
+      });
+      return step(q, k, v) as Tensor[];
+    };
+    const fixed = await onDevice({ tier: "T0" }, gradients);
+    const quads = await onDevice({ tier: best }, gradients);
+    expect(textsWith(fixed.texts, "quadBroadcast")).toBe(0);
+    // Both ways, and nothing else: a sum's lanes exchange by another function.
+    expect(quads.texts.filter((t) => /quadBroadcast\(\w+Own/.test(t))).toHaveLength(2);
+    quads.bits.forEach((bits, i) => {
+      const name = ["value", "dq", "dk", "dv"][i];
+      expect(bits, `${name} of ${JSON.stringify({ b, t, s, h, g, d })}; ${repeat}`).toEqual(fixed.bits[i]);
+    });
+    expect(quads.bits.every((bits) => bits.some((x) => x !== 0))).toBe(true);
+  });
+});
