@@ -4,8 +4,8 @@
  * sign of a GPU nothing is probed at all.
  */
 
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { type ChildProcess, type SendHandle, type Serializable, spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { join } from "node:path";
@@ -120,9 +120,14 @@ function probe(): Probed {
   }
 }
 
-/** Runs a command with variables added, its streams and signals passed through; the exit code. */
+/** Runs a command with variables added, its streams, signals and messages passed through; the exit code. */
 export function runWith(env: ProcessEnv, command: string, args: readonly string[]): Promise<number> {
-  const child = spawn(command, args, { stdio: "inherit", env: { ...process.env, ...env } });
+  const child = spawn(command, args, {
+    stdio: process.send ? ["inherit", "inherit", "inherit", "ipc"] : "inherit",
+    serialization: messageFormat(),
+    env: { ...process.env, ...env },
+  });
+  const messages = passMessages(child);
   const pass = (signal: NodeJS.Signals) => child.kill(signal);
   // A terminal sends Ctrl-C to both processes; the child decides what to do about it, and this one waits.
   const ignore = () => {};
@@ -131,11 +136,44 @@ export function runWith(env: ProcessEnv, command: string, args: readonly string[
   process.on("SIGINT", process.stdin.isTTY ? ignore : pass);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("exit", (code, signal) => {
+    // Its last messages come after its exit, and before it is closed.
+    child.once("close", async (code, signal) => {
       process.off("SIGTERM", pass).off("SIGHUP", pass).off("SIGINT", ignore).off("SIGINT", pass);
+      await messages.end();
       resolve(code ?? 128 + (signal ? constants.signals[signal] : 1));
     });
   });
+}
+
+/** Where this process was forked: its parent's messages go on to the child, and the child's to the parent. */
+function passMessages(child: ChildProcess): { end(): Promise<void> } {
+  if (!process.send) return { end: async () => {} };
+  let sent: Promise<unknown> = Promise.resolve();
+  // Whoever is gone misses what is sent: the end of either is told in other ways.
+  const down = (message: Serializable, handle: SendHandle) => child.send(message, handle, {}, () => {});
+  const leave = () => child.connected && child.disconnect();
+  child.on("message", (message: Serializable, handle: SendHandle) => {
+    sent = new Promise((done) => process.send?.(message, handle, {}, done));
+  });
+  child.once("disconnect", () => sent.then(() => process.connected && process.disconnect()));
+  process.on("message", down).once("disconnect", leave);
+  return {
+    end: async () => {
+      await sent;
+      // A listener would keep this process alive.
+      process.off("message", down).off("disconnect", leave);
+    },
+  };
+}
+
+/** How the parent of this process writes its messages: Node takes the variable that says so away as it starts. */
+function messageFormat(): "json" | "advanced" {
+  try {
+    const advanced = /(^|\0)NODE_CHANNEL_SERIALIZATION_MODE=advanced\0/;
+    return advanced.test(readFileSync("/proc/self/environ", "utf8")) ? "advanced" : "json";
+  } catch {
+    return "json";
+  }
 }
 
 interface DenoHost {

@@ -1,5 +1,6 @@
 /** The packed package, used as others will use it: imported by Node, type-checked, bundled for a browser. */
 
+import { fork } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -193,6 +194,33 @@ describe("naysay/adapter", () => {
     );
     expect([read.code, read.stdout]).toEqual([1, ""]);
   });
+
+  test.skipIf(!softwarePackage()).each(["json", "advanced"] as const)(
+    "a forked program hears its parent and is heard by it: %s",
+    async (serialization) => {
+      const echo = join(consumer, "echo.js");
+      writeFileSync(
+        echo,
+        `process.send("ready:" + /swiftshader/.test(process.env.VK_ICD_FILENAMES));
+        process.on("message", (message) => process.send({ message }, () => process.disconnect()));`,
+      );
+      const child = fork(echo, [], {
+        cwd: consumer,
+        execArgv: ["--import", "naysay/adapter"],
+        env: { ...process.env, ...clean, NAYSAY_ADAPTER: "swiftshader" },
+        serialization,
+        silent: true,
+      });
+      const heard: unknown[] = [];
+      child.on("message", (message) => heard.push(message));
+      // Before the program is there to hear it.
+      child.send({ map: new Map([[1, 2]]) });
+      const code = await new Promise((resolve) => child.once("close", resolve));
+      const map = serialization === "json" ? {} : new Map([[1, 2]]);
+      expect(heard).toEqual(["ready:true", { message: { map } }]);
+      expect(code).toBe(0);
+    },
+  );
 
   test("says what a wrong name should have been, and starts nothing", async () => {
     const env = { ...clean, NAYSAY_ADAPTER: "lavapip" };
