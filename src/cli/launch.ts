@@ -24,7 +24,10 @@ export interface LaunchPlan {
   line: string | null;
 }
 
-/** Set in a process that the launcher started, so that it does not start another. */
+/**
+ * Names the choice that a process was started for, so that it does not start another: nor do the programs that it starts, as
+ * long as they choose the same.
+ */
 const LAUNCHED = "NAYSAY_LAUNCHED";
 
 const GO_ON: LaunchPlan = { env: {}, line: null };
@@ -34,12 +37,11 @@ const GO_ON: LaunchPlan = { env: {}, line: null };
  * remedy, where there is none.
  */
 export async function planLaunch(env: NodeJS.ProcessEnv = process.env): Promise<LaunchPlan> {
-  if (env[LAUNCHED]) return GO_ON;
   const choice = env.NAYSAY_ADAPTER || "auto";
-  if (choice === "default") return GO_ON;
+  if (choice === "default" || choice === env[LAUNCHED]) return GO_ON;
   if (choice === "swiftshader") {
     const found = await swiftshaderEnv();
-    if (found) return started(found, swiftshaderLine("NAYSAY_ADAPTER=swiftshader"));
+    if (found) return started(choice, found, swiftshaderLine("NAYSAY_ADAPTER=swiftshader"));
     throw new ConfigError(
       `NAYSAY_ADAPTER: expected the package ${SOFTWARE_PACKAGE} (Linux x64) for swiftshader, got none. ` +
         `Run \`npm install --save-dev ${SOFTWARE_PACKAGE}\`.`,
@@ -48,7 +50,11 @@ export async function planLaunch(env: NodeJS.ProcessEnv = process.env): Promise<
   if (choice === "lavapipe") {
     const found = lavapipeEnv();
     if (found)
-      return started(found, "adapter: lavapipe (software, from the system's Mesa): NAYSAY_ADAPTER=lavapipe");
+      return started(
+        choice,
+        found,
+        "adapter: lavapipe (software, from the system's Mesa): NAYSAY_ADAPTER=lavapipe",
+      );
     throw new ConfigError(
       "NAYSAY_ADAPTER: expected Mesa's lavapipe, got no lvp_icd.*.json. " +
         "Debian: `sudo apt install -t bookworm-backports mesa-vulkan-drivers libvulkan1`.",
@@ -69,7 +75,7 @@ async function autoPlan(env: NodeJS.ProcessEnv): Promise<LaunchPlan> {
   let probed = mayHaveGpu(facts) ? probe() : null;
   if (probed?.kind === "gpu") return GO_ON;
   const swiftshader = await swiftshaderEnv();
-  if (swiftshader) return started(swiftshader, swiftshaderLine("no GPU was found"));
+  if (swiftshader) return started("auto", swiftshader, swiftshaderLine("no GPU was found"));
   if (deno()) return GO_ON;
   probed ??= probe();
   if (probed.kind === "software") {
@@ -79,8 +85,8 @@ async function autoPlan(env: NodeJS.ProcessEnv): Promise<LaunchPlan> {
   throw new DeviceError(`device: expected a GPU adapter, got none. ${remedyFor(facts)}`);
 }
 
-function started(env: ProcessEnv, line: string): LaunchPlan {
-  return { env: { ...env, [LAUNCHED]: "1" }, line };
+function started(choice: string, env: ProcessEnv, line: string): LaunchPlan {
+  return { env: { ...env, [LAUNCHED]: choice }, line };
 }
 
 function swiftshaderLine(why: string): string {

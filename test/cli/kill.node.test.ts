@@ -69,7 +69,7 @@ function start(out: string) {
     ["--import", slow, ...argv, "--config", config, "--seed", "3", "--out", out],
     {
       cwd: root,
-      env: { ...process.env, NAYSAY_LAUNCHED: "1" },
+      env: { ...process.env, NAYSAY_LAUNCHED: process.env.NAYSAY_ADAPTER || "auto" },
       stdio: ["ignore", "ignore", "pipe"],
     },
   );

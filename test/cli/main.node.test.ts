@@ -92,13 +92,25 @@ describe("the launcher", () => {
   });
 
   test("goes on in a process that it started, and where the user has chosen a driver", async () => {
-    expect(await planLaunch({ NAYSAY_LAUNCHED: "1", NAYSAY_ADAPTER: "swiftshader" })).toEqual({
+    expect(await planLaunch({ NAYSAY_LAUNCHED: "swiftshader", NAYSAY_ADAPTER: "swiftshader" })).toEqual({
       env: {},
       line: null,
     });
     expect(await planLaunch({ VK_ICD_FILENAMES: "/my.json" })).toEqual({ env: {}, line: null });
     expect(await planLaunch({ NAYSAY_ADAPTER: "default" })).toEqual({ env: {}, line: null });
   });
+
+  test.skipIf(!softwarePackage())(
+    "starts a process of its own for another choice than its parent's",
+    async () => {
+      const { env } = await planLaunch({ NAYSAY_LAUNCHED: "lavapipe", NAYSAY_ADAPTER: "swiftshader" });
+      expect(env).toMatchObject({
+        NAYSAY_LAUNCHED: "swiftshader",
+        VK_ICD_FILENAMES: expect.stringMatching(/swiftshader_icd/),
+      });
+      expect(await planLaunch({ ...env, NAYSAY_ADAPTER: "swiftshader" })).toEqual({ env: {}, line: null });
+    },
+  );
 });
 
 describe("remedies", () => {
