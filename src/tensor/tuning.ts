@@ -9,6 +9,7 @@ import { isMatmulVariant, isSplitVariant, type MatmulProduct } from "./codegen/m
 import { type Determinism, parseDeterminism } from "./determinism.ts";
 import type { Device } from "./device.ts";
 import { ConfigError } from "./errors.ts";
+import { isPlain } from "./tree.ts";
 import { VERSION } from "./version.ts";
 
 /** A table as it is stored and shipped: plain JSON. */
@@ -49,8 +50,11 @@ export function parseTuning(text: string, name: string): TuningTable {
 
 function checkTable(read: unknown, name: string): TuningTable {
   const { adapter, determinism, choices } = (read ?? {}) as Partial<TuningTable>;
-  const isRecord = typeof choices === "object" && choices !== null && !Array.isArray(choices);
-  if (typeof adapter !== "string" || !isRecord || Object.values(choices).some((c) => typeof c !== "string")) {
+  if (
+    typeof adapter !== "string" ||
+    !isPlain(choices) ||
+    Object.values(choices).some((c) => typeof c !== "string")
+  ) {
     throw new ConfigError(
       `${name}: a tuning table {adapter, choices} expected, got something else. Make one with naysay tune.`,
     );

@@ -195,6 +195,12 @@ test("wrong arguments are refused before anything is measured", async () => {
   expect(backend.tuning.missing.size).toBe(1);
   const reference = { kind: "reference" } as unknown as WebGpuBackend;
   await expect(tune(reference)).rejects.toThrow(/tune: a WebGPU backend expected, got reference/);
-  for (const tuning of ["on", 5, { adapter: "a" }, { adapter: "a", choices: { x: 7 } }])
+  for (const tuning of [
+    "on",
+    5,
+    { adapter: "a" },
+    { adapter: "a", choices: { x: 7 } },
+    { adapter: "a", choices: new Map() },
+  ])
     await expect(init({ tuning: tuning as never })).rejects.toThrow(ConfigError);
 });
