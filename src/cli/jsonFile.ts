@@ -24,12 +24,21 @@ export function readJsonObject(flag: string, path: string, example: string): Rec
   throw new ConfigError(`${flag}: an object expected in ${path}, got ${show(found)}. Write ${example}.`);
 }
 
-/** Editors of Windows begin a file with a mark of its byte order. */
+/** Editors of Windows begin a file with a mark of its byte order, and PowerShell's `>` writes UTF-16. */
 const BYTE_ORDER_MARK = /^\uFEFF/;
+const UTF16 = /^(\xFF\xFE|\xFE\xFF)/;
 
 function readText(flag: string, path: string): string {
+  const bytes = readBytes(flag, path);
+  if (UTF16.test(bytes.toString("latin1", 0, 2))) {
+    throw new ConfigError(`${flag}: UTF-8 expected in ${path}, got UTF-16. Save the file as UTF-8.`);
+  }
+  return bytes.toString("utf8").replace(BYTE_ORDER_MARK, "");
+}
+
+function readBytes(flag: string, path: string): Buffer {
   try {
-    return readFileSync(path, "utf8").replace(BYTE_ORDER_MARK, "");
+    return readFileSync(path);
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const got =

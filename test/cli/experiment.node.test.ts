@@ -72,11 +72,14 @@ describe("mistakes", () => {
 
   test("what is no JSON is told with the place; a flag's mistake is not the file's, nor hides one of it", async () => {
     const config = join(folder, "changes.json");
-    const said = async (text: string, ...more: string[]) => {
+    const said = async (text: string | Buffer, ...more: string[]) => {
       writeFileSync(config, text);
       const args = ["experiment", "--config", config, ...more];
       return (await naysay(args, { NAYSAY_ADAPTER: "default" })).stderr.replace(config, "FILE");
     };
+    expect(await said(Buffer.from("\uFEFF{}", "utf16le"))).toBe(
+      "ConfigError: --config: UTF-8 expected in FILE, got UTF-16. Save the file as UTF-8.\n",
+    );
     expect(await said('{\n  "train": { "steps": 4, }\n}')).toMatch(
       /^ConfigError: --config: JSON expected in FILE, got other text: .* at line 2, column 26\. Check commas.*\n$/,
     );
