@@ -14,11 +14,10 @@ import { argHelp, readArgs } from "./args.ts";
 import { assetPath } from "./assets.ts";
 import { HELP } from "./commonFlags.ts";
 import { files } from "./files.ts";
-import { lockFolder } from "./folderLock.ts";
 import { madeFrom, readJsonObject } from "./jsonFile.ts";
 import { progressText } from "./progressText.ts";
 import { versions } from "./record.ts";
-import { abortOnSignals, open } from "./running.ts";
+import { abortOnSignals, openIn } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
 import { studyCommand } from "./study.ts";
 
@@ -94,11 +93,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     out,
     config.arms.map((arm) => armName(arm, config)),
   );
-  const unlock = lockFolder(out);
-  const { device, tuning, destroy } = await open().catch((error) => {
-    unlock();
-    throw error;
-  });
+  const { device, tuning, destroy } = await openIn(out);
   const status = new StatusLine(process.stderr);
   const abort = abortOnSignals();
   try {
@@ -130,7 +125,6 @@ export async function run(argv: readonly string[]): Promise<number> {
     status.clear();
     abort.off();
     destroy();
-    unlock();
   }
 }
 

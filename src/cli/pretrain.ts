@@ -54,13 +54,13 @@ export async function run(argv: readonly string[]): Promise<number> {
       `--out: a name that ends in .safetensors expected, got "${out}". Give the file a name.`,
     );
   }
-  await files.mkdirp(dirname(out));
   const backend = await init();
   const status = new StatusLine(process.stderr);
   const abort = abortOnSignals("pretrain: stopped. Nothing was written: run the same command again.");
   const started = performance.now();
   const seconds = () => (performance.now() - started) / 1000;
   try {
+    await files.mkdirp(dirname(out));
     const task = makeTask(config.task);
     const recipe = { task: config.task, model: config.model, pretrain: config.pretrain };
     const made = await makeBase({

@@ -1,11 +1,31 @@
 /** What a command that computes needs around it: the device, and an end when it is told to stop. */
 import { init } from "../tensor/init.ts";
+import { lockFolder } from "./folderLock.ts";
 import { Stopped } from "./stopped.ts";
 
 /** The adapter's device and what was measured on it; `destroy` ends it. */
 export async function open() {
   const backend = await init();
   return { device: backend.device, tuning: backend.tuning, destroy: () => backend.destroy() };
+}
+
+/** The same for a run in a folder, which is marked as this process's until `destroy`. Where there is no adapter none is made. */
+export async function openIn(folder: string) {
+  const { device, tuning, destroy } = await open();
+  try {
+    const unlock = lockFolder(folder);
+    return {
+      device,
+      tuning,
+      destroy: () => {
+        destroy();
+        unlock();
+      },
+    };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
 }
 
 /**

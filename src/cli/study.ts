@@ -8,10 +8,9 @@ import { alignColumns } from "../eval/table.ts";
 import { runStudy, type StudyProgress } from "../rl/study.ts";
 import type { StudyConfig } from "../rl/studyConfig.ts";
 import { files } from "./files.ts";
-import { lockFolder } from "./folderLock.ts";
 import { duration, progressText } from "./progressText.ts";
 import { versions } from "./record.ts";
-import { abortOnSignals, open } from "./running.ts";
+import { abortOnSignals, openIn } from "./running.ts";
 import { StatusLine } from "./statusLine.ts";
 
 export interface StudyCommand {
@@ -27,11 +26,7 @@ export interface StudyCommand {
 export async function studyCommand(given: StudyCommand): Promise<number> {
   const { config, preset, command, loadBase } = given;
   const out = given.out ?? join("runs", preset);
-  const unlock = lockFolder(out);
-  const { device, tuning, destroy } = await open().catch((error) => {
-    unlock();
-    throw error;
-  });
+  const { device, tuning, destroy } = await openIn(out);
   const status = new StatusLine(process.stderr);
   const abort = abortOnSignals();
   try {
@@ -60,7 +55,6 @@ export async function studyCommand(given: StudyCommand): Promise<number> {
     status.clear();
     abort.off();
     destroy();
-    unlock();
   }
 }
 

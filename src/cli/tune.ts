@@ -54,13 +54,13 @@ export async function run(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const determinism = determinismOf(args.determinism);
-  // Before minutes of measuring.
-  if (args.out !== undefined) await files.mkdirp(dirname(args.out));
   const abort = abortOnSignals("tune: stopped. What was measured before is kept.");
   const status = new StatusLine(process.stderr);
   const backend = await init({ determinism, tuning: args.again ? "off" : flags().tuning });
   const known = backend.tuning.size;
   try {
+    // Before minutes of measuring.
+    if (args.out !== undefined) await files.mkdirp(dirname(args.out));
     status.show(`tune: one rollout and one update of the preset ${args.preset}`);
     await meetProducts(args.preset, abort.signal);
     const classes = backend.tuning.missing.size;

@@ -89,6 +89,26 @@ describe("mistakes", () => {
     );
   });
 
+  test.runIf(process.platform === "linux")("without an adapter no folder is made", async () => {
+    const none = {
+      NAYSAY_ADAPTER: "default",
+      VK_ICD_FILENAMES: "/nowhere.json",
+      VK_DRIVER_FILES: "/nowhere.json",
+    };
+    const out = join(folder, "none");
+    for (const argv of [
+      ["experiment", "--out", join(out, "run")],
+      ["experiment", "--preset", "controls", "--out", join(out, "study")],
+      ["pretrain", "--out", join(out, "base.safetensors")],
+      ["tune", "--out", join(out, "table.json")],
+    ]) {
+      const { code, stderr } = await naysay(argv, none);
+      expect(stderr, argv[0]).toMatch(/expected a GPU adapter, got none/);
+      expect(code).toBe(1);
+    }
+    expect(existsSync(out)).toBe(false);
+  });
+
   test("help of both", async () => {
     expect((await naysay(["experiment", "--help"])).stdout).toMatch(
       /--updates <integer>[\s\S]*--from-scratch/,
