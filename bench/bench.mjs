@@ -123,9 +123,8 @@ async function run({ words, json, out, quick, tier, determinism, time, tune: tun
     const { keep } = await tuneAndKeep(backend, {
       time,
       onClass: (tuned) => {
-        const way =
-          tuned.chosen && `${tuned.chosen}, ${gainOf(tuned).toFixed(2)} times as fast as the default`;
-        print(`  ${tuned.shapeClass}: ${way ?? "the default"}`);
+        const way = tuned.chosen && `${tuned.chosen}, ${gainOf(tuned).toFixed(2)} times as fast as untuned`;
+        print(`  ${tuned.shapeClass}: ${way ?? tuned.untuned}`);
       },
     });
     await keep();

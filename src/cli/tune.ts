@@ -68,8 +68,8 @@ export async function run(argv: readonly string[]): Promise<number> {
     const { measured, keep } = await tuneAndKeep(backend, {
       time: args.time,
       signal: abort.signal,
-      onClass: ({ shapeClass, chosen }) =>
-        status.show(`tune ${++done}/${classes} · ${shapeClass}: ${chosen ?? "the default"}`),
+      onClass: ({ shapeClass, untuned, chosen }) =>
+        status.show(`tune ${++done}/${classes} · ${shapeClass}: ${chosen ?? untuned}`),
     });
     status.clear();
     console.log(
@@ -121,12 +121,12 @@ function text(measured: readonly TunedClass[], known: number): string {
   const ms = (x: number): string => (x < 10 ? x.toFixed(2) : x.toFixed(1));
   const rows = measured.map((tuned) => [
     tuned.shapeClass,
-    tuned.chosen ?? "default",
-    ms(tuned.ms.default),
-    ms(tuned.ms[tuned.chosen ?? "default"]),
+    tuned.chosen ?? tuned.untuned,
+    ms(tuned.ms[tuned.untuned]),
+    ms(tuned.ms[tuned.chosen ?? tuned.untuned]),
     gainOf(tuned).toFixed(2),
     String(Object.keys(tuned.refused).length),
   ]);
-  const head = ["shape class", "way", "default ms", "ms", "gain", "refused"];
+  const head = ["shape class", "way", "untuned ms", "ms", "gain", "refused"];
   return alignColumns([head, ...rows]);
 }

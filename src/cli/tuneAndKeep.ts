@@ -34,7 +34,7 @@ export async function tuneAndKeep(
   };
 }
 
-/** How many times as fast as the default the chosen way is. */
-export function gainOf({ chosen, ms }: TunedClass): number {
-  return ms.default / ms[chosen ?? "default"];
+/** How many times as fast the chosen way is as the one that is taken without a table. */
+export function gainOf({ untuned, chosen, ms }: TunedClass): number {
+  return ms[untuned] / ms[chosen ?? untuned];
 }

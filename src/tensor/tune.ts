@@ -5,6 +5,7 @@
  * instead: to the bit on operands whose sums are exact, within a counted bound on others.
  */
 
+import { preferredWay } from "./codegen/matmulPreferred.ts";
 import {
   DEFAULT_VARIANT as DEFAULT,
   isSplitVariant,
@@ -21,7 +22,9 @@ import type { WebGpuBackend } from "./webgpu.ts";
 /** What was measured of one shape class. */
 export interface TunedClass {
   shapeClass: string;
-  /** The fastest way; null where nothing was faster than the default by more than the margin. */
+  /** The way that is taken without a table: the adapter's preferred one where it is known and fits, else `default`. */
+  untuned: string;
+  /** The fastest way; null where nothing was faster than `untuned` by more than the margin. */
   chosen: string | null;
   /** Median ms of a product, by way; `default` is what sizes and tier give. */
   ms: Record<string, number>;
@@ -37,7 +40,7 @@ export interface TuneOptions {
   onClass?(tuned: TunedClass): void | Promise<void>;
 }
 
-/** A way has to be this much faster than the default to be entered: less is noise. */
+/** A way has to be this much faster than what is taken without a table: less is noise. */
 const MARGIN = 1.05;
 const MOST_ROUNDS = 9;
 /** A sample takes at least this many ms, or the wait for the device would be most of it. */
@@ -63,8 +66,8 @@ export async function tune(backend: WebGpuBackend, options: TuneOptions = {}): P
   for (const [shapeClass, product] of [...backend.tuning.missing]) {
     options.signal?.throwIfAborted();
     const tuned = await tuneClass(backend, shapeClass, product, options);
-    // The default is entered too: the class is known then, and not measured again.
-    backend.tuning.set(shapeClass, tuned.chosen ?? DEFAULT);
+    // What is taken anyway is entered too: the class is known then, and not measured again.
+    backend.tuning.set(shapeClass, tuned.chosen ?? tuned.untuned);
     await options.onClass?.(tuned);
     done.push(tuned);
   }
@@ -132,8 +135,10 @@ async function tuneClass(
       ms[way.name] = median(samples[i]);
     });
     const best = ways.reduce((a, b) => (ms[b.name] < ms[a.name] ? b : a));
-    const chosen = ms[DEFAULT] > MARGIN * ms[best.name] ? best.name : null;
-    return { shapeClass, chosen, ms, refused };
+    const preferred = preferredWay(backend.device.info.architecture, given) ?? DEFAULT;
+    const untuned = preferred in ms ? preferred : DEFAULT;
+    const chosen = ms[untuned] > MARGIN * ms[best.name] ? best.name : null;
+    return { shapeClass, untuned, chosen, ms, refused };
   } finally {
     for (const way of ways) way.dispose();
     for (const storage of operands) storage.release();

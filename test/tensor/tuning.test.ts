@@ -1,6 +1,7 @@
 /** Measured choices of kernels: every way to compute a product has the same bits, and only such are entered. */
 
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { gainOf } from "../../src/cli/tuneAndKeep.ts";
 import { lanesFor } from "../../src/tensor/codegen/lanes.ts";
 import { preferredWay } from "../../src/tensor/codegen/matmulPreferred.ts";
 import { matmulClass, matmulVariants } from "../../src/tensor/codegen/matmulTiles.ts";
@@ -102,6 +103,27 @@ test("a class that was met is measured once, and later programs take what was fo
   expect(texts.length).toBeLessThanOrEqual(1);
   const { choices } = backend.tuning.table();
   expect(choices).toEqual({ [shapeClass]: "shared32x16" });
+});
+
+test("what is gained is gained over the way that is taken without a table, and that one stays where nothing is faster", async () => {
+  backend.tuning = new Tuning("test");
+  const sizes = { batch: [], batches: 1, m: 128, n: 128, k: 8, transposeA: false, transposeB: false };
+  ops.matmul(random([128, 8]), random([8, 128])).dispose();
+  // A clock by which every way takes as long as every other.
+  let now = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => now);
+  const sync = backend.sync.bind(backend);
+  vi.spyOn(backend, "sync").mockImplementation(async () => {
+    await sync();
+    now += 10;
+  });
+  const [tuned] = await tune(backend, { time: 1 }).finally(() => vi.restoreAllMocks());
+  const untuned = preferredWay(backend.device.info.architecture, sizes) ?? "default";
+  expect(tuned).toMatchObject({ untuned, chosen: null });
+  expect(backend.tuning.choose(matmulClass(sizes), sizes)).toBe(untuned);
+  expect(gainOf(tuned)).toBe(1);
+  const ms = { default: 8, direct16x4q: 4, direct8x8: 2 };
+  expect(gainOf({ ...tuned, untuned: "direct16x4q", chosen: "direct8x8", ms })).toBe(2);
 });
 
 test("a way with other bits than the default is not entered", async () => {
