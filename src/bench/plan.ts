@@ -60,9 +60,9 @@ export interface TrainingPlan {
 
 /**
  * Times that hidden states may pass what a buffer holds and still be traced, so that the plan says what else is too large. Further
- * on no plan fits either, and tracing takes minutes: a large vocabulary's losses are cut into ever more pieces.
+ * on no plan fits either, and tracing takes long: a large vocabulary's losses are cut into ever more pieces.
  */
-const TRACED = 4;
+const TRACED = 2;
 
 /** Throws `MemoryBudgetError` for a step that is not traced because it is much too large. */
 function requireTraceable({ hiddenSize }: ModelConfig, batch: number, context: number): void {

@@ -96,6 +96,9 @@ test("what does not fit says what to reduce; wrong sizes are refused", () => {
   expect(() => planTraining(config, { batch: 1, context: 129 })).toThrow(ShapeError);
   for (const batch of [1e9, 1e15, Number.MAX_SAFE_INTEGER])
     expect(() => planTraining(config, { batch, context: 128 })).toThrow(MemoryBudgetError);
+  // Four buffers of hidden states: half a minute of tracing would say no more.
+  const qwen = MODELS["qwen3-0.6b"].config(512);
+  expect(() => planTraining(qwen, { batch: 250, context: 512 })).toThrow(/hidden states \[B=250/);
 });
 
 test("naysay plan: a model by name or file, exit code 1 where it does not fit", async () => {
@@ -109,7 +112,7 @@ test("naysay plan: a model by name or file, exit code 1 where it does not fit", 
     tier: "T2",
     ...plan,
   });
-  const much = await naysay(["plan", "small", "--context", "99999"]);
+  const much = await naysay(["plan", "small", "--context", "50000"]);
   expect(much.code).toBe(1);
   expect(much.stdout).toMatch(/\nother constants.*\n\nplan: at most 128\.0 MiB for one buffer /);
   const absurd = await naysay(["plan", "--batch", "1e9"]);

@@ -88,6 +88,8 @@ class Fuser {
   /** Computed again by every kernel that reads it, from the one value that it is made of. */
   private readonly repeated: ReadonlySet<Value>;
   private readonly readCache = new Map<Node, readonly Value[]>();
+  /** What a group reads, by its list of nodes, which is replaced and never changed. */
+  private readonly groupReads = new WeakMap<readonly Node[], ReadonlySet<Value>>();
   readonly order: Node[];
 
   constructor(graph: Graph, options: FuseOptions) {
@@ -328,8 +330,13 @@ class Fuser {
   }
 
   private dependencies(g: Group): Set<Group> {
+    let reads = this.groupReads.get(g.nodes);
+    if (!reads) {
+      reads = this.readsBeyond(g.nodes, new Set(g.nodes));
+      this.groupReads.set(g.nodes, reads);
+    }
     const set = new Set<Group>();
-    for (const v of this.readsBeyond(g.nodes, new Set(g.nodes))) {
+    for (const v of reads) {
       const d = this.groupOf.get(v.node);
       if (d && d !== g) set.add(d);
     }

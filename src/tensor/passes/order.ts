@@ -14,7 +14,11 @@ export function orderGroups(
   for (const g of groups) {
     const n = needs.get(g) ?? new Set<Group>();
     left.set(g, n.size);
-    for (const d of n) after.set(d, [...(after.get(d) ?? []), g]);
+    for (const d of n) {
+      const list = after.get(d);
+      if (list) list.push(g);
+      else after.set(d, [g]);
+    }
   }
   const ready = groups.filter((g) => left.get(g) === 0);
   const out: Group[] = [];

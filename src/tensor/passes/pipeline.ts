@@ -111,14 +111,22 @@ function placeStates(
     needs.set(g, set);
   }
   let groups = [...fused.groups];
+  let placeOf: Map<Group, number> | null = null;
   const inPlace = new Map<Value, Value>();
   const copies: StateUpdate[] = [];
   const tryOrder = (extra: [Group, Group][]): boolean => {
+    // An order found before that keeps to these as well is what would be found again.
+    const place = placeOf;
+    if (place && extra.every(([g, before]) => (place.get(before) ?? 0) < (place.get(g) ?? 0))) {
+      for (const [g, before] of extra) needs.get(g)?.add(before);
+      return true;
+    }
     const next = new Map([...needs].map(([g, s]) => [g, new Set(s)]));
     for (const [g, before] of extra) (next.get(g) as Set<Group>).add(before);
     const order = orderGroups(fused.groups, next);
     if (!order) return false;
     groups = order;
+    placeOf = new Map(order.map((g, i) => [g, i]));
     for (const [g, s] of next) needs.set(g, s);
     return true;
   };
