@@ -169,7 +169,7 @@ const cacheName = (key: string): string => `tuning-${key.replace(/[^A-Za-z0-9.]+
 
 /**
  * The tuning of a device. A stored table that cannot be read is none, and a line on stderr says so; as it does of a table that
- * was given and has nothing for this adapter, or by the end of the process nothing that a program took.
+ * was given and has nothing for this adapter, or by the end of the device or process nothing that a program took.
  */
 export async function loadTuning(device: Device, option: TuningOption): Promise<Tuning> {
   const { determinism, architecture } = device.info;
@@ -179,7 +179,7 @@ export async function loadTuning(device: Device, option: TuningOption): Promise<
     const table = checkTable(option, "init: tuning");
     if (tuning.add(table) > 0) {
       tuning.source = "init({ tuning })";
-      watch(tuning);
+      watch(tuning, device);
     } else sayUseless(table, tuning.key);
     return tuning;
   }
@@ -214,20 +214,25 @@ function sayUseless({ adapter, choices }: TuningTable, key: string): void {
   );
 }
 
-const watched: Tuning[] = [];
+const watched = new Set<Tuning>();
+let waiting = false;
 
-/** Says when the process ends that a table was of no use to it. */
-function watch(tuning: Tuning): void {
-  watched.push(tuning);
-  if (watched.length > 1) return;
-  const report = (): void => {
-    for (const { used, missing, size } of watched.splice(0)) {
-      if (used.size > 0 || missing.size === 0) continue;
-      const [first] = missing.keys();
-      sayOnce(
-        `init: tuning: entries for the products of this process expected, such as ${first}, got ${size} for others. None was used: tune the programs that you run.`,
-      );
-    }
-  };
-  atEnd(async () => report(), report);
+/** Says when the device ends, or the process, that a table was of no use to it. */
+function watch(tuning: Tuning, { gpu }: Device): void {
+  watched.add(tuning);
+  // A page that makes a device again and again shall not keep the tables of all.
+  void gpu.lost.then(() => report(tuning));
+  if (waiting) return;
+  waiting = true;
+  const rest = (): void => watched.forEach(report);
+  atEnd(async () => rest(), rest);
+}
+
+function report(tuning: Tuning): void {
+  const { used, missing, size } = tuning;
+  if (!watched.delete(tuning) || used.size > 0 || missing.size === 0) return;
+  const [first] = missing.keys();
+  sayOnce(
+    `init: tuning: entries for the products of this device expected, such as ${first}, got ${size} for others. None was used: tune the programs that you run.`,
+  );
 }

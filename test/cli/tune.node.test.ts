@@ -160,23 +160,24 @@ test("a preset's products are measured once, kept, and change no bit of a run th
   expect(stderr).toMatch(/a tuning table in JSON expected, got other text.*It is not used\./);
 }, 240_000);
 
-test("a table that no program took anything from is told when the process ends, and one that served is not", async () => {
-  const program = (shapeClass: string) => `
+test("a table that no program took anything from is told when the device or the process ends, and one that served is not", async () => {
+  const program = (shapeClass: string, last: string) => `
     import { init, ops, tensor } from "naysay";
     const { key } = (await init({ tuning: "off" })).tuning;
     const backend = await init({ tuning: { adapter: key, choices: { ${JSON.stringify(shapeClass)}: "default" } } });
     await ops.matmul(tensor([[1, 2]]), tensor([[3], [4]])).data();
     console.log([...backend.tuning.missing.keys()][0]);
-    backend.destroy();`;
-  const run = async (shapeClass: string) => {
-    const args = ["--input-type=module", "-e", program(shapeClass)];
+    ${last}`;
+  const run = async (shapeClass: string, last = "backend.destroy();") => {
+    const args = ["--input-type=module", "-e", program(shapeClass, last)];
     const { code, stdout, stderr } = await runCommand(process.execPath, args, env);
     expect(code, stderr).toBe(0);
     return { met: stdout.trim(), said: stderr.split("\n").filter((line) => line.startsWith("init: ")) };
   };
   const { met, said } = await run("matmul of another program");
+  expect((await run("matmul of another program", "process.exit(0);")).said).toEqual(said);
   expect(said).toEqual([
-    `init: tuning: entries for the products of this process expected, such as ${met}, got 1 for others. None was used: tune the programs that you run.`,
+    `init: tuning: entries for the products of this device expected, such as ${met}, got 1 for others. None was used: tune the programs that you run.`,
   ]);
   expect((await run(met)).said).toEqual([]);
 });

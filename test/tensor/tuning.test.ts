@@ -7,7 +7,7 @@ import { preferredWay } from "../../src/tensor/codegen/matmulPreferred.ts";
 import { matmulClass, matmulVariants } from "../../src/tensor/codegen/matmulTiles.ts";
 import { compile } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
-import { requestAdapter } from "../../src/tensor/device.ts";
+import { requestAdapter, requestDevice } from "../../src/tensor/device.ts";
 import { ConfigError } from "../../src/tensor/errors.ts";
 import { init } from "../../src/tensor/init.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
@@ -205,6 +205,25 @@ test("a table that was given and has nothing for this adapter is told, once", as
     expect(await load("another", {})).toEqual([]);
     expect((await loadTuning(backend.device, { adapter: mine, choices: { x: "direct4x4" } })).size).toBe(1);
     expect(spy).not.toHaveBeenCalled();
+  } finally {
+    spy.mockRestore();
+  }
+});
+
+test("a table that was of no use is told when its device ends", async () => {
+  const sizes = { batch: [], batches: 1, m: 64, n: 128, k: 16, transposeA: false, transposeB: false };
+  const spy = vi.spyOn(console, "error").mockImplementation(() => {});
+  try {
+    for (const met of ["one", "two"]) {
+      const device = await requestDevice();
+      const given = { adapter: tuningKey(device), choices: { x: "direct4x4" } };
+      (await loadTuning(device, given)).choose(met, sizes);
+      device.destroy();
+      await device.gpu.lost;
+      expect(spy.mock.calls.splice(0)).toEqual([
+        [expect.stringMatching(`^init: tuning: entries .* of this device expected, such as ${met}, got 1 `)],
+      ]);
+    }
   } finally {
     spy.mockRestore();
   }
