@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { adapterSummary } from "../eval/summary.ts";
+import { type ArmSummary, adapterSummary } from "../eval/summary.ts";
 import { renderTable } from "../eval/table.ts";
 import { runExperiment } from "../rl/experiment.ts";
 import { armName, experimentConfig, mergeChanges, PRESETS } from "../rl/presets.ts";
@@ -118,7 +118,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     }
     if (args.tensorboard) await writeTensorboard(files, out);
     console.log(args.json ? JSON.stringify(summary, null, 2) : renderTable(summary.arms));
-    if (!args.json) console.log(`\n${out}/report.html`);
+    if (!args.json) console.log(`\n${weightsLine(summary.arms)}\n${out}/report.html`);
     if (!args.json && args.tensorboard) console.log(`tensorboard --logdir ${out}/tensorboard`);
     return 0;
   } finally {
@@ -126,6 +126,12 @@ export async function run(argv: readonly string[]): Promise<number> {
     abort.off();
     destroy();
   }
+}
+
+/** What to compare with another run, on the page say. */
+function weightsLine(arms: readonly ArmSummary[]): string {
+  const heads = arms.map(({ weightsSha256 }) => weightsSha256.slice(0, 8));
+  return `SHA-256 of the weights, arm by arm: ${heads.join(" ")}`;
 }
 
 /** Where a run goes that was given no folder: one for each seed. */

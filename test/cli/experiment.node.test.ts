@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaultFolder } from "../../src/cli/experiment.ts";
 import { duration, progressText } from "../../src/cli/progressText.ts";
 import { StatusLine } from "../../src/cli/statusLine.ts";
+import type { ArmSummary } from "../../src/eval/summary.ts";
 import { naysay } from "../helpers/command.ts";
 import { readEvents } from "../helpers/eventFileReader.ts";
 
@@ -140,6 +141,8 @@ describe("runs", () => {
     expect(again.code, again.stderr).toBe(0);
     expect(again.stdout).toContain(`tensorboard --logdir ${out}/tensorboard`);
     const board = join(out, "tensorboard/nsr/events.out.tfevents.0.naysay");
+    const heads = summary.arms.map((arm: ArmSummary) => arm.weightsSha256.slice(0, 8));
+    expect(again.stdout).toContain(`\nSHA-256 of the weights, arm by arm: ${heads.join(" ")}\n`);
     const events = readEvents(readFileSync(board));
     const rows = readFileSync(join(out, "metrics.jsonl"), "utf8").trim().split("\n");
     expect(events.map(({ step, scalars }) => [step, scalars.entropy])).toEqual(
