@@ -27,8 +27,8 @@ let busy = true;
 const rejected = (): boolean[] => cards.map(({ button }) => button.getAttribute("aria-pressed") === "true");
 
 function toggle(i: number): void {
-  if (busy) return;
-  const { button } = cards[i];
+  const button = cards[i]?.button;
+  if (busy || !button) return;
   button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
   reflect();
 }
@@ -72,9 +72,10 @@ async function propose(policy: NamePolicy, said = ""): Promise<void> {
     text.textContent = "";
   }
   await policy.propose(({ row, text }) => {
-    cards[row].text.textContent = titled(cards[row].text.textContent + text);
+    const name = cards[row]?.text;
+    if (name) name.textContent = titled(name.textContent + text);
   });
-  for (const [i, { finished }] of policy.shown.entries()) if (!finished) cards[i].text.append("…");
+  for (const [i, { finished }] of policy.shown.entries()) if (!finished) cards[i]?.text.append("…");
   list.removeAttribute("aria-busy");
   for (const { button, text } of cards) button.setAttribute("aria-label", `Reject ${text.textContent}`);
   const names = cards.map(({ text }) => text.textContent).join(", ");
@@ -125,7 +126,9 @@ new ResizeObserver(() => drawChart(policy?.journal.points ?? [])).observe(byId("
 /** Every visitor draws other names; `?seed=` gives the same ones again. */
 function newSeed(): number {
   const given = new URLSearchParams(location.search).get("seed");
-  return given === null ? crypto.getRandomValues(new Uint32Array(1))[0] : Number(given);
+  if (given !== null) return Number(given);
+  const [drawn = 1] = crypto.getRandomValues(new Uint32Array(1));
+  return drawn;
 }
 
 try {

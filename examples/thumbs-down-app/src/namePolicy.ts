@@ -114,12 +114,12 @@ export class NamePolicy {
     const after = await this.logProbs(this.policy, this.shown);
     const changes = this.shown.map(({ text }, i) => ({
       name: text,
-      rejected: rejected[i],
-      before: before[i],
-      after: after[i],
+      rejected: rejected[i] === true,
+      before: before[i] as number,
+      after: after[i] as number,
     }));
     await this.remember(changes, updates);
-    this.journal.weights = WEIGHTS[updates % 2];
+    this.journal.weights = WEIGHTS[updates % 2] as string;
     await this.worker.writeFile(this.journal.weights, await this.policy.checkpoint());
     await this.turnPage();
     return changes;
@@ -151,12 +151,13 @@ export class NamePolicy {
       const known = rejected.find((entry) => entry.name === name);
       if (known) Object.assign(known, { before, after });
       else {
-        const [atStart] = await this.logProbs(this.start, [this.shown[i]]);
-        rejected.push({ name, tokens: this.shown[i].tokens, atStart, before, after, now: after });
+        const { tokens } = this.shown[i] as Completion;
+        const [atStart] = (await this.logProbs(this.start, [{ tokens }])) as [number];
+        rejected.push({ name, tokens, atStart, before, after, now: after });
       }
     }
     const now = await this.logProbs(this.policy, rejected);
-    for (const [i, entry] of rejected.entries()) entry.now = now[i];
+    for (const [i, entry] of rejected.entries()) entry.now = now[i] as number;
     points.push({
       update,
       thumbs: changes.filter((change) => change.rejected).length,
