@@ -33,7 +33,7 @@ mkdirSync(join(folder, "step"));
 /** Of T4's matrices: NVIDIA's, for reading. */
 const MATRIX = { m: 16, n: 16, k: 16, lanes: 32 };
 
-const lower = (graph, label) =>
+const lower = (graph, label, together = true) =>
   lowerGraph(graph, {
     label,
     passesOff: [],
@@ -41,7 +41,7 @@ const lower = (graph, label) =>
     budget: 2 ** 31,
     maxGroups: 65535,
     tier,
-    lanes: lanesFor(tier, MATRIX),
+    lanes: { ...lanesFor(tier, MATRIX), together },
   }).kernels;
 
 const fileName = (text) => text.replaceAll(/[^A-Za-z0-9]+/g, "-").slice(0, 80);
@@ -68,10 +68,13 @@ for (const op of allOps()) {
       );
       return apply(op, xs, test.attrs).map((t) => trace.valueOf(t));
     });
-    for (const kernel of lower({ inputs: trace.inputs, outputs, updates: [] }, op.name)) {
-      if (seen.has(kernel.wgsl)) continue;
-      seen.add(kernel.wgsl);
-      write(join("ops", `${op.name}.${++count}.wgsl`), kernel);
+    // Threads share work, and, as on SwiftShader, do not.
+    for (const together of [true, false]) {
+      for (const kernel of lower({ inputs: trace.inputs, outputs, updates: [] }, op.name, together)) {
+        if (seen.has(kernel.wgsl)) continue;
+        seen.add(kernel.wgsl);
+        write(join("ops", `${op.name}.${++count}.wgsl`), kernel);
+      }
     }
   }
 }

@@ -1,5 +1,5 @@
 /** One process at a run's folder: two would write every line of metrics.jsonl twice. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../tensor/errors.ts";
 
@@ -16,7 +16,9 @@ export function lockFolder(folder: string): () => void {
       writeFileSync(path, String(process.pid), { flag: "wx" });
       return () => rmSync(path, { force: true });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") return () => {};
+      const { code } = error as NodeJS.ErrnoException;
+      // Of a folder that cannot be made whoever writes to it says so.
+      if (code !== "EEXIST" || !statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return () => {};
     }
     const owner = ownerOf(path);
     if (owner !== null && owner !== process.pid && isAlive(owner)) {

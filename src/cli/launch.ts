@@ -26,7 +26,7 @@ export interface LaunchPlan {
 
 /**
  * Names the choice that a process was started for, so that it does not start another: nor do the programs that it starts, as
- * long as they choose the same.
+ * long as they choose the same (or nothing: they inherit its driver).
  */
 const LAUNCHED = "NAYSAY_LAUNCHED";
 
@@ -129,7 +129,7 @@ function probe(): Probed {
 /** Runs a command with variables added, its streams, signals and messages passed through; the exit code. */
 export function runWith(env: ProcessEnv, command: string, args: readonly string[]): Promise<number> {
   const child = spawn(command, args, {
-    stdio: process.send ? ["inherit", "inherit", "inherit", "ipc"] : "inherit",
+    stdio: forked() ? ["inherit", "inherit", "inherit", "ipc"] : "inherit",
     serialization: messageFormat(),
     env: { ...process.env, ...env },
   });
@@ -142,8 +142,9 @@ export function runWith(env: ProcessEnv, command: string, args: readonly string[
   process.on("SIGINT", process.stdin.isTTY ? ignore : pass);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    // Its last messages come after its exit, and before it is closed.
-    child.once("close", async (code, signal) => {
+    child.once("exit", async (code, signal) => {
+      // Its last messages come after its exit, and before its channel ends.
+      if (child.connected) await new Promise((ended) => child.once("disconnect", ended));
       process.off("SIGTERM", pass).off("SIGHUP", pass).off("SIGINT", ignore).off("SIGINT", pass);
       await messages.end();
       resolve(code ?? 128 + (signal ? constants.signals[signal] : 1));
@@ -151,9 +152,12 @@ export function runWith(env: ProcessEnv, command: string, args: readonly string[
   });
 }
 
+/** Whether a parent is there to hear this process: `process.send` stays when it has gone. */
+const forked = (): boolean => process.send !== undefined && process.connected;
+
 /** Where this process was forked: its parent's messages go on to the child, and the child's to the parent. */
 function passMessages(child: ChildProcess): { end(): Promise<void> } {
-  if (!process.send) return { end: async () => {} };
+  if (!forked()) return { end: async () => {} };
   let sent: Promise<unknown> = Promise.resolve();
   // Whoever is gone misses what is sent: the end of either is told in other ways.
   const down = (message: Serializable, handle: SendHandle) => child.send(message, handle, {}, () => {});

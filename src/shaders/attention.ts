@@ -10,6 +10,8 @@
  * three times as long to compile the texts, for kernels that ran 15 to 20 % faster at T = 1024 and no faster at T = 128.
  */
 
+import { addressed, each, load, loadMine, mine, nth, type QuadRead, unite } from "./quads.ts";
+
 /** Sizes that are part of the text. */
 export interface AttentionSizes {
   /** Rows of a thread. */
@@ -28,13 +30,10 @@ export interface AttentionSizes {
   readonly keys?: { readonly own: number; readonly block: number };
 }
 
-/** The value that the thread at `place` (0 to 3) of the quad has under `name`; every thread of the quad must ask. */
-export type QuadRead = (name: string, place: number) => string;
-
 /** Where a kernel finds what a tile of queries reads. */
 interface Operands {
   /** Reads from the thread at a place of the quad; null: every thread loads for itself. */
-  readonly quad?: QuadRead | null;
+  readonly quad: QuadRead | null;
   /** Element c of key and value j of the block. */
   key(j: number): string;
   value(j: number): string;
@@ -70,11 +69,6 @@ const LANES = 8;
  */
 function turns(from: string, end: string, step: string): string {
   return `let turns = select(0u, (${end} - (${from}) + ${step} - 1u) / ${step}, ${end} > ${from});`;
-}
-
-/** Lines for 0 to n - 1. */
-function each(n: number, line: (i: number) => string): string {
-  return Array.from({ length: n }, (_, i) => line(i)).join("\n");
 }
 
 /** Products of `a` with four others. */
@@ -138,30 +132,9 @@ let to${i} = min(${to(i)}, p.keys);`,
 var begin = from0;
 var end = to0;
 ${each(own - 1, (i) => `begin = min(begin, from${i + 1});\nend = max(end, to${i + 1});`)}
-${quad ? UNION : ""}
+${unite(quad)}
 ${before}
 var a = 0.0;`;
-}
-
-/** Threads that run together walk what any of them sees: what a quad hands round, all of it have to reach. */
-const UNION = "begin = subgroupMin(begin);\nend = subgroupMax(end);";
-
-/** Rows of a block whose addresses a thread has: of four, in a quad, its own one. */
-const addressed = (block: number, quad?: QuadRead | null): number => (quad ? block / 4 : block);
-
-/** The j-th of those. */
-const nth = (j: number, quad?: QuadRead | null): string => (quad ? `${4 * j}u + place` : `${j}u`);
-
-/** Loads what each row of a block has under `name`. */
-function load(
-  name: string,
-  block: number,
-  quad: QuadRead | null | undefined,
-  at: (j: number) => string,
-): string {
-  if (!quad) return each(block, (j) => `let ${name}${j} = ${at(j)};`);
-  return `${each(block / 4, (m) => `let ${name}Own${m} = ${at(m)};`)}
-${each(block, (j) => `let ${name}${j} = ${quad(`${name}Own${Math.floor(j / 4)}`, j % 4)};`)}`;
 }
 
 /** Most numbers of a row that a thread keeps of each of its own: all it has stays within the 8 KiB that every adapter gives it. */
@@ -188,6 +161,7 @@ ${each(own, (i) => `${name}Kept${i}[c] = ${at(i, "c")};`)}
 /** Addresses of a block of keys from `s` on. Beyond the last that anybody here sees, it is that one again. */
 function blockOfKeys({ block }: AttentionSizes, { keys, quad }: Operands): string {
   return `${each(addressed(block, quad), (j) => `let s${j} = min(s + ${nth(j, quad)}, end - 1u);\n${keys(j)}`)}
+${mine(block, quad, (j) => `s + ${j}u`)}
 ${columnsOf(block)}`;
 }
 
@@ -224,6 +198,7 @@ const PLAIN: Bound = { ...strided("b3"), out: "b4", logSumExp: "b5" };
  * of the cache where it is of the beginning that the row shares, and at s + after where it is its own.
  */
 const CACHED: Bound = {
+  quad: null,
   key: (j) => `b1[key${j} + c]`,
   value: (j) => `b1[value${j} + c]`,
   query: (i) => `p.qAt + b * p.q0 + h * p.q1 + r${i} * p.q2`,
@@ -270,7 +245,7 @@ let s = ${from} + turn * ${step};
 ${blockOfKeys(sizes, bound)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < width; c++) {
-${load("k", block, bound.quad, bound.key)}
+${loadMine("k", block, bound.quad, bound.key)}
 ${each(own, (i) => `let q${i} = b0[query${i} + c];`)}
 ${pairs(sizes, (i, m) => `x${i}${m} += ${products(`q${i}`, four("k", m))};`)}
 }
@@ -290,7 +265,7 @@ sum${i} = sum${i} + w${i}${m}.x + w${i}${m}.y + w${i}${m}.z + w${i}${m}.w;`,
 )}`;
 })}
 for (var c = 0u; c < width; c++) {
-${load("v", block, bound.quad, bound.value)}
+${loadMine("v", block, bound.quad, bound.value)}
 ${each(own, (i) => `acc${i}[${at}c] *= keep${i};\n${weighted(`acc${i}[${at}c]`, `w${i}`, "v", sizes)}`)}
 }
 }`;
@@ -320,7 +295,8 @@ ${each(
 function splitForward(sizes: AttentionSizes, bound: Bound): string {
   const { parts, block } = sizes;
   return /* wgsl */ `${ownQueries(sizes, bound)}
-${each(1, (i) => `${state(i)}\nvar acc${i}: array<f32, ${sizes.slots}>;`)}
+${state(0)}
+var acc0: array<f32, ${sizes.slots}>;
 ${walkKeys(sizes, bound, `begin + part * ${block}u`, `${parts * block}u`)}
 tops[lane] = top0;
 sums[lane] = sum0;
@@ -410,8 +386,8 @@ let s = begin + turn * ${block}u;
 ${blockOfKeys(sizes, bound)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < width; c++) {
-${load("k", block, bound.quad, bound.key)}
-${load("v", block, bound.quad, bound.value)}
+${loadMine("k", block, bound.quad, bound.key)}
+${loadMine("v", block, bound.quad, bound.value)}
 ${q.load}
 ${g.load}
 ${pairs(
@@ -426,7 +402,7 @@ ${pairs(
     `let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${i}), ${seen(i, m)}) * (y${i}${m} - delta${i});`,
 )}
 for (var c = 0u; c < width; c++) {
-${load("k", block, bound.quad, bound.key)}
+${loadMine("k", block, bound.quad, bound.key)}
 ${each(own, (i) => weighted(`acc${i}[c]`, `w${i}`, "k", sizes))}
 }
 }
@@ -444,8 +420,8 @@ function keyGradient(sizes: AttentionSizes, quad: QuadRead | null): string {
   const { own, block } = sizes;
   const quads = block / 4;
   /** What each row of a block has, by fours. */
-  const gather = (name: string, of: (j: number) => string): string =>
-    `${load(`${name}Of`, block, quad, of)}
+  const gather = (name: string, type: "f32" | "u32", of: (j: number) => string): string =>
+    `${(type === "f32" ? loadMine : load)(`${name}Of`, block, quad, of)}
 ${each(quads, (m) => `let ${name}${m} = vec4(${four(`${name}Of`, m).join(", ")});`)}`;
   const k = ownRows(sizes, "k", (i, c) => `b1[key${i} + ${c}]`);
   const v = ownRows(sizes, "v", (i, c) => `b2[value${i} + ${c}]`);
@@ -463,7 +439,7 @@ ${k.keep}
 ${v.keep}
 // The queries from the first to the last that sees a key of this thread or of those beside it: lanes that run together
 // read the same rows.
-let span = ${sizes.quads ? `${4 * own}u` : `${own * LANES}u / p.side`};
+let span = ${own * LANES}u / p.side;
 let base = first / span * span;
 var begin = p.queries;
 var end = 0u;
@@ -475,7 +451,7 @@ for (var i = 0u; i < queryCount; i++) {
   begin = select(begin, min(begin, i), sees);
   end = select(end, i + 1u, sees);
 }
-${quad ? UNION : ""}
+${unite(quad)}
 let queries = p.qAt + b * p.q0 + h * p.q2;
 var a = 0.0;
 // A block is the next rows (t, g) in order.
@@ -492,14 +468,20 @@ let n${j} = (at${j} * p.heads + h) * p.groups + among${j};
 let row${j} = n${j} * p.width;
 let query${j} = queries + min(t${j}, end - 1u) * p.q1 + among${j} * p.q3;`,
 )}
-${gather("from", (j) => `b6[at${j} * 2u]`)}
-${gather("to", (j) => `select(b6[at${j} * 2u + 1u], 0u, t${j} >= end)`)}
-${gather("lse", (j) => `b4[n${j}]`)}
-${gather("delta", (j) => `b5[n${j}]`)}
+${
+  quad
+    ? `${load("tOf", block, quad, (j) => `t${j}`)}
+${mine(block, quad, (j) => `tOf${j}`)}`
+    : ""
+}
+${gather("from", "u32", (j) => `b6[at${j} * 2u]`)}
+${gather("to", "u32", (j) => `select(b6[at${j} * 2u + 1u], 0u, t${j} >= end)`)}
+${gather("lse", "f32", (j) => `b4[n${j}]`)}
+${gather("delta", "f32", (j) => `b5[n${j}]`)}
 ${pairs(sizes, (i, m) => `var x${i}${m} = vec4<f32>(0.0);\nvar y${i}${m} = vec4<f32>(0.0);`)}
 for (var c = 0u; c < width; c++) {
-${load("q", block, quad, (j) => `b0[query${j} + c]`)}
-${load("g", block, quad, (j) => `b3[row${j} + c]`)}
+${loadMine("q", block, quad, (j) => `b0[query${j} + c]`)}
+${loadMine("g", block, quad, (j) => `b3[row${j} + c]`)}
 ${k.load}
 ${v.load}
 ${pairs(
@@ -515,8 +497,8 @@ let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${m} * ${LO
 let z${i}${m} = w${i}${m} * (y${i}${m} - delta${m});`,
 )}
 for (var c = 0u; c < width; c++) {
-${load("q", block, quad, (j) => `b0[query${j} + c]`)}
-${load("g", block, quad, (j) => `b3[row${j} + c]`)}
+${loadMine("q", block, quad, (j) => `b0[query${j} + c]`)}
+${loadMine("g", block, quad, (j) => `b3[row${j} + c]`)}
 ${each(own, (i) => `${weighted(`dk${i}[c]`, `z${i}`, "q", sizes)}\n${weighted(`dv${i}[c]`, `w${i}`, "g", sizes)}`)}
 }
 }

@@ -9,8 +9,8 @@ import {
   attentionGradient,
   attentionHelpers,
   cachedAttention,
-  type QuadRead,
 } from "./attention.ts";
+import type { QuadRead } from "./quads.ts";
 
 /** A text, or a function of the sizes that are part of it. */
 export type TemplateText = string | ((sizes: AttentionSizes, quad: QuadRead | null) => string);

@@ -7,6 +7,7 @@ import type { Device } from "./device.ts";
 import { ShaderError } from "./errors.ts";
 import { flags } from "./flags.ts";
 import { ShaderStage } from "./gpuConstants.ts";
+import type { Probe } from "./quadProbe.ts";
 import { TierCheck } from "./tierCheck.ts";
 
 export interface Pipeline {
@@ -30,7 +31,7 @@ export class PipelineCache {
     this.tierCheck = new TierCheck(device, lanes, (kernel, wgsl) => this.compile(kernel, wgsl));
   }
 
-  private layoutOf(kernel: Kernel): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
+  private layoutOf(kernel: Probe): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
     // The size of the parameters stands in the layout: wgpu 29 takes that of a pass's first pipeline for all of its
     // pipelines with an equal layout, where the layout leaves it open.
     const paramBytes = Math.ceil((kernel.fields.length * 4) / 16) * 16;
@@ -94,7 +95,7 @@ export class PipelineCache {
     return this.compile(kernel, portable().wgsl);
   }
 
-  private async compile(kernel: Kernel, wgsl: string): Promise<Pipeline> {
+  private async compile(kernel: Probe, wgsl: string): Promise<Pipeline> {
     if (flags().debug >= 3) console.error(`--- ${kernel.label}\n${wgsl}`);
     const layout = this.layoutOf(kernel);
     const { gpu } = this.device;

@@ -5,7 +5,6 @@
  * product of the operands rounded to f16.
  */
 import { type Binding, type KernelText, wordOf } from "./codegen/builder.ts";
-import type { Kernel } from "./codegen/kernel.ts";
 import { type Lanes, lanesOn, QUAD_VARIANT, SMALL_QUAD_VARIANT } from "./codegen/lanes.ts";
 import { matrixBlock } from "./codegen/matmulTiles.ts";
 import type { Device } from "./device.ts";
@@ -15,6 +14,7 @@ import { fromHalf, toHalf } from "./halfBits.ts";
 import { type Graph, Node, type Value, type ValueType } from "./ir.ts";
 import { lowerGraph } from "./passes/pipeline.ts";
 import type { Pipeline } from "./pipelines.ts";
+import { type Probe, quadProbe } from "./quadProbe.ts";
 import { philox } from "./random.ts";
 import { numel } from "./shape.ts";
 
@@ -77,7 +77,7 @@ function probeGraph(variant: string): Graph {
 }
 
 /** Makes a pipeline of one of a kernel's texts. */
-export type CompileText = (kernel: Kernel, wgsl: string) => Promise<Pipeline>;
+export type CompileText = (kernel: Probe, wgsl: string) => Promise<Pipeline>;
 
 export class TierCheck {
   private readonly device: Device;
@@ -126,7 +126,7 @@ export class TierCheck {
     return `${variant}: the bits of T0 were expected, got others: 0x${tried[wrong].toString(16)} for 0x${fixed[wrong].toString(16)} at ${wrong}`;
   }
 
-  private async checkMatrix(variant: string, probe: MatrixProbe, kernel: Kernel): Promise<string | null> {
+  private async checkMatrix(variant: string, probe: MatrixProbe, kernel: Probe): Promise<string | null> {
     let words: Uint32Array;
     try {
       words = await this.run(kernel, await this.compile(kernel, kernel.wgsl));
@@ -137,7 +137,10 @@ export class TierCheck {
     return matrixComplaint(variant, probe, new Float32Array(words.buffer));
   }
 
-  private probe(variant: string): Kernel {
+  private probe(variant: string): Probe {
+    const lanes = this.lanes ?? lanesOn(this.device);
+    const walk = quadProbe(variant, lanes.quad);
+    if (walk) return walk;
     const { kernels } = lowerGraph(probeGraph(variant), {
       label: "check",
       passesOff: [],
@@ -145,13 +148,13 @@ export class TierCheck {
       budget: 1 << 20,
       maxGroups: 65535,
       tier: this.device.tier,
-      lanes: this.lanes ?? lanesOn(this.device),
+      lanes,
       tuning: () => matrixProbe(variant)?.way,
     });
     return kernels[0];
   }
 
-  private async run(kernel: Kernel, { pipeline, layout }: Pipeline): Promise<Uint32Array> {
+  private async run(kernel: Probe, { pipeline, layout }: Pipeline): Promise<Uint32Array> {
     const { gpu, queue } = this.device;
     const { STORAGE, COPY_DST, COPY_SRC, UNIFORM, MAP_READ } = BufferUsage;
     const make = (size: number, usage: number): GPUBuffer =>

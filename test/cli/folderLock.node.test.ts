@@ -16,6 +16,13 @@ test("a folder that a living process works in is refused", () => {
   expect(readFileSync(lock, "utf8")).toBe(String(process.ppid));
 });
 
+test("a file in its place is left to whoever writes there", () => {
+  const file = join(folder, "file");
+  writeFileSync(file, "");
+  lockFolder(file)();
+  expect(readFileSync(file, "utf8")).toBe("");
+});
+
 test.each([
   ["of a process that has ended", () => String(spawnSync(process.execPath, ["-e", ""]).pid)],
   ["of this process's number, from before", () => String(process.pid)],

@@ -222,6 +222,20 @@ describe("naysay/adapter", () => {
     },
   );
 
+  test.skipIf(!softwarePackage())("a forked program's exit code survives its parent's leaving", async () => {
+    const program = join(consumer, "leave.js");
+    writeFileSync(program, 'process.once("disconnect", () => process.exit(5)); process.send("up");');
+    const child = fork(program, [], {
+      cwd: consumer,
+      execArgv: ["--import", "naysay/adapter"],
+      env: { ...process.env, ...clean, NAYSAY_ADAPTER: "swiftshader" },
+      silent: true,
+    });
+    child.once("message", () => child.disconnect());
+    // Node does not say that a child is closed whose channel its parent left.
+    expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(5);
+  });
+
   test("says what a wrong name should have been, and starts nothing", async () => {
     const env = { ...clean, NAYSAY_ADAPTER: "lavapip" };
     const { code, stdout, stderr } = await runCommand(process.execPath, app, env, consumer);

@@ -1,7 +1,8 @@
 /** How threads share what attention reads and adds changes no bit: shares of a query's keys, and quads. */
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import type { QuadRead } from "../../src/shaders/quads.ts";
 import { valueAndGrad } from "../../src/tensor/autodiff.ts";
-import { PORTABLE_LANES } from "../../src/tensor/codegen/lanes.ts";
+import { lanesFor, PORTABLE_LANES } from "../../src/tensor/codegen/lanes.ts";
 import { compile } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { requestAdapter } from "../../src/tensor/device.ts";
@@ -13,6 +14,10 @@ import type { Tensor } from "../../src/tensor/tensor.ts";
 import { tierAtLeast } from "../../src/tensor/tiers.ts";
 import type { WebGpuOptions } from "../../src/tensor/webgpu.ts";
 import { repeat, seed } from "../helpers/seed.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 const best = (await requestAdapter()).info.tier;
 const rng = new Rng(seed, Stream.test, 71);
@@ -28,11 +33,11 @@ function numbers(shape: readonly number[]): Float32Array {
 const f32 = (x: Float32Array, shape: number[]): Tensor => tensor(x, { shape });
 const u32 = (x: readonly number[], shape: number[]): Tensor => tensor([...x], { shape, dtype: "u32" });
 
-/** Bits of what `f` computes on a device of its own, and the texts of its kernels. */
+/** Bits of what `f` computes on a device of its own, the texts of its kernels, and what fell back to T0. */
 async function onDevice(
   options: InitOptions & WebGpuOptions,
   f: () => readonly Tensor[],
-): Promise<{ bits: Uint32Array[]; texts: string[] }> {
+): Promise<{ bits: Uint32Array[]; texts: string[]; fallbacks: string[] }> {
   const backend = await init(options);
   const texts: string[] = [];
   const create = backend.device.gpu.createShaderModule.bind(backend.device.gpu);
@@ -42,8 +47,9 @@ async function onDevice(
   };
   const bits: Uint32Array[] = [];
   for (const x of f()) bits.push(new Uint32Array((await x.data()).slice().buffer));
+  const fallbacks = [...backend.pipelines.fallbacks.keys()];
   backend.destroy();
-  return { bits, texts };
+  return { bits, texts, fallbacks };
 }
 
 const textsWith = (texts: readonly string[], word: string): number =>
@@ -100,11 +106,12 @@ describe.runIf(tierAtLeast(best, "T2"))("quads that hand round what they load", 
     b: within(1, 3),
     h: within(1, 4),
     g: within(1, 3),
-    d: within(1, 40),
+    d: within(1, 64),
   });
   // Rows whose tiles fill quads, and that leave threads of the last without any.
   const whole = { ...heads(), t: 16 * within(1, 4) };
-  const ragged = { ...heads(), g: 1, t: 16 * within(3, 5) - within(1, 11) };
+  // Rows too long to be kept.
+  const ragged = { ...heads(), g: 1, d: within(65, 200), t: 16 * within(3, 5) - within(1, 11) };
   test.each([
     ["as many keys as queries", { ...whole, s: whole.t }],
     ["more keys than queries", { ...ragged, s: ragged.t + 16 * within(1, 3) }],
@@ -140,12 +147,50 @@ describe.runIf(tierAtLeast(best, "T2"))("quads that hand round what they load", 
     const fixed = await onDevice({ tier: "T0" }, gradients);
     const quads = await onDevice({ tier: best }, gradients);
     expect(textsWith(fixed.texts, "quadBroadcast")).toBe(0);
-    // Both ways, and nothing else: a sum's lanes exchange by another function.
-    expect(quads.texts.filter((t) => /quadBroadcast\(\w+Own/.test(t))).toHaveLength(2);
+    expect(quads.fallbacks).toEqual([]);
+    // Both ways, beside the small texts that check quads.
+    expect(quads.texts.filter((t) => /quadBroadcast\(kOwn/.test(t))).toHaveLength(2);
     quads.bits.forEach((bits, i) => {
       const name = ["value", "dq", "dk", "dv"][i];
       expect(bits, `${name} of ${JSON.stringify({ b, t, s, h, g, d })}; ${repeat}`).toEqual(fixed.bits[i]);
     });
     expect(quads.bits.every((bits) => bits.some((x) => x !== 0))).toBe(true);
+  });
+
+  test("a quad's gaps are read into nobody's results, and quads that read others' are found", async () => {
+    const [b, t, h, d] = [2, 16 * within(1, 3), 2, within(1, 20)];
+    const first = 4 * within(1, 3);
+    // Tiles of four queries see a few keys at the beginning, or at the end of what is left; other rows see all up to their own.
+    const intervals = Array.from({ length: b * t }, (_, i) =>
+      i >= t ? [0, (i % t) + 1] : i < first ? [0, 2] : [t - 3, t],
+    );
+    const seen = (key: number): boolean => key < 2 || key >= t - 3;
+    const [q, k, v] = [1, 2, 3].map(() => numbers([b, t, h, d]));
+    for (let i = 0; i < t * h * d; i++) {
+      if (!seen(Math.floor(i / (h * d)))) [k[i], v[i]] = [Number.NaN, 3e38];
+    }
+    const both = (): Tensor[] => {
+      const visible = u32(intervals.flat(), [b, t, 2]);
+      const { value, grad } = valueAndGrad((x: { q: Tensor; k: Tensor; v: Tensor }) =>
+        ops.sum(ops.mul(ops.attention(x.q, x.k, x.v, visible).out, 4)),
+      )({ q: f32(q, [b, t, h, 1, d]), k: f32(k, [b, t, h, d]), v: f32(v, [b, t, h, d]) });
+      return [value, grad.q];
+    };
+    const fixed = await onDevice({ tier: "T0" }, both);
+    const quads = await onDevice({ tier: best }, both);
+    expect(quads.texts.some((text) => /quadBroadcast\(kOwn/.test(text))).toBe(true);
+    expect(quads.fallbacks).toEqual([]);
+    const said = vi.spyOn(console, "error").mockImplementation(() => {});
+    const neighbour: QuadRead = (name, place) => `quadBroadcast(${name}, ${place ^ 1}u)`;
+    const wrong = await onDevice({ tier: "T2", lanes: { ...lanesFor("T2"), quad: neighbour } }, both);
+    const lines = said.mock.calls.map(([text]) => String(text)).filter((text) => text.includes("quad/walk"));
+    expect(lines[0]).toMatch(
+      /quad\/walk(\/16)? of tier T2 falls back to T0\. .*the bits of T0 were expected/,
+    );
+    expect(wrong.bits).toEqual(fixed.bits);
+    for (const bits of fixed.bits) {
+      expect([...new Float32Array(bits.buffer)].every(Number.isFinite), repeat).toBe(true);
+    }
+    expect(quads.bits, `${JSON.stringify({ t, d, first })}; ${repeat}`).toEqual(fixed.bits);
   });
 });

@@ -1,7 +1,8 @@
 /** Kernels above T0: the same bits as T0, checked at first use, and a fallback that says so. */
 
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { type JoinLanes, lanesFor, PORTABLE_LANES, type QuadRead } from "../../src/tensor/codegen/lanes.ts";
+import type { QuadRead } from "../../src/shaders/quads.ts";
+import { type JoinLanes, lanesFor, PORTABLE_LANES } from "../../src/tensor/codegen/lanes.ts";
 import { compile } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { requestAdapter } from "../../src/tensor/device.ts";

@@ -10,7 +10,7 @@
  *
  * Sharing a unit of work at all, where one thread could do it: on GPUs, and not where each barrier costs more than it saves.
  */
-import type { QuadRead } from "../../shaders/attention.ts";
+import type { QuadRead } from "../../shaders/quads.ts";
 import type { Device } from "../device.ts";
 import type { Node } from "../ir.ts";
 import { type MatrixConfig, type Tier, tierAtLeast } from "../tiers.ts";
@@ -71,8 +71,6 @@ const quadJoin: JoinLanes = (a, k) => {
   return v;
 };
 
-export type { QuadRead };
-
 /** What of this a tier has. */
 export interface Lanes {
   readonly join: JoinLanes;
@@ -110,6 +108,9 @@ export function lanesOn({ tier, matrix, info }: Pick<Device, "tier" | "matrix" |
 /** What the first use of a quad is checked by, in whole workgroups and in small ones. */
 export const QUAD_VARIANT = "quad/matmul";
 export const SMALL_QUAD_VARIANT = "quad/matmul/16";
+/** The same of quads that walk what data says. */
+export const WALK_VARIANT = "quad/walk";
+export const SMALL_WALK_VARIANT = "quad/walk/16";
 
 /** What a first use is checked by: the reduction, its dtype, and whether four results go together. */
 export function variantOf(a: Accumulator): string {

@@ -2,11 +2,12 @@
  * How a thread's tile of a matrix product reads its operands: where the tile stands, and what of a and b one turn of the loop
  * over k loads, each operand along its contiguous axis by vectors of four where sizes allow.
  */
+
+import type { QuadRead } from "../../shaders/quads.ts";
 import { type Affine, constantIndex, plus, scale, variable } from "../affine.ts";
 import type { Value } from "../ir.ts";
 import type { KernelBuilder } from "./builder.ts";
 import { type Emitter, LANE, type Width } from "./emit.ts";
-import type { QuadRead } from "./lanes.ts";
 import { type MatmulProduct, QUAD, range } from "./matmulTiles.ts";
 
 export function when(k: KernelBuilder, condition: string, body: () => void): void {

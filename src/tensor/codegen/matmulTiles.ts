@@ -4,9 +4,11 @@
  * split k have other bits: only a table of the level `fast` names them. At T4 there are two kinds of product, by n and k: those
  * computed by subgroup matrices have bits of their own, the same by all their ways.
  */
+
+import type { QuadRead } from "../../shaders/quads.ts";
 import type { Determinism } from "../determinism.ts";
 import { CORE_LIMITS, type MatrixConfig, RAISED_LIMITS } from "../tiers.ts";
-import type { Lanes, QuadRead } from "./lanes.ts";
+import type { Lanes } from "./lanes.ts";
 
 /** Sizes of a product a[B..., M, K] @ b[B..., K, N]. */
 export interface MatmulSizes {

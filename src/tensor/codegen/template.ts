@@ -1,4 +1,5 @@
 /** Lowers nodes with hand-built kernels: binds operands in order and supplies the sizes their text names. */
+import { type QuadRead, quadText } from "../../shaders/quads.ts";
 import { TEMPLATE_HELPERS, TEMPLATES, type TemplateText } from "../../shaders/templates.ts";
 import { ShaderError } from "../errors.ts";
 import { opByName } from "../ops/table.ts";
@@ -6,12 +7,7 @@ import { isContiguous, type Strided, stridedOf } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { Field } from "./builder.ts";
 import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, threadsFor, WORKGROUP } from "./kernel.ts";
-import { QUAD_VARIANT, type QuadRead, SMALL_QUAD_VARIANT } from "./lanes.ts";
-
-/** Loops over what data says are not uniform to a compiler; those of quads are (see the texts). */
-const QUAD_HEAD = "enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n";
-const QUAD_LANE = ", @builtin(subgroup_invocation_id) subgroupLane: u32";
-const QUAD_PLACE = "\n  let place = subgroupLane & 3u;";
+import { SMALL_WALK_VARIANT, WALK_VARIANT } from "./lanes.ts";
 
 const ownUnit = (threads: number): string => `  let unit = (wg.y * p.grid + wg.x) * ${threads}u + lane;
   if (unit >= p.count) { return; }`;
@@ -77,7 +73,7 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     ...operands.map(({ value: v }) => ({ value: ctx.inPlace.get(v) ?? v, write: false })),
     ...node.results.map((value) => ({ value, write: true })),
   ].map((b, i) => ({ name: `b${i}`, value: b.value, read: !b.write, write: b.write, vector: 0, single: 1 }));
-  const write = (quad: QuadRead | null): string => `${quad ? QUAD_HEAD : ""}struct Params {
+  const write = (quad: QuadRead | null): string => `${quadText(quad).head}struct Params {
 ${fields.map((f) => `  ${f.name}: ${f.type},`).join("\n")}
 }
 ${bindings
@@ -89,7 +85,7 @@ ${bindings
 @group(0) @binding(${bindings.length}) var<uniform> p: Params;
 ${resolve(TEMPLATE_HELPERS[lowering.template], quad)}
 @compute @workgroup_size(${threads})
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32${quad ? QUAD_LANE : ""}) {${quad ? QUAD_PLACE : ""}
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32${quadText(quad).parameter}) {${quadText(quad).place}
 ${parts === 1 ? ownUnit(threads) : sharedUnit(parts, threads)}
 ${resolve(TEMPLATES[lowering.template], quad)}
 }
@@ -104,7 +100,7 @@ ${resolve(TEMPLATES[lowering.template], quad)}
     flops: flopsOf(group),
     mostFlops: opByName(node.op).cost?.(node.inputs, node.results, node.attrs).mostFlops,
     gathers: 0,
-    variants: quad ? [threads === WORKGROUP ? QUAD_VARIANT : SMALL_QUAD_VARIANT] : [],
+    variants: quad ? [threads === WORKGROUP ? WALK_VARIANT : SMALL_WALK_VARIANT] : [],
     portable: quad && (() => ({ wgsl: write(null), bindings, fields })),
   };
 }

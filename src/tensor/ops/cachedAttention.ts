@@ -124,7 +124,8 @@ const cachedAttentionOp: OpDef = {
   lowering: {
     kind: "template",
     template: "cachedAttention",
-    sizes: ([q], _results, attrs, lanes) => forwardSizes(dimsOf(q, attrs.length as number), lanes),
+    sizes: ([q], _results, attrs, lanes) =>
+      forwardSizes(dimsOf(q, attrs.length as number), { ...lanes, quads: false }),
     strided: { 0: "q", 2: "r" },
   },
   cases: [
