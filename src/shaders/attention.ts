@@ -88,7 +88,7 @@ function weighted(target: string, weights: string, name: string, { block }: Atte
 /** Numbers of a row that the threads which share it join at a time. */
 const PIECE = 32;
 
-/** What the bodies name. */
+/** What the bodies name: `pow2` is 2^n for whole n up to 0, exactly, and 0 below the normal numbers. */
 export function attentionHelpers({ parts }: AttentionSizes): string {
   const shared = /* wgsl */ `
 var<workgroup> tops: array<f32, 64>;
@@ -96,7 +96,6 @@ var<workgroup> sums: array<f32, 64>;
 var<workgroup> pieces: array<f32, ${64 * PIECE}>;`;
   return /* wgsl */ `
 const STEPS = vec4<u32>(0u, 1u, 2u, 3u);
-// 2^n for whole n up to 0, exactly; 0 below the normal numbers.
 fn pow2(n: vec4<f32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(vec4<u32>(max(n + 127.0, vec4<f32>(0.0))) << vec4<u32>(23u));
 }${parts > 1 ? shared : ""}`;
@@ -416,6 +415,10 @@ ${each(
 )}`;
 }
 
+/**
+ * Walks the queries from the first to the last that sees a key of this thread or of those beside it, so that lanes that run
+ * together read the same rows: a block is the next rows (t, g) in order.
+ */
 function keyGradient(sizes: AttentionSizes, quad: QuadRead | null): string {
   const { own, block } = sizes;
   const quads = block / 4;
@@ -437,8 +440,6 @@ var dv${i}: array<f32, ${sizes.slots}>;`,
 )}
 ${k.keep}
 ${v.keep}
-// The queries from the first to the last that sees a key of this thread or of those beside it: lanes that run together
-// read the same rows.
 let span = ${own * LANES}u / p.side;
 let base = first / span * span;
 var begin = p.queries;
@@ -454,7 +455,6 @@ for (var i = 0u; i < queryCount; i++) {
 ${unite(quad)}
 let queries = p.qAt + b * p.q0 + h * p.q2;
 var a = 0.0;
-// A block is the next rows (t, g) in order.
 let rows = select(0u, (end - begin) * p.groups, end > begin);
 let turns = (rows + ${block - 1}u) / ${block}u;
 for (var turn = 0u; turn < turns; turn++) {

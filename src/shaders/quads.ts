@@ -14,32 +14,22 @@ export const addressed = (block: number, quad: QuadRead | null): number => (quad
 /** The j-th of those; `place` is the thread's own in the quad. */
 export const nth = (j: number, quad: QuadRead | null): string => (quad ? `${4 * j}u + place` : `${j}u`);
 
-/** Loads what each row of a block has under `name`. */
-export function load(name: string, block: number, quad: QuadRead | null, at: (j: number) => string): string {
-  return handed(name, block, quad, at, (x) => x);
-}
-
-/** The same numbers, but 0 for rows that are not the thread's (`mine<j>`): a quad's others may not bring it their NaN. */
-export function loadMine(
+/** Loads what each row of a block has under `name`; `taken` is what a thread makes of it. */
+export function load(
   name: string,
   block: number,
   quad: QuadRead | null,
   at: (j: number) => string,
-): string {
-  return handed(name, block, quad, at, (x, j) => `select(0.0, ${x}, mine${j})`);
-}
-
-function handed(
-  name: string,
-  block: number,
-  quad: QuadRead | null,
-  at: (j: number) => string,
-  taken: (x: string, j: number) => string,
+  taken = (x: string, _j: number): string => x,
 ): string {
   if (!quad) return each(block, (j) => `let ${name}${j} = ${at(j)};`);
   return `${each(block / 4, (m) => `let ${name}Own${m} = ${at(m)};`)}
 ${each(block, (j) => `let ${name}${j} = ${taken(quad(`${name}Own${Math.floor(j / 4)}`, j % 4), j)};`)}`;
 }
+
+/** Numbers, but 0 for rows that are not the thread's (`mine<j>`): a quad's others may not bring it their NaN. */
+export const loadMine: typeof load = (name, block, quad, at) =>
+  load(name, block, quad, at, (x, j) => `select(0.0, ${x}, mine${j})`);
 
 /**
  * A quad walks what any of its threads sees, `begin` to `end`: what it hands round, all of it have to reach. The thread's own is

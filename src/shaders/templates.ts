@@ -61,7 +61,8 @@ for (var steps = 0u; steps < length; steps++) {
 b3[unit] = acc;`,
 
   // b0 logits[R, V], b1 uniform[R], b2 temperature, b3 topK, b4 topP -> b5 token[R], b6 logProb[R].
-  // One thread a row. Thresholds are found by bisection on the order-preserving integer image of the logits.
+  // One thread a row. Thresholds (the largest that still keeps k tokens, the largest whose tokens hold topP of the mass) are found
+  // by bisection on the order-preserving integer image of the logits.
   sample: /* wgsl */ `
 let vocab = p.vocab;
 let base = unit * vocab;
@@ -80,7 +81,6 @@ let scale = 1.0 / b2[0];
 var cut = 0u;
 let k = b3[0];
 if (k > 0u && k < vocab) {
-  // The largest threshold that still keeps k of them.
   var low = 0u;
   var high = orderKey(best);
   while (low < high) {
@@ -98,7 +98,6 @@ if (b4[0] < 1.0) {
   for (var v = 0u; v < vocab; v++) {
     if (orderKey(b0[base + v]) >= cut) { total = total + exp((b0[base + v] - best) * scale); }
   }
-  // The largest threshold whose tokens still hold topP of the mass.
   var low = cut;
   var high = orderKey(best);
   while (low < high) {

@@ -108,9 +108,8 @@ export function lanesOn({ tier, matrix, info }: Pick<Device, "tier" | "matrix" |
 /** What the first use of a quad is checked by, in whole workgroups and in small ones. */
 export const QUAD_VARIANT = "quad/matmul";
 export const SMALL_QUAD_VARIANT = "quad/matmul/16";
-/** The same of quads that walk what data says. */
-export const WALK_VARIANT = "quad/walk";
-export const SMALL_WALK_VARIANT = "quad/walk/16";
+/** The same of quads that walk what data says, with the threads of a workgroup after it. */
+export const WALK_VARIANT = "quad/walk/";
 
 /** What a first use is checked by: the reduction, its dtype, and whether four results go together. */
 export function variantOf(a: Accumulator): string {

@@ -6,8 +6,8 @@ import { opByName } from "../ops/table.ts";
 import { isContiguous, type Strided, stridedOf } from "../passes/access.ts";
 import type { Group } from "../passes/fuse.ts";
 import type { Field } from "./builder.ts";
-import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, threadsFor, WORKGROUP } from "./kernel.ts";
-import { SMALL_WALK_VARIANT, WALK_VARIANT } from "./lanes.ts";
+import { flopsOf, gridOf, type Kernel, type LowerContext, labelOf, threadsFor } from "./kernel.ts";
+import { WALK_VARIANT } from "./lanes.ts";
 
 const ownUnit = (threads: number): string => `  let unit = (wg.y * p.grid + wg.x) * ${threads}u + lane;
   if (unit >= p.count) { return; }`;
@@ -100,7 +100,7 @@ ${resolve(TEMPLATES[lowering.template], quad)}
     flops: flopsOf(group),
     mostFlops: opByName(node.op).cost?.(node.inputs, node.results, node.attrs).mostFlops,
     gathers: 0,
-    variants: quad ? [threads === WORKGROUP ? WALK_VARIANT : SMALL_WALK_VARIANT] : [],
+    variants: quad ? [WALK_VARIANT + threads] : [],
     portable: quad && (() => ({ wgsl: write(null), bindings, fields })),
   };
 }
