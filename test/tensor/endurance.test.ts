@@ -241,7 +241,7 @@ describe("a small transformer", () => {
       );
       return a / z;
     };
-    const ratio = await leastRatio(limit, attempt, 8);
+    const ratio = await leastRatio(limit, attempt, 14);
     const before = b.counters().dispatches;
     run();
     expect(b.counters().dispatches - before).toBe(dispatches.length);
