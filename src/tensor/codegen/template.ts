@@ -73,7 +73,9 @@ export function templateKernel(group: Group, ctx: LowerContext): Kernel {
     ...operands.map(({ value: v }) => ({ value: ctx.inPlace.get(v) ?? v, write: false })),
     ...node.results.map((value) => ({ value, write: true })),
   ].map((b, i) => ({ name: `b${i}`, value: b.value, read: !b.write, write: b.write, vector: 0, single: 1 }));
-  const write = (quad: QuadRead | null): string => `${quadText(quad).head}struct Params {
+  const write = (quad: QuadRead | null): string => {
+    const { head, parameter, place } = quadText(quad);
+    return `${head}struct Params {
 ${fields.map((f) => `  ${f.name}: ${f.type},`).join("\n")}
 }
 ${bindings
@@ -85,11 +87,12 @@ ${bindings
 @group(0) @binding(${bindings.length}) var<uniform> p: Params;
 ${resolve(TEMPLATE_HELPERS[lowering.template], quad)}
 @compute @workgroup_size(${threads})
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32${quadText(quad).parameter}) {${quadText(quad).place}
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32${parameter}) {${place}
 ${parts === 1 ? ownUnit(threads) : sharedUnit(parts, threads)}
 ${resolve(TEMPLATES[lowering.template], quad)}
 }
 `;
+  };
   return {
     wgsl: write(quad),
     bindings,
