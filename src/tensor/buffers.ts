@@ -7,9 +7,14 @@ import { ALIGN, storageBytes } from "./passes/memory.ts";
 import { type Shape, show } from "./shape.ts";
 import type { BackendLike, Storage } from "./tensor.ts";
 
+/** Of all buffers without a fault: a list each would be garbage. */
+const NONE: readonly never[] = [];
+
 /** Ranges of a buffer whose contents are not what was asked for, shared by all storages in it. They do not overlap. */
 export class Faults {
-  private ranges: { from: number; to: number; error: Error }[] = [];
+  /** Whether there ever were any: as long as nothing has failed, nobody needs to look. */
+  static ever = false;
+  private ranges: readonly { from: number; to: number; error: Error }[] = NONE;
 
   in(from: number, to: number): Error | null {
     if (this.ranges.length === 0) return null;
@@ -17,8 +22,9 @@ export class Faults {
   }
 
   add(from: number, to: number, error: Error): void {
+    Faults.ever = true;
     this.clear(from, to);
-    this.ranges.push({ from, to, error });
+    this.ranges = [...this.ranges, { from, to, error }];
   }
 
   /** Forgets what lies within a range that was written anew, and keeps what sticks out of it. */
@@ -119,6 +125,8 @@ interface Free {
   readonly buffer: GPUBuffer;
   readonly id: number;
   readonly size: number;
+  /** Which return it was, of all. */
+  since: number;
 }
 
 /**
@@ -129,9 +137,9 @@ interface Free {
 export class BufferPool {
   liveBytes = 0;
   allocatedBytes = 0;
+  /** By size; each list in the order in which they came back. */
   private readonly free = new Map<number, Free[]>();
-  /** The same, in the order in which they came back. */
-  private readonly order = new Set<Free>();
+  private returns = 0;
   private freeBytes = 0;
   /** Bytes of the buffers that are handed out: rounded sizes. */
   private heldBytes = 0;
@@ -175,15 +183,12 @@ export class BufferPool {
     const pad = this.guards ? GUARD_BYTES : 0;
     const size = sizeClass(bytes + 2 * pad, this.device.limits.maxBufferSize);
     const hit = this.free.get(size)?.pop();
-    if (hit) {
-      this.order.delete(hit);
-      this.freeBytes -= size;
-    }
+    if (hit) this.freeBytes -= size;
     this.heldBytes += size;
     this.notePeak();
     // Before another is made: the two would be there at once.
     if (!hit) this.shrink();
-    const kept: Free = hit ?? { buffer: this.create(size, label), id: this.nextId++, size };
+    const kept: Free = hit ?? { buffer: this.create(size, label), id: this.nextId++, size, since: 0 };
     this.liveBytes += bytes;
     const storage: GpuStorage = new GpuStorage(backend, kept.buffer, kept.id, pad, bytes, () => {
       this.liveBytes -= bytes;
@@ -205,7 +210,7 @@ export class BufferPool {
   private giveBack(kept: Free): void {
     this.heldBytes -= kept.size;
     this.freeBytes += kept.size;
-    this.order.add(kept);
+    kept.since = ++this.returns;
     const list = this.free.get(kept.size);
     if (list) list.push(kept);
     else this.free.set(kept.size, [kept]);
@@ -217,14 +222,19 @@ export class BufferPool {
     const peak = Math.max(this.peak, this.peakBefore);
     const limit = peak + Math.max(this.spare, SPARE_PART * peak);
     if (this.heldBytes + this.freeBytes <= limit) return;
-    for (const oldest of this.order) {
-      if (this.heldBytes + this.freeBytes <= limit) return;
-      // Lists are in that order too.
-      this.free.get(oldest.size)?.shift();
-      this.order.delete(oldest);
-      this.freeBytes -= oldest.size;
-      this.destroy(oldest.buffer);
+    while (this.freeBytes > 0 && this.heldBytes + this.freeBytes > limit) {
+      const { size, buffer } = this.takeOldest();
+      this.freeBytes -= size;
+      this.destroy(buffer);
     }
+  }
+
+  private takeOldest(): Free {
+    let from: Free[] = [];
+    for (const list of this.free.values()) {
+      if (list.length > 0 && (from.length === 0 || list[0].since < from[0].since)) from = list;
+    }
+    return from.shift() as Free;
   }
 
   private poison(storage: GpuStorage, size: number): void {

@@ -3,12 +3,14 @@
  * they belong to; it is submitted before the host writes to the device or reads from it, when it holds much work, and at the
  * latest when the turn ends.
  */
-import type { Dispatch } from "./tapes.ts";
+import type { Dispatch, Recorded } from "./tapes.ts";
 
 /** Estimated operations after which a submission ends, so that no driver's watchdog fires: 0.2 s at 100 GFLOP/s. */
 const SUBMIT_FLOPS = 2e10;
 /** The same in dispatches, so that the device does not wait for long loops of small programs. */
 const SUBMIT_DISPATCHES = 1024;
+
+const SETTLED = Promise.resolve();
 
 export class Commands {
   submits = 0;
@@ -16,11 +18,11 @@ export class Commands {
   /** Number of the command buffer that is being written: what went into an earlier one has been submitted. */
   current = 1;
   private readonly gpu: GPUDevice;
+  private readonly queue: GPUQueue;
   /** Estimated operations after which a submission ends. */
   readonly limit: number;
   private encoder: GPUCommandEncoder | null = null;
   private pass: GPUComputePassEncoder | null = null;
-  private pipeline: GPUComputePipeline | null = null;
   private flops = 0;
   private count = 0;
   /** One function for all turns: a closure a run would be garbage. */
@@ -29,23 +31,42 @@ export class Commands {
   /** `limit` is a seam for tests: see `SUBMIT_FLOPS`. */
   constructor(gpu: GPUDevice, limit = SUBMIT_FLOPS) {
     this.gpu = gpu;
+    this.queue = gpu.queue;
     this.limit = limit;
   }
 
   /** Encodes dispatches in order. A submission ends after the one that passes its limit. */
-  run(dispatches: readonly Dispatch[]): void {
-    for (let i = 0; i < dispatches.length; i++) {
-      const { pipeline, group, x, y, flops } = dispatches[i];
-      const pass = this.pass ?? this.begin();
-      if (pipeline !== this.pipeline) pass.setPipeline(pipeline);
-      this.pipeline = pipeline;
+  run({ dispatches, flops }: Recorded): void {
+    const { length } = dispatches;
+    if (length === 0) return;
+    if (this.flops + flops <= this.limit && this.count + length < SUBMIT_DISPATCHES) {
+      this.encode(dispatches, 0, length);
+      this.flops += flops;
+    } else {
+      for (let at = 0; at < length; ) at = this.encodeToLimit(dispatches, at);
+    }
+    this.dispatches += length;
+  }
+
+  /** Encodes dispatches from `at` to the one that ends a submission, or all; returns where it ended. */
+  private encodeToLimit(dispatches: readonly Dispatch[], at: number): number {
+    const most = Math.min(dispatches.length, at + SUBMIT_DISPATCHES - this.count);
+    let end = at;
+    while (end < most && this.flops <= this.limit) this.flops += dispatches[end++].flops;
+    this.encode(dispatches, at, end);
+    if (this.flops > this.limit || this.count >= SUBMIT_DISPATCHES) this.flush();
+    return end;
+  }
+
+  private encode(dispatches: readonly Dispatch[], from: number, to: number): void {
+    const pass = this.pass ?? this.begin();
+    for (let i = from; i < to; i++) {
+      const { pipeline, again, group, x, y } = dispatches[i];
+      if (!again || i === from) pass.setPipeline(pipeline);
       pass.setBindGroup(0, group);
       pass.dispatchWorkgroups(x, y);
-      this.flops += flops;
-      this.count++;
-      if (this.flops > this.limit || this.count >= SUBMIT_DISPATCHES) this.flush();
     }
-    this.dispatches += dispatches.length;
+    this.count += to - from;
   }
 
   clear(buffer: GPUBuffer, offset: number, bytes: number): void {
@@ -75,24 +96,23 @@ export class Commands {
   /** Submits an encoder of the caller's, after everything that was encoded here. */
   submit(encoder: GPUCommandEncoder): void {
     this.flush();
-    this.gpu.queue.submit([encoder.finish()]);
+    this.queue.submit([encoder.finish()]);
     this.submits++;
   }
 
   private open(): GPUCommandEncoder {
-    this.encoder = this.gpu.createCommandEncoder({ label: "naysay" });
-    queueMicrotask(this.endOfTurn);
+    this.encoder = this.gpu.createCommandEncoder();
+    SETTLED.then(this.endOfTurn); // a microtask for less than queueMicrotask takes
     return this.encoder;
   }
 
   private begin(): GPUComputePassEncoder {
-    this.pass = (this.encoder ?? this.open()).beginComputePass({ label: "naysay" });
+    this.pass = (this.encoder ?? this.open()).beginComputePass();
     return this.pass;
   }
 
   private endPass(): void {
     this.pass?.end();
     this.pass = null;
-    this.pipeline = null;
   }
 }

@@ -3,7 +3,7 @@
  * results.
  */
 import type { Executable } from "./backend.ts";
-import type { GpuStorage } from "./buffers.ts";
+import { Faults, type GpuStorage } from "./buffers.ts";
 import { type FieldType, wordOf } from "./codegen/builder.ts";
 import { TensorError } from "./errors.ts";
 import { flags } from "./flags.ts";
@@ -36,6 +36,10 @@ export class Program implements Executable {
   readonly states: readonly number[];
   /** Which inputs are host numbers. */
   private readonly takesNumber: readonly boolean[];
+  /** Arguments that were found right: mostly those of the next run too. */
+  private readonly checked: (Storage | number)[] = [];
+  /** Of those arguments. */
+  private version = 0;
   private readonly outputs: readonly { bytes: number; label: string }[];
   private readonly arenas: GPUBuffer[];
   private params: GPUBuffer | null;
@@ -116,7 +120,7 @@ export class Program implements Executable {
 
   run(args: readonly (Storage | number)[], times = 1): Storage[] {
     this.check(args);
-    const run = new Run(this, args, this.takeResults(), times);
+    const run = new Run(this, args, this.version, this.takeResults(), times);
     this.backend.enqueue(run);
     return run.results;
   }
@@ -135,8 +139,13 @@ export class Program implements Executable {
     }
     for (let i = 0; i < this.takesNumber.length; i++) {
       const a = args[i];
+      if (a === this.checked[i]) continue;
       const number = this.takesNumber[i];
-      if (typeof a === "number" ? number : !number && a?.backend === this.backend) continue;
+      if (typeof a === "number" ? number : !number && a?.backend === this.backend) {
+        this.checked[i] = a;
+        this.version++;
+        continue;
+      }
       throw new TensorError(
         `${this.label}: ${number ? "a number" : "a tensor of the current device"} was expected, got ${typeof a === "number" ? "a number" : "a tensor of another device"}. Create tensors after init().`,
       );
@@ -161,14 +170,16 @@ export class Program implements Executable {
   /** Hands a run to the device. */
   submit(run: Run): void {
     if (this.failure) throw this.failure;
-    for (const a of run.args)
-      if (typeof a !== "number" && (a as GpuStorage).fault) throw (a as GpuStorage).fault;
+    if (Faults.ever) {
+      for (const a of run.args)
+        if (typeof a !== "number" && (a as GpuStorage).fault) throw (a as GpuStorage).fault;
+    }
     span("encode", this.label, () => this.encode(run));
   }
 
   /** The dispatches of a run in order. */
-  dispatches(run: RunStorages): readonly Dispatch[] {
-    return this.tapes.dispatches(run);
+  dispatches(run: Omit<RunStorages, "version">): readonly Dispatch[] {
+    return this.tapes.record({ ...run, version: Number.NaN }).dispatches;
   }
 
   private writeScalars(args: readonly (Storage | number)[]): void {
@@ -190,11 +201,11 @@ export class Program implements Executable {
   private encode(run: Run): void {
     this.writeScalars(run.args);
     const { commands, profiler } = this.backend;
-    const dispatches = this.dispatches(run);
+    const recorded = this.tapes.record(run);
     for (let i = 0; i < run.times; i++) {
       const nan = flags().nan ? this.nanCheck() : null;
-      if (profiler || nan) this.encodeWatched(dispatches, run, profiler, nan);
-      else commands.run(dispatches);
+      if (profiler || nan) this.encodeWatched(recorded.dispatches, run, profiler, nan);
+      else commands.run(recorded);
       for (const c of this.lowered.copies) this.copyState(c, run);
     }
     this.usedIn = commands.current;
@@ -304,14 +315,22 @@ export class Program implements Executable {
 class Run implements Task, RunStorages {
   readonly program: Program;
   readonly args: readonly (Storage | number)[];
+  readonly version: number;
   readonly results: GpuStorage[];
   readonly times: number;
   private waited = false;
 
-  constructor(program: Program, args: readonly (Storage | number)[], results: GpuStorage[], times: number) {
+  constructor(
+    program: Program,
+    args: readonly (Storage | number)[],
+    version: number,
+    results: GpuStorage[],
+    times: number,
+  ) {
     this.program = program;
     this.times = times;
     this.args = args;
+    this.version = version;
     this.results = results;
   }
 

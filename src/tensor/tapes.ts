@@ -34,22 +34,33 @@ export interface Step {
  */
 export interface Dispatch {
   readonly pipeline: GPUComputePipeline;
+  /** Whether the dispatch before has the same pipeline. */
+  readonly again: boolean;
   readonly group: GPUBindGroup;
   readonly x: number;
   readonly y: number;
   readonly flops: number;
 }
 
-interface Tape {
+/** The dispatches of a run in order, and their operations together. */
+export interface Recorded {
+  readonly dispatches: readonly Dispatch[];
+  readonly flops: number;
+}
+
+interface Tape extends Recorded {
   /** Buffer and offset of each storage that it binds, results first: they change most. */
   readonly ids: readonly number[];
-  readonly dispatches: readonly Dispatch[];
+  /** `version` of its last run. */
+  version: number;
 }
 
 /** The storages of one run: of its arguments (numbers among them) and of its results, in the graph's order. */
 export interface RunStorages {
   readonly args: readonly (Storage | number)[];
   readonly results: readonly GpuStorage[];
+  /** Equal only for runs with the same arguments; NaN: not known. */
+  readonly version: number;
 }
 
 /** Where a binding that changes from run to run comes from. */
@@ -106,21 +117,24 @@ export class Tapes {
     return { buffer: s.buffer, offset: s.offset, size };
   }
 
-  /** The dispatches of a run in order. */
-  dispatches(run: RunStorages): readonly Dispatch[] {
-    for (const tape of this.tapes) if (binds(tape, run)) return tape.dispatches;
+  /** What a run gives the encoder. */
+  record(run: RunStorages): Recorded {
+    for (const tape of this.tapes) if (binds(tape, run)) return tape;
     const dispatches = this.steps.map(
       (step, i): Dispatch => ({
         pipeline: (step.pipeline as Pipeline).pipeline,
+        again: i > 0 && step.pipeline === this.steps[i - 1].pipeline,
         group: this.bindGroup(i, run),
         x: step.kernel.grid[0],
         y: step.kernel.grid[1],
         flops: step.flops,
       }),
     );
+    const flops = dispatches.reduce((sum, d) => sum + d.flops, 0);
+    const tape = { ids: idsOf(run), version: run.version, dispatches, flops };
     if (this.tapes.length >= TAPES_KEPT) this.tapes.shift();
-    this.tapes.push({ ids: idsOf(run), dispatches });
-    return dispatches;
+    this.tapes.push(tape);
+    return tape;
   }
 
   private bindGroup(at: number, run: RunStorages): GPUBindGroup {
@@ -169,17 +183,20 @@ function idsOf({ args, results }: RunStorages): number[] {
 }
 
 /** Whether a tape is that of a run: `idsOf(run)` compared, without making the list. */
-function binds({ ids }: Tape, { args, results }: RunStorages): boolean {
+function binds(tape: Tape, { args, results, version }: RunStorages): boolean {
+  const { ids } = tape;
   let n = 0;
   for (let i = 0; i < results.length; i++) {
     const s = results[i];
     if (ids[n++] !== s.bufferId || ids[n++] !== s.offset) return false;
   }
+  if (tape.version === version) return true;
   for (let i = 0; i < args.length; i++) {
     const s = args[i];
     if (typeof s === "number") continue;
-    if (ids[n++] !== (s as GpuStorage).bufferId || ids[n++] !== s.offset) return false;
+    if (ids[n++] !== (s as GpuStorage).bufferId || ids[n++] !== (s as GpuStorage).offset) return false;
   }
+  tape.version = version;
   return true;
 }
 

@@ -22,8 +22,9 @@ beforeAll(async () => {
   b = await init({ timestamps: false });
 });
 
-/** Other work on the machine makes some samples longer and none shorter: the lower quartile says what the work takes. */
-const lowerQuartile = (x: readonly number[]): number => [...x].sort((p, q) => p - q)[x.length >> 2];
+/** Other work on the machine makes some samples longer and none shorter: a low quantile says what the work takes. */
+const lower = (part: number, x: readonly number[]): number =>
+  [...x].sort((p, q) => p - q)[Math.floor(part * x.length)];
 
 /** The least of a few attempts at a ratio, which end with the first that is small enough. */
 async function leastRatio(limit: number, attempt: () => Promise<number>, most = 3): Promise<number> {
@@ -127,7 +128,7 @@ describe("1,000 replayed training steps", () => {
         late.push((await old.step()).ms);
         early.push((await young.step()).ms);
       }
-      const [ms, ref] = [lowerQuartile(late), lowerQuartile(early)];
+      const [ms, ref] = [lower(0.25, late), lower(0.25, early)];
       console.log(
         `host's time of a step: ${ref.toFixed(3)} ms at first, ${ms.toFixed(3)} after ${STEPS}, ratio ${(ms / ref).toFixed(3)}`,
       );
@@ -177,7 +178,7 @@ describe("a small transformer", () => {
     expect(words[0][parameterSpecs(config)[0].name].some((w) => w !== 0)).toBe(true);
   });
 
-  test("encoding and submitting a step costs at most 1.1 times a bare loop over its dispatches, in a page 1.25", async () => {
+  test("encoding and submitting a step costs at most 1.1 times a bare loop over its dispatches", async () => {
     const model = new Transformer(config);
     const params = initializeParameters(config, 7, { std: 0.2 });
     const grads = new FlatTensors(params.layout, "grads");
@@ -193,8 +194,10 @@ describe("a small transformer", () => {
     await program.ready();
     const tensors = [...Object.values(grads.tensors), ...Object.values(params.tensors), ids, ...captures];
     const inputs = tensors.map((t) => t.storage as GpuStorage);
+    // One submission a run, as the bare loop: left to itself, a turn's runs are one.
     const run = (): void => {
       for (const s of program.run(inputs)) s.release();
+      b.commands.flush();
     };
     const results = program.run(inputs) as GpuStorage[];
     const dispatches = program.dispatches({ args: inputs, results });
@@ -216,8 +219,10 @@ describe("a small transformer", () => {
       pass.end();
       queue.submit([encoder.finish()]);
     };
-    // Encoding takes less in a page, where another process does the rest, than one reading of the clock can tell.
-    const [runs, samples] = platform === "browser" ? [32, 15] : [4, 21];
+    // Encoding takes less in a page, where another process does the rest, than one reading of the clock can tell. On two cores
+    // that process often takes the page's core after a submission, 0.17 ms each time, whoever submits: most samples hold
+    // several of those, so the lower decile says what encoding takes (bench/NOTES.md).
+    const [runs, samples] = platform === "browser" ? [16, 61] : [4, 21];
     if (platform === "browser") expect(globalThis.crossOriginIsolated).toBe(true); // its clock ticks 5 us, else 0.1 ms
     const sample = async (f: () => void): Promise<number> => {
       const begun = performance.now();
@@ -226,24 +231,25 @@ describe("a small transformer", () => {
       await b.sync();
       return ms;
     };
-    for (let i = 0; i < 8; i++) for (const f of [run, bare]) await sample(f); // until both are optimized code
-    // In a page a bare loop takes 0.13 us a dispatch, because another process does the work, and everything else shows.
-    const limit = platform === "browser" ? 1.25 : 1.1;
+    // Until both are optimized code, the helpers of a run too: 30 runs were not enough.
+    for (let i = 0; i < 1000; i += runs) for (const f of [run, bare]) await sample(f);
+    const limit = 1.1;
     const attempt = async (): Promise<number> => {
       const [ours, theirs]: [number[], number[]] = [[], []];
       for (let i = 0; i < samples; i++) {
-        ours.push(await sample(run));
+        // Who goes first takes turns: what one left behind is the other's to wait for.
+        const first = i % 2 === 0;
+        if (first) ours.push(await sample(run));
         theirs.push(await sample(bare));
+        if (!first) ours.push(await sample(run));
       }
-      const [a, z] = [lowerQuartile(ours), lowerQuartile(theirs)];
+      const [a, z] = [lower(0.1, ours), lower(0.1, theirs)];
       console.log(
         `encode and submit: ${a.toFixed(4)} ms for ${dispatches.length} dispatches, bare loop ${z.toFixed(4)} ms, ratio ${(a / z).toFixed(3)}`,
       );
       return a / z;
     };
-    // More tries than elsewhere, not a larger limit: in a page most attempts take twice the bare loop on some days (2 to 3 alone on
-    // the machine, on older versions as well) and some at once 0.9 to 1.2; why is not known.
-    const ratio = await leastRatio(limit, attempt, 14);
+    const ratio = await leastRatio(limit, attempt, 5);
     const before = b.counters().dispatches;
     run();
     expect(b.counters().dispatches - before).toBe(dispatches.length);

@@ -8,7 +8,7 @@ import { setFlags } from "../../src/tensor/flags.ts";
 import { init } from "../../src/tensor/init.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
 import { opByName } from "../../src/tensor/ops/table.ts";
-import type { Dispatch } from "../../src/tensor/tapes.ts";
+import type { Dispatch, Recorded } from "../../src/tensor/tapes.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 
 afterEach(() => setFlags({ nan: false }));
@@ -31,8 +31,10 @@ function tape(): { gpu: GPUDevice; log: () => string } {
   return { gpu: gpu as unknown as GPUDevice, log: () => words.join(" ") };
 }
 
-const works = (...flops: number[]): Dispatch[] =>
-  flops.map((f) => ({ pipeline: {}, group: {}, x: f, y: 1, flops: f }) as Dispatch);
+const works = (...flops: number[]): Recorded => ({
+  dispatches: flops.map((f) => ({ pipeline: {}, again: false, group: {}, x: f, y: 1, flops: f }) as Dispatch),
+  flops: flops.reduce((sum, f) => sum + f, 0),
+});
 const buffer = {} as GPUBuffer;
 
 describe("where a submission ends", () => {
