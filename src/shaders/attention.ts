@@ -215,7 +215,8 @@ let after = b2[row + 3u];`,
 
 /**
  * Scores are in base 2, and weights are kept relative to a power of two: rescaling is exact, so that no bit depends on
- * where blocks begin, nor on keys that are not seen.
+ * where blocks begin, nor on keys that are not seen. Except for what is 2^126 times (87 nats) smaller than what a row walks
+ * later: that is 0, at once or in two steps.
  */
 export function attentionForward(sizes: AttentionSizes, quad: QuadRead | null): string {
   return forward(sizes, { ...PLAIN, quad });
@@ -270,6 +271,11 @@ ${each(own, (i) => `acc${i}[${at}c] *= keep${i};\n${weighted(`acc${i}[${at}c]`, 
 }`;
 }
 
+/**
+ * 0 for -0, whose sign would say what was walked and not seen; gradients promise it (`plainZeros`). Compilers take "x + 0.0" for x.
+ */
+const plainZero = (x: string): string => `select(${x}, 0.0, ${x} == 0.0)`;
+
 const logSumExp = (top: string, sum: string): string =>
   `select(${LEAST}, ${top} * ${LN_2} + log(${sum}), ${sum} > 0.0)`;
 
@@ -281,7 +287,7 @@ ${each(
   sizes.own,
   (i) => `if (first + ${i}u < rows) {
   let scale${i} = select(0.0, 1.0 / sum${i}, sum${i} > 0.0);
-  for (var c = 0u; c < width; c++) { ${bound.out}[row${i} * p.width + c] = acc${i}[c] * scale${i}; }
+  for (var c = 0u; c < width; c++) { ${bound.out}[row${i} * p.width + c] = ${plainZero(`acc${i}[c] * scale${i}`)}; }
   ${bound.logSumExp ? `${bound.logSumExp}[row${i}] = ${logSumExp(`top${i}`, `sum${i}`)};` : ""}
 }`,
 )}`;
@@ -314,7 +320,7 @@ for (var d = 0u; d < p.width; d += ${PIECE}u) {
   for (var c = part; c < length; c += ${parts}u) {
     var x = 0.0;
     for (var j = 0u; j < ${parts}u; j++) { x += pieces[(base + j) * ${PIECE}u + c]; }
-    if (inside) { ${bound.out}[row0 * p.width + d + c] = x * scale; }
+    if (inside) { ${bound.out}[row0 * p.width + d + c] = ${plainZero("x * scale")}; }
   }
   workgroupBarrier();
 }
@@ -349,7 +355,7 @@ ${each(
   for (var c = 0u; c < width; c++) {
     var x = 0.0;
     for (var j = 0u; j < ${shares}u; j++) { x += acc${i}[j * ${slots}u + c] * tops${i}[j]; }
-    ${bound.out}[row${i} * p.width + c] = x * scale;
+    ${bound.out}[row${i} * p.width + c] = ${plainZero("x * scale")};
   }
   ${bound.logSumExp ? `${bound.logSumExp}[row${i}] = ${logSumExp("best", "total")};` : ""}
 }`,
@@ -398,7 +404,7 @@ y${i}${m} += ${products(`g${i}`, four("v", m))};`,
 ${pairs(
   sizes,
   (i, m) =>
-    `let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${i}), ${seen(i, m)}) * (y${i}${m} - delta${i});`,
+    `let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${i}) * (y${i}${m} - delta${i}), ${seen(i, m)});`,
 )}
 for (var c = 0u; c < width; c++) {
 ${loadMine("k", block, bound.quad, bound.key)}
@@ -407,10 +413,9 @@ ${each(own, (i) => weighted(`acc${i}[c]`, `w${i}`, "k", sizes))}
 }
 ${each(
   own,
-  // No gradient is -0: adding 0 to one changes no bit.
   (i) => `if (first + ${i}u < rows) {
   let out${i} = b * p.dq0 + r${i} / p.groups * p.dq1 + (h * p.groups + r${i} % p.groups) * p.width;
-  for (var c = 0u; c < width; c++) { b7[out${i} + c] = acc${i}[c] * p.unit + 0.0; }
+  for (var c = 0u; c < width; c++) { b7[out${i} + c] = ${plainZero(`acc${i}[c] * p.unit`)}; }
 }`,
 )}`;
 }
@@ -494,7 +499,7 @@ ${pairs(
   sizes,
   (i, m) => `let sees${i}${m} = (from${m} <= vec4<u32>(s${i})) & (to${m} > vec4<u32>(s${i}));
 let w${i}${m} = select(vec4<f32>(0.0), exp2(x${i}${m} * p.scale - lse${m} * ${LOG2_E}), sees${i}${m});
-let z${i}${m} = w${i}${m} * (y${i}${m} - delta${m});`,
+let z${i}${m} = select(vec4<f32>(0.0), w${i}${m} * (y${i}${m} - delta${m}), sees${i}${m});`,
 )}
 for (var c = 0u; c < width; c++) {
 ${loadMine("q", block, quad, (j) => `b0[query${j} + c]`)}
@@ -507,8 +512,8 @@ ${each(
   (i) => `if (first + ${i}u < p.keys) {
   let out${i} = b * p.dk0 + s${i} * p.dk1 + h * p.width;
   for (var c = 0u; c < width; c++) {
-    b7[p.dkAt + out${i} + c] = dk${i}[c] * p.unit + 0.0;
-    b7[p.dvAt + out${i} + c] = dv${i}[c] + 0.0;
+    b7[p.dkAt + out${i} + c] = ${plainZero(`dk${i}[c] * p.unit`)};
+    b7[p.dvAt + out${i} + c] = ${plainZero(`dv${i}[c]`)};
   }
 }`,
 )}`;

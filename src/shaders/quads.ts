@@ -28,8 +28,12 @@ ${each(block, (j) => `let ${name}${j} = ${taken(quad(`${name}Own${Math.floor(j /
 }
 
 /** Numbers, but 0 for rows that are not the thread's (`mine<j>`): a quad's others may not bring it their NaN. */
-export const loadMine: typeof load = (name, block, quad, at) =>
-  load(name, block, quad, at, (x, j) => `select(0.0, ${x}, mine${j})`);
+export const loadMine = (
+  name: string,
+  block: number,
+  quad: QuadRead | null,
+  at: (j: number) => string,
+): string => load(name, block, quad, at, (x, j) => `select(0.0, ${x}, mine${j})`);
 
 /**
  * A quad walks what any of its threads sees, `begin` to `end`: what it hands round, all of it have to reach. The thread's own is
@@ -61,8 +65,9 @@ export const quadText = (quad: QuadRead | null): { head: string; parameter: stri
 const BLOCK = 8;
 
 /**
- * b0 walked[N], b1 intervals[N, 2] -> b2 out[N]: what each thread of `p.count` makes of the numbers in its interval, in order. Quads
- * of one subgroup walk other blocks, the last thread of each sees nothing, and whole quads have no thread at all: as attention has it.
+ * b0 walked[2 N], b1 intervals[N, 2] -> b2 out[N]: what each thread of `p.count` (N) makes of the numbers in its interval, in order.
+ * Quads of one subgroup walk other blocks, the last thread of each sees nothing, and whole quads have no thread at all: as attention
+ * has it. So has it that a quad is four threads side by side: which numbers it walks depends on it.
  */
 export function quadWalk(quad: QuadRead | null, threads: number): string {
   const { head, parameter, place } = quadText(quad);
@@ -86,7 +91,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
   let turns = select(0u, (end - begin + ${BLOCK - 1}u) / ${BLOCK}u, end > begin);
   for (var turn = 0u; turn < turns; turn++) {
     let s = begin + turn * ${BLOCK}u;
-    ${load("x", BLOCK, quad, (j) => `b0[min(s + ${nth(j, quad)}, end - 1u)]`)}
+    ${load("x", BLOCK, quad, (j) => `b0[unit / 4u + min(s + ${nth(j, quad)}, end - 1u)]`)}
     ${each(BLOCK, (j) => `sum = select(sum, sum * 0.5 + x${j}, s + ${j}u >= from0 && s + ${j}u < to0);`)}
   }
   b2[unit] = sum;

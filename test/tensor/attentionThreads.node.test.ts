@@ -52,6 +52,19 @@ async function onDevice(
   return { bits, texts, fallbacks };
 }
 
+/** The same where a device hands round as `quad` says, and what it said about its quads. */
+async function onWrongQuads(
+  quad: QuadRead,
+  f: () => readonly Tensor[],
+): Promise<{ bits: Uint32Array[]; said: string }> {
+  const lines = vi.spyOn(console, "error").mockImplementation(() => {});
+  const { bits } = await onDevice({ tier: "T2", lanes: { ...lanesFor("T2"), quad } }, f);
+  const said = lines.mock.calls.map(([text]) => String(text)).find((text) => text.includes("quad/walk"));
+  return { bits, said: said ?? "" };
+}
+
+const finite = (bits: Uint32Array): boolean => [...new Float32Array(bits.buffer)].every(Number.isFinite);
+
 const textsWith = (texts: readonly string[], word: string): number =>
   texts.filter((t) => t.includes(word)).length;
 
@@ -99,6 +112,27 @@ describe("a query's many keys are shared out: to threads side by side, or one af
     // The same keys in a cache have the same bits.
     expect(alone.bits[2], name).toEqual(alone.bits[0]);
   });
+});
+
+test.each(["T0", best] as const)("no result of attention or of its gradient is -0 (%s)", async (tier) => {
+  const [t, d] = [32, 8];
+  const shape = [1, t, 4, d];
+  const count = t * 4 * d;
+  // All of a row's sums come close to 0 from below, or are 0 times a negative number.
+  const q = Float32Array.from({ length: count }, (_, i) => (i % 2 ? 4 : 0));
+  const k = Float32Array.from({ length: count }, (_, i) => (i < 8 * 4 * d ? -(2 ** -within(95, 148)) : 4));
+  const v = Float32Array.from({ length: count }, (_, i) => (i < 8 * 4 * d ? -(2 ** -148) : -0));
+  const results = (): Tensor[] => {
+    const visible = u32(Array.from({ length: t }, (_, i) => [0, i + 1]).flat(), [1, t, 2]);
+    const { grad } = valueAndGrad((x: { q: Tensor; k: Tensor; v: Tensor }) =>
+      ops.sum(ops.mul(ops.attention(x.q, x.k, x.v, visible).out, -1e-3)),
+    )({ q: f32(q, [1, t, 4, 1, d]), k: f32(k, shape), v: f32(v, shape) });
+    const { out } = ops.attention(f32(q, [1, t, 4, 1, d]), f32(k, shape), f32(v, shape), visible);
+    return [out, grad.q, grad.k, grad.v];
+  };
+  const { bits } = await onDevice({ tier }, results);
+  expect(bits.map((x) => x.filter((word) => word === 0x80000000).length)).toEqual([0, 0, 0, 0]);
+  expect(bits.slice(0, 3).every((x) => x.some((word) => word === 0))).toBe(true);
 });
 
 describe.runIf(tierAtLeast(best, "T2"))("quads that hand round what they load", () => {
@@ -174,23 +208,67 @@ describe.runIf(tierAtLeast(best, "T2"))("quads that hand round what they load", 
       const { value, grad } = valueAndGrad((x: { q: Tensor; k: Tensor; v: Tensor }) =>
         ops.sum(ops.mul(ops.attention(x.q, x.k, x.v, visible).out, 4)),
       )({ q: f32(q, [b, t, h, 1, d]), k: f32(k, [b, t, h, d]), v: f32(v, [b, t, h, d]) });
-      return [value, grad.q];
+      return [value, grad.q, grad.k, grad.v];
     };
     const fixed = await onDevice({ tier: "T0" }, both);
     const quads = await onDevice({ tier: best }, both);
     expect(quads.texts.some((text) => /quadBroadcast\(kOwn/.test(text))).toBe(true);
     expect(quads.fallbacks).toEqual([]);
-    const said = vi.spyOn(console, "error").mockImplementation(() => {});
     const neighbour: QuadRead = (name, place) => `quadBroadcast(${name}, ${place ^ 1}u)`;
-    const wrong = await onDevice({ tier: "T2", lanes: { ...lanesFor("T2"), quad: neighbour } }, both);
-    const lines = said.mock.calls.map(([text]) => String(text)).filter((text) => text.includes("quad/walk"));
-    expect(lines[0]).toMatch(
-      /quad\/walk(\/16)? of tier T2 falls back to T0\. .*the bits of T0 were expected/,
-    );
+    const wrong = await onWrongQuads(neighbour, both);
+    expect(wrong.said).toMatch(/quad\/walk\/16 of tier T2 falls back to T0\. .*the bits of T0 were expected/);
     expect(wrong.bits).toEqual(fixed.bits);
-    for (const bits of fixed.bits) {
-      expect([...new Float32Array(bits.buffer)].every(Number.isFinite), repeat).toBe(true);
-    }
+    expect(fixed.bits.every(finite), repeat).toBe(true);
     expect(quads.bits, `${JSON.stringify({ t, d, first })}; ${repeat}`).toEqual(fixed.bits);
+  });
+
+  test("a thread's own rows that hold NaN and are not seen are 0 in its gradients, whatever its quad walks", async () => {
+    const [b, t, h, d] = [2, 16 * within(2, 3), 4, within(1, 40)];
+    const shape = [b, t, h, d];
+    const [q, k, v, w] = [1, 2, 3, 4].map(() => numbers(shape));
+    // Two tiles of queries see a tile of keys each; the others nothing, and nobody sees the other keys.
+    const seen = (i: number): number[] =>
+      i >= 4 && i < 8 ? [0, 4] : i >= t - 12 && i < t - 8 ? [4, 8] : [0, 0];
+    const intervals = Array.from({ length: b * t }, (_, i) => seen(i % t));
+    for (let i = 0; i < b * t * h * d; i++) {
+      const row = Math.floor(i / (h * d)) % t;
+      if (seen(row)[1] === 0) [q[i], w[i]] = [Number.NaN, Number.POSITIVE_INFINITY];
+      if (row >= 8) [k[i], v[i]] = [Number.NaN, Number.NaN];
+    }
+    const gradients = (): Tensor[] => {
+      const visible = u32(intervals.flat(), [b, t, 2]);
+      const { grad } = valueAndGrad((x: { q: Tensor; k: Tensor; v: Tensor }) =>
+        ops.sum(ops.mul(ops.attention(x.q, x.k, x.v, visible).out, f32(w, [b, t, h, 1, d]))),
+      )({ q: f32(q, [b, t, h, 1, d]), k: f32(k, shape), v: f32(v, shape) });
+      return [grad.q, grad.k, grad.v];
+    };
+    const fixed = await onDevice({ tier: "T0" }, gradients);
+    const quads = await onDevice({ tier: best }, gradients);
+    expect(quads.texts.some((text) => /quadBroadcast\(kOwn/.test(text))).toBe(true);
+    expect(quads.fallbacks).toEqual([]);
+    expect(fixed.bits.every(finite) && fixed.bits.every((bits) => bits.some((x) => x !== 0)), repeat).toBe(
+      true,
+    );
+    expect(quads.bits, `${JSON.stringify({ t, d })}; ${repeat}`).toEqual(fixed.bits);
+  });
+
+  test("quads that are not four threads side by side are found", async () => {
+    const shape = [2, 256, 8, within(1, 8)];
+    const [q, k, v] = [1, 2, 3].map(() => numbers(shape));
+    const causal = Array.from({ length: 512 }, (_, i) => [0, (i % 256) + 1]);
+    const gradients = (): Tensor[] => {
+      const visible = u32(causal.flat(), [2, 256, 2]);
+      const { value, grad } = valueAndGrad((x: { q: Tensor; k: Tensor; v: Tensor }) =>
+        ops.sum(ops.mul(ops.attention(x.q, x.k, x.v, visible).out, 3)),
+      )({ q: f32(q, [2, 256, 8, 1, shape[3]]), k: f32(k, shape), v: f32(v, shape) });
+      return [value, grad.q, grad.k, grad.v];
+    };
+    // Of each eight threads every other one is of the other quad: 0, 5, 2, 7 and 4, 1, 6, 3.
+    const mixed: QuadRead = (name, place) =>
+      `subgroupShuffle(${name}, (subgroupLane & 4294967288u) | ((((subgroupLane >> 2u) ^ subgroupLane ^ ${place}u) & 1u) << 2u) | ${place}u)`;
+    const fixed = await onDevice({ tier: "T0" }, gradients);
+    const wrong = await onWrongQuads(mixed, gradients);
+    expect(wrong.said).toMatch(/quad\/walk\/64 of tier T2 falls back to T0\. .*the bits of T0 were expected/);
+    expect(wrong.bits).toEqual(fixed.bits);
   });
 });
