@@ -1,7 +1,10 @@
 /** One process at a run's folder: two would write every line of metrics.jsonl twice. */
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../tensor/errors.ts";
+
+/** Takeovers after which whoever comes next gives up: each means that another process took the folder and ended. */
+const TRIES = 8;
 
 /**
  * Marks the folder as this process's; what it returns takes the mark away. The mark of a process that has ended, killed
@@ -10,25 +13,71 @@ import { ConfigError } from "../tensor/errors.ts";
  */
 export function lockFolder(folder: string): () => void {
   const path = join(folder, ".lock");
-  for (let tries = 0; tries < 2; tries++) {
+  for (let tries = 0; tries < TRIES; tries++) {
     try {
       mkdirSync(folder, { recursive: true });
-      writeFileSync(path, String(process.pid), { flag: "wx" });
-      return () => rmSync(path, { force: true });
+      mark(path);
+      return () => {
+        if (ownerOf(path) === process.pid) rmSync(path, { force: true });
+      };
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       // Of a folder that cannot be made whoever writes to it says so.
-      if (code !== "EEXIST" || !statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return () => {};
+      if (code !== "EEXIST" || !isFolder(folder)) return () => {};
     }
-    const owner = ownerOf(path);
-    if (owner !== null && owner !== process.pid && isAlive(owner)) {
+    if (isFolder(path)) {
       throw new ConfigError(
-        `--out: a folder that no other process works in expected, got ${folder} of process ${owner}. Wait for it, choose another folder, or remove ${path} where that process is something else.`,
+        `--out: a folder for a run expected, got ${folder} with a folder .lock. Choose another folder.`,
       );
     }
-    rmSync(path, { force: true });
+    refuseLiving(folder, path);
+    takeAway(folder, path);
   }
   return () => {};
+}
+
+const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+
+/** Makes the file with this process's number in it, at once; throws EEXIST where there is one. */
+function mark(path: string): void {
+  const own = `${path}.${process.pid}`;
+  try {
+    writeFileSync(own, String(process.pid));
+    linkSync(own, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") throw error;
+    // A file system without links: empty for a moment.
+    writeFileSync(path, String(process.pid), { flag: "wx" });
+  } finally {
+    rmSync(own, { force: true });
+  }
+}
+
+function refuseLiving(folder: string, path: string): void {
+  const owner = ownerOf(path);
+  if (owner === null || owner === process.pid || !isAlive(owner)) return;
+  throw new ConfigError(
+    `--out: a folder that no other process works in expected, got ${folder} of process ${owner}. Wait for it, choose another folder, or remove ${join(folder, ".lock")} where that process is something else.`,
+  );
+}
+
+/** Takes a dead process's mark away; what another has put there meanwhile goes back. */
+function takeAway(folder: string, path: string): void {
+  const taken = `${path}.${process.pid}.old`;
+  try {
+    renameSync(path, taken);
+  } catch {
+    return; // Another was faster.
+  }
+  try {
+    refuseLiving(folder, taken);
+  } catch (error) {
+    renameSync(taken, path);
+    throw error;
+  } finally {
+    rmSync(taken, { force: true });
+  }
 }
 
 function ownerOf(path: string): number | null {

@@ -118,6 +118,8 @@ function probe(): Probed {
     encoding: "utf8",
     timeout: 30_000,
     stdio: ["ignore", "pipe", "ignore"],
+    // NODE_OPTIONS may import the adapter, which would probe again, without end.
+    env: { ...process.env, NAYSAY_ADAPTER: "default" },
   });
   try {
     return (JSON.parse(stdout) as Probed | null) ?? { kind: "none", description: "" };
@@ -125,6 +127,12 @@ function probe(): Probed {
     return { kind: "none", description: "" };
   }
 }
+
+/** Signals for the command, from whoever sends them and from a terminal's keys. */
+const PASSED = ["SIGTERM", "SIGHUP", "SIGUSR2"] as const;
+const TYPED = ["SIGINT", "SIGQUIT"] as const;
+/** For a child's last messages, ms. */
+const MOST_WAIT = 1000;
 
 /** Runs a command with variables added, its streams, signals and messages passed through; the exit code. */
 export function runWith(env: ProcessEnv, command: string, args: readonly string[]): Promise<number> {
@@ -135,22 +143,31 @@ export function runWith(env: ProcessEnv, command: string, args: readonly string[
   });
   const messages = passMessages(child);
   const pass = (signal: NodeJS.Signals) => child.kill(signal);
-  // A terminal sends Ctrl-C to both processes; the child decides what to do about it, and this one waits.
+  // A terminal sends what is typed to both processes; the child decides what to do about it, and this one waits.
   const ignore = () => {};
-  process.on("SIGTERM", pass);
-  process.on("SIGHUP", pass);
-  process.on("SIGINT", process.stdin.isTTY ? ignore : pass);
+  for (const signal of PASSED) process.on(signal, pass);
+  for (const signal of TYPED) process.on(signal, process.stdin.isTTY ? ignore : pass);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", async (code, signal) => {
       // Its last messages come after its exit, and before its channel ends.
-      if (child.connected) await new Promise((ended) => child.once("disconnect", ended));
-      process.off("SIGTERM", pass).off("SIGHUP", pass).off("SIGINT", ignore).off("SIGINT", pass);
+      if (child.connected) await ended(child);
+      for (const signal of [...PASSED, ...TYPED]) process.off(signal, pass).off(signal, ignore);
       await messages.end();
       resolve(code ?? 128 + (signal ? constants.signals[signal] : 1));
     });
   });
 }
+
+/** Waits for the end of a child's channel; a process that the child left may hold it open for as long as it lives. */
+const ended = (child: ChildProcess): Promise<void> =>
+  new Promise((done) => {
+    const late = setTimeout(done, MOST_WAIT);
+    child.once("disconnect", () => {
+      clearTimeout(late);
+      done();
+    });
+  });
 
 /** Whether a parent is there to hear this process: `process.send` stays when it has gone. */
 const forked = (): boolean => process.send !== undefined && process.connected;
@@ -214,6 +231,9 @@ export async function goOn(env: ProcessEnv): Promise<number | null> {
 }
 
 /** Starts this very command line again with variables added. */
-export function relaunch(env: ProcessEnv): Promise<number> {
+export async function relaunch(env: ProcessEnv): Promise<number> {
+  // The port that a debugger was told is the program's.
+  const inspecting = [...process.execArgv, process.env.NODE_OPTIONS].some((a) => a?.includes("--inspect"));
+  if (inspecting) (await import("node:inspector")).close();
   return runWith(env, process.execPath, [...process.execArgv, ...process.argv.slice(1)]);
 }

@@ -88,7 +88,10 @@ function weighted(target: string, weights: string, name: string, { block }: Atte
 /** Numbers of a row that the threads which share it join at a time. */
 const PIECE = 32;
 
-/** What the bodies name: `pow2` is 2^n for whole n up to 0, exactly, and 0 below the normal numbers. */
+/**
+ * What the bodies name: `pow2` is 2^n for whole n up to 0, exactly, and 0 below the normal numbers. Where n is a difference, compilers
+ * may add 127 before they subtract, which rounds beyond 2^24: `max` comes first.
+ */
 export function attentionHelpers({ parts }: AttentionSizes): string {
   const shared = /* wgsl */ `
 var<workgroup> tops: array<f32, 64>;
@@ -97,7 +100,7 @@ var<workgroup> pieces: array<f32, ${64 * PIECE}>;`;
   return /* wgsl */ `
 const STEPS = vec4<u32>(0u, 1u, 2u, 3u);
 fn pow2(n: vec4<f32>) -> vec4<f32> {
-  return bitcast<vec4<f32>>(vec4<u32>(max(n + 127.0, vec4<f32>(0.0))) << vec4<u32>(23u));
+  return bitcast<vec4<f32>>(vec4<u32>(max(n, vec4<f32>(-127.0)) + 127.0) << vec4<u32>(23u));
 }${parts > 1 ? shared : ""}`;
 }
 

@@ -1,10 +1,20 @@
 /** One process at a run's folder. */
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fork, spawn, spawnSync } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { lockFolder } from "../../src/cli/folderLock.ts";
+import { root } from "../helpers/sourceFiles.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "naysay-lock-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -21,6 +31,44 @@ test("a file in its place is left to whoever writes there", () => {
   writeFileSync(file, "");
   lockFolder(file)();
   expect(readFileSync(file, "utf8")).toBe("");
+});
+
+test("a folder in the mark's place is refused in words", () => {
+  const run = join(folder, "run");
+  mkdirSync(join(run, ".lock"), { recursive: true });
+  expect(() => lockFolder(run)).toThrow("--out: a folder for a run expected, got");
+});
+
+test("of two processes that come at once one gets the folder, a dead one's mark or none", async () => {
+  const built = pathToFileURL(join(root, "dist/cli/folderLock.js")).href;
+  const program = join(folder, "taker.mjs");
+  writeFileSync(
+    program,
+    `import { lockFolder } from ${JSON.stringify(built)};
+    process.on("message", ({ at, folder }) => {
+      while (Date.now() < at);
+      let got = true;
+      try { lockFolder(folder); } catch { got = false; }
+      process.send(got);
+    });
+    process.send("up");`,
+  );
+  const takers = [1, 2].map(() => fork(program));
+  const heard = () => Promise.all(takers.map((taker) => new Promise((done) => taker.once("message", done))));
+  try {
+    await heard();
+    for (let i = 0; i < 100; i++) {
+      const run = join(folder, `run${i}`);
+      mkdirSync(run);
+      if (i % 2 === 0) writeFileSync(join(run, ".lock"), "4194305"); // beyond Linux's largest number of a process
+      const got = heard();
+      for (const taker of takers) taker.send({ at: Date.now() + 3, folder: run });
+      expect((await got).filter(Boolean), `folder ${i}`).toHaveLength(1);
+      expect(readdirSync(run)).toEqual([".lock"]);
+    }
+  } finally {
+    for (const taker of takers) taker.kill();
+  }
 });
 
 test.each([

@@ -1,6 +1,6 @@
 /** The packed package, used as others will use it: imported by Node, type-checked, bundled for a browser. */
 
-import { fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -173,6 +174,23 @@ describe("naysay/adapter", () => {
     );
   });
 
+  // Before the software adapter is there: it then asks the system in a process of its own, which has the variable too.
+  test.runIf(process.platform === "linux")("in NODE_OPTIONS starts no process without end", async () => {
+    writeFileSync(
+      join(consumer, "count.js"),
+      'import { appendFileSync } from "node:fs"; appendFileSync("started", process.argv[1] + "\\n");',
+    );
+    const env = {
+      ...clean,
+      NAYSAY_ADAPTER: undefined,
+      NODE_OPTIONS: "--import ./count.js --import naysay/adapter",
+    };
+    const { code } = await runCommand("timeout", ["20", process.execPath, "app.js"], env, consumer);
+    expect([1, 3]).toContain(code);
+    const started = readFileSync(join(consumer, "started"), "utf8").trim().split("\n");
+    expect(started.length).toBeLessThanOrEqual(3);
+  });
+
   test.skipIf(!softwarePackage())("starts an app on the adapter that NAYSAY_ADAPTER names", async () => {
     const scope = join(consumer, "node_modules/@sparticuz");
     mkdirSync(scope);
@@ -234,6 +252,60 @@ describe("naysay/adapter", () => {
     child.once("message", () => child.disconnect());
     // Node does not say that a child is closed whose channel its parent left.
     expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(5);
+  });
+
+  /** A forked program, and the message that it says first. */
+  const forked = async (text: string): Promise<{ child: ChildProcess; said: unknown }> => {
+    const program = join(consumer, "forked.js");
+    writeFileSync(program, text);
+    const child = fork(program, [], {
+      cwd: consumer,
+      execArgv: ["--import", "naysay/adapter"],
+      env: { ...process.env, ...clean, NAYSAY_ADAPTER: "swiftshader" },
+      silent: true,
+    });
+    return { child, said: await new Promise((resolve) => child.once("message", resolve)) };
+  };
+  const exitOf = (child: ChildProcess) => new Promise((resolve) => child.once("exit", resolve));
+
+  test.skipIf(!softwarePackage()).each(["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR2"] as const)(
+    "%s is the program's",
+    async (signal) => {
+      const { child } = await forked(
+        `process.on("${signal}", () => process.exit(6)); setInterval(() => {}, 1000); process.send("up");`,
+      );
+      child.kill(signal);
+      expect(await exitOf(child)).toBe(6);
+    },
+  );
+
+  test.skipIf(!softwarePackage())(
+    "a program ends though one that it left holds its channel open",
+    async () => {
+      const { child, said } = await forked(
+        `import { spawn } from "node:child_process";
+      const left = spawn("sleep", ["60"], { detached: true, stdio: ["ignore", "ignore", "ignore", 3] });
+      process.send(left.pid, () => process.exit(7));`,
+      );
+      try {
+        const late = new Promise((resolve) => setTimeout(resolve, 20_000, "late"));
+        expect(await Promise.race([exitOf(child), late])).toBe(7);
+      } finally {
+        process.kill(said as number);
+      }
+    },
+  );
+
+  test.skipIf(!softwarePackage())("a debugger's port is the program's", async () => {
+    const env = { ...clean, NAYSAY_ADAPTER: "swiftshader" };
+    const server = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => server.once("listening", resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    const { code, stderr } = await runCommand(process.execPath, [`--inspect=${port}`, ...app], env, consumer);
+    expect(code).toBe(3);
+    expect(stderr).not.toContain("address already in use");
+    expect(stderr.match(/Debugger listening/g)).toHaveLength(2);
   });
 
   test("says what a wrong name should have been, and starts nothing", async () => {
