@@ -401,8 +401,8 @@ export const KERNEL_MUTATIONS = [
   {
     name: "attention of one thread for all shares: the second query of a head begins where the first does",
     file: "src/shaders/attention.ts",
-    find: "${bound.out}[row${i} * p.width + c] = x * scale;",
-    replace: "${bound.out}[row0 * p.width + c] = x * scale;",
+    find: '${bound.out}[row${i} * p.width + c] = ${plainZero("x * scale")};',
+    replace: '${bound.out}[row0 * p.width + c] = ${plainZero("x * scale")};',
     tests: [THREADS],
   },
   {
@@ -424,6 +424,27 @@ export const KERNEL_MUTATIONS = [
     file: "src/shaders/quads.ts",
     find: "`select(0.0, ${x}, mine${j})`",
     replace: "`select(0.0, ${x}, mine${j} || true)`",
+    tests: [THREADS],
+  },
+  {
+    name: "attention by quads: dK and dV take what others of the quad see",
+    file: "src/shaders/attention.ts",
+    find: "${mine(block, quad, (j) => `tOf${j}`)}",
+    replace: "${each(block, (j) => `let mine${j} = tOf${j} >= 0u;`)}",
+    tests: [THREADS],
+  },
+  {
+    name: "attention by quads: a thread's own NaN reaches dQ unseen",
+    file: "src/shaders/attention.ts",
+    find: "exp2(x${i}${m} * p.scale - lse${i}) * (y${i}${m} - delta${i}), ${seen(i, m)});",
+    replace: "exp2(x${i}${m} * p.scale - lse${i}), ${seen(i, m)}) * (y${i}${m} - delta${i});",
+    tests: [THREADS],
+  },
+  {
+    name: "attention: a result keeps the sign of its zero",
+    file: "src/shaders/attention.ts",
+    find: "`select(${x}, 0.0, ${x} == 0.0)`",
+    replace: "`${x} + 0.0`",
     tests: [THREADS],
   },
 ];

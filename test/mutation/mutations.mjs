@@ -261,8 +261,29 @@ export const MUTATIONS = [
   {
     name: "tapes: arguments in other buffers count as the same run",
     file: "src/tensor/tapes.ts",
-    find: "if (ids[n++] !== (s as GpuStorage).bufferId || ids[n++] !== s.offset) return false;",
+    find: "if (ids[n++] !== (s as GpuStorage).bufferId || ids[n++] !== (s as GpuStorage).offset) return false;",
     replace: "n += 2;",
     tests: [REPLAY],
+  },
+  {
+    name: "program: other arguments count as those that were checked last",
+    file: "src/tensor/program.ts",
+    find: "        this.version++;\n",
+    replace: "",
+    tests: [REPLAY],
+  },
+  {
+    name: "commands: a submission begins with the pipeline of the one before",
+    file: "src/tensor/commands.ts",
+    find: "if (!again || i === from) pass.setPipeline(pipeline);",
+    replace: "if (!again) pass.setPipeline(pipeline);",
+    tests: [SUBMISSIONS],
+  },
+  {
+    name: "buffers: a fault is written down and nobody looks",
+    file: "src/tensor/buffers.ts",
+    find: "    Faults.ever = true;\n",
+    replace: "",
+    tests: ["test/tensor/errors.test.ts"],
   },
 ];
