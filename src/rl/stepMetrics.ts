@@ -121,8 +121,14 @@ export function warningsOf(rollout: Rollout, learned: Learned, algorithm: Algori
     );
   if (clipped === rewards.length)
     found.push("every completion was cut before EOS: raise maxCompletionLength or pretrain longer");
-  if (rewards.every((r) => r === rewards[0]))
+  // Of rewards that no verifier gave nothing can be said.
+  if (failures < rewards.length && rewards.every((r) => r === rewards[0]))
     found.push(`every reward is ${rewards[0]}: the task is too ${rewards[0] > 0 ? "easy" : "hard"}`);
+  const { kind } = algorithm.advantage;
+  if ((kind === "fixed" || kind === "passAtK") && rewards.some((r) => r > 0 && r < 1))
+    found.push(
+      `${algorithm.name} takes every reward above 0 for right, and some lie below 1: give 0 or 1, or take an algorithm that uses the number`,
+    );
   if (updates === 0) found.push(`nothing for ${algorithm.name} to learn from: no update was made`);
   return found;
 }

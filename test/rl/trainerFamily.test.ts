@@ -274,6 +274,7 @@ describe("verifiers", () => {
         const row = await trainer.step();
         expect(row.reasons).toEqual({ [INVALID]: 8 });
         expect(row.warnings.join()).toMatch(/a verdict with a reward in \[0, 1\] was expected/);
+        expect(row.warnings.join()).not.toContain("the task is too");
         trainer.dispose();
       }
     },
@@ -290,6 +291,22 @@ describe("verifiers", () => {
     setTimeout(() => abort.abort(new Error("enough")), 300);
     await expect(step).rejects.toThrow("enough");
     trainer.dispose();
+  });
+
+  test.each([
+    [nsr, true],
+    [grpo, false],
+  ])("graded rewards: whether $name takes them for right is said aloud", async (algorithm, said) => {
+    for (const least of [0, 1 / 4]) {
+      const trainer = make(
+        algorithm,
+        { steps: 1 },
+        under((i) => ({ ...right, reward: i % 2 === 0 ? 1 : least })),
+      );
+      const { warnings } = await trainer.step();
+      expect(/takes every reward above 0 for right/.test(warnings.join())).toBe(said && least > 0);
+      trainer.dispose();
+    }
   });
 
   test("graded rewards reach the rules that compare", async () => {
