@@ -77,7 +77,7 @@ export function algorithmsPage(algorithms) {
   });
   return `# Algorithms
 
-Written by \`npm run docs:algorithms\` from [${FILE}](../${FILE}); do not edit. Arms name them: \`--arms psr,nsr,w-reinforce:0.2\`.
+Written by \`npm run docs:algorithms\` from [${FILE}](../${FILE}); do not edit. Arms name them: \`--arms psr,nsr,w-reinforce:0.2\`. An algorithm's own \`name\` is a title, for people (\`NSR\`).
 
 An algorithm is a record of choices around one loss (types in [src/rl/algorithm.ts](../src/rl/algorithm.ts), the loss as graph in
 [src/rl/loss.ts](../src/rl/loss.ts), advantages in [src/rl/advantages.ts](../src/rl/advantages.ts)):

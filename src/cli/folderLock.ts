@@ -1,21 +1,35 @@
 /** One process at a run's folder: two would write every line of metrics.jsonl twice. */
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../tensor/errors.ts";
 
-/** Takeovers after which whoever comes next gives up: each means that another process took the folder and ended. */
+/** Takeovers after which the run goes on without a mark: each means that another process took the folder and ended. */
 const TRIES = 8;
+/** So long a mark may be empty while it is written, ms, and how often it is looked at. */
+const WRITING = { most: 1000, each: 20 };
 
 /**
  * Marks the folder as this process's; what it returns takes the mark away. The mark of a process that has ended, killed
  * ones too, is taken over. Throws `ConfigError` where another process is at work in the folder. A folder that cannot be
- * written is left to the run, which says why.
+ * written is left to the run, which says why. Processes are told apart by their numbers on this machine: those of other machines or
+ * containers that share the folder are taken for dead.
  */
 export function lockFolder(folder: string): () => void {
   const path = join(folder, ".lock");
   for (let tries = 0; tries < TRIES; tries++) {
     try {
       mkdirSync(folder, { recursive: true });
+      removeLeftovers(folder);
       mark(path);
       return () => {
         if (ownerOf(path) === process.pid) rmSync(path, { force: true });
@@ -73,19 +87,45 @@ function takeAway(folder: string, path: string): void {
   try {
     refuseLiving(folder, taken);
   } catch (error) {
-    renameSync(taken, path);
+    putBack(taken, path);
     throw error;
   } finally {
     rmSync(taken, { force: true });
   }
 }
 
+/** Not over a mark that a third process has made meanwhile. */
+function putBack(taken: string, path: string): void {
+  try {
+    linkSync(taken, path);
+  } catch {
+    if (!existsSync(path)) renameSync(taken, path);
+  }
+}
+
+/** Removes what processes that were killed in here have left beside the mark. */
+function removeLeftovers(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const pid = /^\.lock\.(\d{1,10})(\.old)?$/.exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
+  }
+}
+
 function ownerOf(path: string): number | null {
   try {
-    const text = readFileSync(path, "utf8");
+    const text = written(path);
     return /^\d{1,10}$/.test(text) ? Number(text) : null;
   } catch {
     return null; // Gone meanwhile.
+  }
+}
+
+/** What a mark says, once it says something: without links it is empty for a moment. */
+function written(path: string): string {
+  for (;;) {
+    const text = readFileSync(path, "utf8");
+    if (text !== "" || Date.now() - statSync(path).mtimeMs > WRITING.most) return text;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WRITING.each);
   }
 }
 

@@ -30,6 +30,12 @@ export interface LaunchPlan {
  */
 const LAUNCHED = "NAYSAY_LAUNCHED";
 
+/** Signals for the command, and those that a terminal's keys send. */
+const PASSED = ["SIGTERM", "SIGHUP", "SIGUSR2"] as const;
+const TYPED = ["SIGINT", "SIGQUIT"] as const;
+/** For a child's last messages, ms. */
+const MOST_WAIT = 1000;
+
 const GO_ON: LaunchPlan = { env: {}, line: null };
 
 /**
@@ -128,12 +134,6 @@ function probe(): Probed {
   }
 }
 
-/** Signals for the command, from whoever sends them and from a terminal's keys. */
-const PASSED = ["SIGTERM", "SIGHUP", "SIGUSR2"] as const;
-const TYPED = ["SIGINT", "SIGQUIT"] as const;
-/** For a child's last messages, ms. */
-const MOST_WAIT = 1000;
-
 /** Runs a command with variables added, its streams, signals and messages passed through; the exit code. */
 export function runWith(env: ProcessEnv, command: string, args: readonly string[]): Promise<number> {
   const child = spawn(command, args, {
@@ -144,19 +144,32 @@ export function runWith(env: ProcessEnv, command: string, args: readonly string[
   const messages = passMessages(child);
   const pass = (signal: NodeJS.Signals) => child.kill(signal);
   // A terminal sends what is typed to both processes; the child decides what to do about it, and this one waits.
-  const ignore = () => {};
-  for (const signal of PASSED) process.on(signal, pass);
-  for (const signal of TYPED) process.on(signal, process.stdin.isTTY ? ignore : pass);
+  const typed = (signal: NodeJS.Signals) => inForeground() || child.kill(signal);
+  for (const name of PASSED) process.on(name, pass);
+  for (const name of TYPED) process.on(name, typed);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", async (code, signal) => {
       // Its last messages come after its exit, and before its channel ends.
       if (child.connected) await ended(child);
-      for (const signal of [...PASSED, ...TYPED]) process.off(signal, pass).off(signal, ignore);
+      for (const name of [...PASSED, ...TYPED]) process.off(name, pass).off(name, typed);
       await messages.end();
       resolve(code ?? 128 + (signal ? constants.signals[signal] : 1));
     });
   });
+}
+
+/** Whether a terminal's keys reach this process, and so the command too: where its streams lead says nothing about that. */
+function inForeground(): boolean {
+  try {
+    // Behind the name, which may hold brackets: state, parent, group, session, terminal, the terminal's foreground group.
+    const fields = readFileSync("/proc/self/stat", "utf8")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return fields[2] === fields[5];
+  } catch {
+    return [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
+  }
 }
 
 /** Waits for the end of a child's channel; a process that the child left may hold it open for as long as it lives. */

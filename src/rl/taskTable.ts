@@ -1,6 +1,6 @@
 /** Tasks by name: plain configuration in, a task out. A task more is one entry more. */
 import { ConfigError } from "../tensor/errors.ts";
-import { didYouMean } from "../tensor/suggest.ts";
+import { didYouMean, nearest } from "../tensor/suggest.ts";
 import type { Task } from "./task.ts";
 import { Addition, type AdditionConfig } from "./tasks/addition.ts";
 import { Countdown, type CountdownConfig } from "./tasks/countdown.ts";
@@ -26,7 +26,7 @@ export function makeTask({ name, config = {} }: { name: string; config?: Record<
   const make = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
   if (!make) {
     throw new ConfigError(
-      `task: one of ${taskNames.join(", ")} expected, got "${name.slice(0, 60)}". ${didYouMean(name, taskNames)}`,
+      `task: one of ${taskNames.join(", ")} expected, got "${name.slice(0, 60)}". ${nearest(name, taskNames) === undefined ? "Give a task of your own as task, beside the configuration." : didYouMean(name, taskNames)}`,
     );
   }
   return make(config);

@@ -17,6 +17,7 @@ import {
   weightsSha256,
   writeWeights,
 } from "../model/checkpoint.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { Generator } from "../model/generate.ts";
 import { Scorer } from "../model/scoring.ts";
 import { Transformer } from "../model/transformer.ts";
@@ -411,17 +412,22 @@ export class Trainer {
     });
   }
 
-  /** Goes on from what `checkpoint` gave. Throws `CheckpointError` where moments or counters are missing. */
+  /** Goes on from what `checkpoint` gave. Throws `CheckpointError` where it lacks what this algorithm goes on from. */
   restore(from: DecodedCheckpoint): void {
     const state = trainerState(from.metadata);
     const { moments, value, valueMoments } = this.learner;
     const head = value ? [value.params, ...(valueMoments ? [valueMoments.m, valueMoments.v] : [])] : [];
     const extras = ["head", "head_m", "head_v"].slice(0, head.length).map((group) => from.extras.get(group));
     const reference = from.extras.get("reference");
-    const lacks = extras.some((group) => !group) || (this.reference && !reference);
-    if (!state || (moments && !from.optimizer) || lacks) {
+    const lacks = [
+      ...(state ? [] : ["a step count"]),
+      ...(moments && !from.optimizer ? ["optimizer moments"] : []),
+      ...(extras.every((group) => group) ? [] : ["the value head"]),
+      ...(this.reference && !reference ? ["the reference policy"] : []),
+    ];
+    if (!state || lacks.length > 0) {
       throw new CheckpointError(
-        "trainer: a checkpoint with optimizer moments and a step count expected, got weights only. Start a new run from it instead.",
+        `trainer: a checkpoint of a run with ${this.algorithm.name} expected, got one without ${lacks.join(" and ")}. Start a new run from it instead.`,
       );
     }
     writeWeights(this.params, from.weights);
@@ -495,8 +501,20 @@ export function sharedPrograms(
   };
 }
 
-/** A trainer that starts from a checkpoint's weights with a fresh optimizer. */
+/**
+ * A trainer that starts from a checkpoint's weights with a fresh optimizer. Throws `ConfigError` where `shared` holds programs of
+ * another model.
+ */
 export function trainerFrom(base: DecodedCheckpoint, options: Omit<TrainerOptions, "params">): Trainer {
+  const programs = options.shared.model.config;
+  const other = (Object.keys(programs) as (keyof ModelConfig)[]).find(
+    (k) => programs[k] !== base.config?.[k],
+  );
+  if (other) {
+    throw new ConfigError(
+      `trainer: programs of the checkpoint's model expected, got ${other} ${programs[other]} and a checkpoint of ${base.config?.[other]}. Make them by sharedPrograms(checkpoint.config, ...) of what decodeCheckpoint gives.`,
+    );
+  }
   return new Trainer({ ...options, params: parametersFrom(base) });
 }
 

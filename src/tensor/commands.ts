@@ -3,6 +3,7 @@
  * they belong to; it is submitted before the host writes to the device or reads from it, when it holds much work, and at the
  * latest when the turn ends.
  */
+import { flags } from "./flags.ts";
 import type { Dispatch, Recorded } from "./tapes.ts";
 
 /** Estimated operations after which a submission ends, so that no driver's watchdog fires: 0.2 s at 100 GFLOP/s. */
@@ -19,6 +20,8 @@ export class Commands {
   current = 1;
   private readonly gpu: GPUDevice;
   private readonly queue: GPUQueue;
+  /** A label for encoder and pass where somebody looks: each run would pay for the text (bench/NOTES.md). */
+  private readonly name = flags().debug >= 1 ? { label: "naysay" } : undefined;
   /** Estimated operations after which a submission ends. */
   readonly limit: number;
   private encoder: GPUCommandEncoder | null = null;
@@ -52,7 +55,7 @@ export class Commands {
   private encodeToLimit(dispatches: readonly Dispatch[], at: number): number {
     const most = Math.min(dispatches.length, at + SUBMIT_DISPATCHES - this.count);
     let end = at;
-    while (end < most && this.flops <= this.limit) this.flops += dispatches[end++].flops;
+    while (end < most && !(this.flops > this.limit)) this.flops += dispatches[end++].flops;
     this.encode(dispatches, at, end);
     if (this.flops > this.limit || this.count >= SUBMIT_DISPATCHES) this.flush();
     return end;
@@ -101,13 +104,13 @@ export class Commands {
   }
 
   private open(): GPUCommandEncoder {
-    this.encoder = this.gpu.createCommandEncoder();
-    SETTLED.then(this.endOfTurn); // a microtask for less than queueMicrotask takes
+    this.encoder = this.gpu.createCommandEncoder(this.name);
+    SETTLED.then(this.endOfTurn); // for less than queueMicrotask takes; what throws there is an unhandled rejection
     return this.encoder;
   }
 
   private begin(): GPUComputePassEncoder {
-    this.pass = (this.encoder ?? this.open()).beginComputePass();
+    this.pass = (this.encoder ?? this.open()).beginComputePass(this.name);
     return this.pass;
   }
 

@@ -38,7 +38,7 @@ export class Program implements Executable {
   private readonly takesNumber: readonly boolean[];
   /** Arguments that were found right: mostly those of the next run too. */
   private readonly checked: (Storage | number)[] = [];
-  /** Of those arguments. */
+  /** Another number whenever one of them changes: equal versions are equal arguments. */
   private version = 0;
   private readonly outputs: readonly { bytes: number; label: string }[];
   private readonly arenas: GPUBuffer[];
@@ -139,7 +139,7 @@ export class Program implements Executable {
     }
     for (let i = 0; i < this.takesNumber.length; i++) {
       const a = args[i];
-      if (a === this.checked[i]) continue;
+      if (i < this.checked.length && a === this.checked[i]) continue;
       const number = this.takesNumber[i];
       if (typeof a === "number" ? number : !number && a?.backend === this.backend) {
         this.checked[i] = a;

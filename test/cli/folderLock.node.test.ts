@@ -33,6 +33,18 @@ test("a file in its place is left to whoever writes there", () => {
   expect(readFileSync(file, "utf8")).toBe("");
 });
 
+test("the end of a run takes away its own mark alone, and what killed processes left", () => {
+  const run = join(folder, "mine");
+  mkdirSync(run);
+  for (const name of [".lock.4194305", ".lock.4194306.old", `.lock.${process.ppid}`])
+    writeFileSync(join(run, name), "");
+  const unlock = lockFolder(run);
+  expect(readdirSync(run).sort()).toEqual([".lock", `.lock.${process.ppid}`]);
+  writeFileSync(join(run, ".lock"), String(process.ppid));
+  unlock();
+  expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.ppid));
+});
+
 test("a folder in the mark's place is refused in words", () => {
   const run = join(folder, "run");
   mkdirSync(join(run, ".lock"), { recursive: true });

@@ -441,6 +441,20 @@ export const KERNEL_MUTATIONS = [
     tests: [THREADS],
   },
   {
+    name: "attention of threads together: a result keeps the sign of its zero",
+    file: "src/shaders/attention.ts",
+    find: '+ d + c] = ${plainZero("x * scale")};',
+    replace: "+ d + c] = x * scale;",
+    tests: [THREADS],
+  },
+  {
+    name: "attention of one thread for all shares: a result keeps the sign of its zero",
+    file: "src/shaders/attention.ts",
+    find: '.width + c] = ${plainZero("x * scale")};',
+    replace: ".width + c] = x * scale;",
+    tests: [THREADS],
+  },
+  {
     name: "attention: a result keeps the sign of its zero",
     file: "src/shaders/attention.ts",
     find: "`select(${x}, 0.0, ${x} == 0.0)`",

@@ -280,6 +280,13 @@ export const MUTATIONS = [
     tests: [SUBMISSIONS],
   },
   {
+    name: "commands: a run's dispatches are counted from 0",
+    file: "src/tensor/commands.ts",
+    find: "at + SUBMIT_DISPATCHES - this.count",
+    replace: "at + SUBMIT_DISPATCHES",
+    tests: [SUBMISSIONS],
+  },
+  {
     name: "buffers: a fault is written down and nobody looks",
     file: "src/tensor/buffers.ts",
     find: "    Faults.ever = true;\n",

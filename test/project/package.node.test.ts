@@ -185,10 +185,14 @@ describe("naysay/adapter", () => {
       NAYSAY_ADAPTER: undefined,
       NODE_OPTIONS: "--import ./count.js --import naysay/adapter",
     };
+    const dawn = join(consumer, "node_modules/webgpu");
+    symlinkSync(join(root, "node_modules/webgpu"), dawn);
     const { code } = await runCommand("timeout", ["20", process.execPath, "app.js"], env, consumer);
+    rmSync(dawn);
     expect([1, 3]).toContain(code);
     const started = readFileSync(join(consumer, "started"), "utf8").trim().split("\n");
-    expect(started.length).toBeLessThanOrEqual(3);
+    // The app, and the process that asks.
+    expect(started).toHaveLength(2);
   });
 
   test.skipIf(!softwarePackage())("starts an app on the adapter that NAYSAY_ADAPTER names", async () => {
@@ -263,8 +267,16 @@ describe("naysay/adapter", () => {
       execArgv: ["--import", "naysay/adapter"],
       env: { ...process.env, ...clean, NAYSAY_ADAPTER: "swiftshader" },
       silent: true,
+      // Not in the foreground of the terminal that tests are started from: its keys' signals would be taken for typed.
+      detached: true,
     });
     return { child, said: await new Promise((resolve) => child.once("message", resolve)) };
+  };
+  /** Ends what is left of a forked program and what it started. */
+  const killAll = (child: ChildProcess): void => {
+    try {
+      process.kill(-(child.pid as number), "SIGKILL");
+    } catch {} // Nothing is.
   };
   const exitOf = (child: ChildProcess) => new Promise((resolve) => child.once("exit", resolve));
 
@@ -274,8 +286,13 @@ describe("naysay/adapter", () => {
       const { child } = await forked(
         `process.on("${signal}", () => process.exit(6)); setInterval(() => {}, 1000); process.send("up");`,
       );
-      child.kill(signal);
-      expect(await exitOf(child)).toBe(6);
+      try {
+        child.kill(signal);
+        const late = new Promise((resolve) => setTimeout(resolve, 20_000, "late"));
+        expect(await Promise.race([exitOf(child), late])).toBe(6);
+      } finally {
+        killAll(child);
+      }
     },
   );
 

@@ -1,14 +1,14 @@
 /** The trainer on a task of five tokens: metrics, skipped steps, warnings, abort, and going on from a checkpoint. */
 
 import { beforeAll, describe, expect, test } from "vitest";
-import { decodeCheckpoint } from "../../src/model/checkpoint.ts";
+import { type DecodedCheckpoint, decodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
 import type { Algorithm } from "../../src/rl/algorithm.ts";
 import { nsr, psr, wReinforce } from "../../src/rl/algorithms.ts";
 import { taskModel } from "../../src/rl/makeBase.ts";
 import { collapseWarning, type StepMetrics } from "../../src/rl/stepMetrics.ts";
 import { type TrainConfig, trainConfig } from "../../src/rl/trainConfig.ts";
-import { type SharedPrograms, sharedPrograms, Trainer } from "../../src/rl/trainer.ts";
+import { type SharedPrograms, sharedPrograms, Trainer, trainerFrom } from "../../src/rl/trainer.ts";
 import { ConfigError } from "../../src/tensor/errors.ts";
 import { useBackend } from "../helpers/backend.ts";
 import { LetterTask } from "../helpers/letterTask.ts";
@@ -156,8 +156,23 @@ describe("the same run again", () => {
     const trainer = make(nsr);
     const bytes = await trainer.checkpoint();
     const { optimizer: _, ...bare } = decodeCheckpoint(bytes);
-    expect(() => trainer.restore({ ...bare, optimizer: null })).toThrow(/optimizer moments and a step count/);
+    const weights = { ...bare, optimizer: null, metadata: new Map<string, string>() };
+    expect(() => trainer.restore(weights)).toThrow(/got one without a step count and optimizer moments\./);
     trainer.dispose();
+  });
+
+  test("another algorithm's checkpoint is refused for what it lacks", async () => {
+    const first = make(nsr);
+    const saved = decodeCheckpoint(await first.checkpoint());
+    first.dispose();
+    for (const [name, lacks] of [
+      ["grpo-kl", "the reference policy"],
+      ["ppo", "the value head and the reference policy"],
+    ]) {
+      const trainer = make(name);
+      expect(() => trainer.restore(saved)).toThrow(new RegExp(`expected, got one without ${lacks}\\. Start`));
+      trainer.dispose();
+    }
   });
 });
 
@@ -184,6 +199,20 @@ describe("configuration", () => {
     [{ miniBatches: { kind: "rows" } }, /miniBatches.rows: a number expected, got none/],
     [{ maxGradNorm: 0 }, /maxGradNorm/],
   ])("refuses %j", (bad, message) => expect(() => trainConfig(bad as never)).toThrow(message));
+
+  test("programs of another model than the checkpoint's are refused by the first difference", async () => {
+    const trainer = make(nsr);
+    const saved = decodeCheckpoint(await trainer.checkpoint());
+    trainer.dispose();
+    const from = (base: DecodedCheckpoint): void =>
+      trainerFrom(base, { task, algorithm: nsr, config: train, seed: 1, shared }).dispose();
+    expect(() => from(saved)).not.toThrow();
+    const heads = { ...saved, config: { ...saved.config, numHeads: 2 * saved.config.numHeads } };
+    expect(() => from(heads)).toThrow(
+      /^trainer: programs of the checkpoint's model expected, got numHeads \d+ and a checkpoint of \d+\. Make/,
+    );
+    expect(() => from(new Uint8Array(8) as never)).toThrow(/a checkpoint of undefined\. .*decodeCheckpoint/);
+  });
 
   test("a model with fewer tokens than the task is refused", () => {
     const small = {

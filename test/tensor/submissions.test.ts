@@ -65,6 +65,20 @@ describe("where a submission ends", () => {
     ).toEqual([1024, 1024, 52]);
   });
 
+  test("after so many dispatches of several runs", () => {
+    const { gpu, log } = tape();
+    const commands = new Commands(gpu);
+    const small = (n: number) => works(...new Array(n).fill(1));
+    const sizes = () =>
+      log()
+        .split("|")
+        .map((run) => run.split(" ").filter((word) => word !== "").length);
+    for (const n of [1000, 1000]) commands.run(small(n));
+    expect(sizes()).toEqual([1024, 976]);
+    for (const n of [48, 1024]) commands.run(small(n));
+    expect(sizes()).toEqual([1024, 1024, 1024, 0]);
+  });
+
   test("before a caller's own encoder", () => {
     const { gpu, log } = tape();
     const commands = new Commands(gpu);
