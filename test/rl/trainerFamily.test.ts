@@ -126,7 +126,9 @@ describe("what a checkpoint carries", () => {
     const bytes = await plain.checkpoint();
     plain.dispose();
     const other = make(FULL);
-    expect(() => other.restore(decodeCheckpoint(bytes))).toThrow(/^trainer: a checkpoint of a run with .* got one without the value head/);
+    expect(() => other.restore(decodeCheckpoint(bytes))).toThrow(
+      /^trainer: a checkpoint of a run with .* got one without the value head/,
+    );
     other.dispose();
   });
 });
