@@ -40,8 +40,13 @@ export class Faults {
   }
 }
 
-/** Storage in a GPU buffer, from `offset` on. */
-export class GpuStorage implements Storage {
+/** Whose memory a storage is in. An object, not a closure: a run's results would make one each. */
+interface Owner {
+  takeBack(storage: GpuStorage): void;
+}
+
+/** Storage in a GPU buffer, from `offset` on. As an owner, of views of it, it is held by each. */
+export class GpuStorage implements Storage, Owner {
   readonly backend: BackendLike;
   readonly buffer: GPUBuffer;
   /** Bytes from the start of the buffer; a multiple of 256. */
@@ -51,7 +56,7 @@ export class GpuStorage implements Storage {
   readonly bufferId: number;
   readonly faults: Faults;
   private count = 1;
-  private readonly onFree: () => void;
+  private readonly owner: Owner;
 
   constructor(
     backend: BackendLike,
@@ -59,15 +64,15 @@ export class GpuStorage implements Storage {
     bufferId: number,
     offset: number,
     bytes: number,
-    onFree: () => void,
-    faults = new Faults(),
+    owner: Owner,
+    faults: Faults,
   ) {
     this.backend = backend;
     this.buffer = buffer;
     this.bufferId = bufferId;
     this.offset = offset;
     this.bytes = bytes;
-    this.onFree = onFree;
+    this.owner = owner;
     this.faults = faults;
   }
 
@@ -92,9 +97,13 @@ export class GpuStorage implements Storage {
     this.count++;
   }
 
+  takeBack(): void {
+    this.release();
+  }
+
   release(): void {
     this.count--;
-    if (this.count === 0) this.onFree();
+    if (this.count === 0) this.owner.takeBack(this);
     if (this.count < 0)
       throw new TensorError("storage: one release a reference was expected, got one too many. Dispose once.");
   }
@@ -121,12 +130,27 @@ const PERIOD = 2048;
 const GUARD_BYTES = 256;
 export const GUARD_WORD = 0xdeadbeef;
 
-interface Free {
+/** A buffer of the pool: free, or under one storage. */
+class Pooled implements Owner {
   readonly buffer: GPUBuffer;
   readonly id: number;
   readonly size: number;
+  private readonly pool: BufferPool;
+  faults = new Faults();
   /** Which return it was, of all. */
-  since: number;
+  since = 0;
+
+  constructor(pool: BufferPool, buffer: GPUBuffer, id: number, size: number) {
+    this.pool = pool;
+    this.buffer = buffer;
+    this.id = id;
+    this.size = size;
+  }
+
+  takeBack(storage: GpuStorage): void {
+    if (Faults.ever) this.faults = new Faults(); // those of the next
+    this.pool.takeBack(this, storage);
+  }
 }
 
 /**
@@ -138,7 +162,7 @@ export class BufferPool {
   liveBytes = 0;
   allocatedBytes = 0;
   /** By size; each list in the order in which they came back. */
-  private readonly free = new Map<number, Free[]>();
+  private readonly free = new Map<number, Pooled[]>();
   private returns = 0;
   private freeBytes = 0;
   /** Bytes of the buffers that are handed out: rounded sizes. */
@@ -188,13 +212,9 @@ export class BufferPool {
     this.notePeak();
     // Before another is made: the two would be there at once.
     if (!hit) this.shrink();
-    const kept: Free = hit ?? { buffer: this.create(size, label), id: this.nextId++, size, since: 0 };
+    const pooled = hit ?? new Pooled(this, this.create(size, label), this.nextId++, size);
     this.liveBytes += bytes;
-    const storage: GpuStorage = new GpuStorage(backend, kept.buffer, kept.id, pad, bytes, () => {
-      this.liveBytes -= bytes;
-      this.guarded.delete(storage);
-      this.giveBack(kept);
-    });
+    const storage = new GpuStorage(backend, pooled.buffer, pooled.id, pad, bytes, pooled, pooled.faults);
     if (this.guards) this.poison(storage, size);
     return storage;
   }
@@ -207,13 +227,16 @@ export class BufferPool {
     this.peak = Math.max(this.peak, this.heldBytes);
   }
 
-  private giveBack(kept: Free): void {
-    this.heldBytes -= kept.size;
-    this.freeBytes += kept.size;
-    kept.since = ++this.returns;
-    const list = this.free.get(kept.size);
-    if (list) list.push(kept);
-    else this.free.set(kept.size, [kept]);
+  /** A storage's end: its buffer is free. */
+  takeBack(pooled: Pooled, storage: GpuStorage): void {
+    this.liveBytes -= storage.bytes;
+    if (this.guards) this.guarded.delete(storage);
+    this.heldBytes -= pooled.size;
+    this.freeBytes += pooled.size;
+    pooled.since = ++this.returns;
+    const list = this.free.get(pooled.size);
+    if (list) list.push(pooled);
+    else this.free.set(pooled.size, [pooled]);
     this.shrink();
   }
 
@@ -229,12 +252,12 @@ export class BufferPool {
     }
   }
 
-  private takeOldest(): Free {
-    let from: Free[] = [];
+  private takeOldest(): Pooled {
+    let from: Pooled[] = [];
     for (const list of this.free.values()) {
       if (list.length > 0 && (from.length === 0 || list[0].since < from[0].since)) from = list;
     }
-    return from.shift() as Free;
+    return from.shift() as Pooled;
   }
 
   private poison(storage: GpuStorage, size: number): void {

@@ -3,7 +3,7 @@
  * pipelines are still being created waits, and all that follows it waits behind it; a failure rejects the next await.
  */
 import type { Backend, BuildOptions, Executable, MemoryUse } from "./backend.ts";
-import { BufferPool, GpuStorage, GUARD_WORD } from "./buffers.ts";
+import { BufferPool, Faults, GpuStorage, GUARD_WORD } from "./buffers.ts";
 import { type Lanes, lanesOn } from "./codegen/lanes.ts";
 import { Commands } from "./commands.ts";
 import type { Device } from "./device.ts";
@@ -149,7 +149,7 @@ export class WebGpuBackend implements Backend {
     const s = storage as GpuStorage;
     s.retain();
     const from = s.offset + offset * 4;
-    return new GpuStorage(this, s.buffer, s.bufferId, from, storageBytes(count), () => s.release(), s.faults);
+    return new GpuStorage(this, s.buffer, s.bufferId, from, storageBytes(count), s, s.faults);
   }
 
   write(storage: Storage, dtype: DType, data: ArrayLike<number>): void {
@@ -293,7 +293,7 @@ export class WebGpuBackend implements Backend {
   /** Reads the words around every live tensor; returns the labels of those written over. Needs `guardWords`. */
   async checkGuards(): Promise<string[]> {
     const look = async (s: GpuStorage): Promise<string[]> => {
-      const whole = new GpuStorage(this, s.buffer, s.bufferId, 0, s.buffer.size, () => {});
+      const whole = new GpuStorage(this, s.buffer, s.bufferId, 0, s.buffer.size, s, new Faults());
       const words = (await this.read(whole, "u32", s.buffer.size / 4)) as Uint32Array;
       const first = s.offset / 4;
       const past = (s.offset + s.bytes) / 4;
