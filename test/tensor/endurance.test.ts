@@ -233,8 +233,8 @@ describe("a small transformer", () => {
     };
     // Until both are optimized code, the helpers of a run too: 30 runs were not enough.
     for (let i = 0; i < 1000; i += runs) for (const f of [run, bare]) await sample(f);
-    // 1.1 is the aim in a page too: attempts there give 1.02 to 1.2 (bench/NOTES.md), since a run meets the caches that the other
-    // process has left. What is more than that has grown.
+    // 1.1 is the aim in a page too, and missed: attempts there give 1.03 to 1.31, most 1.1 to 1.2 (bench/NOTES.md), since a run meets
+    // the caches that the other process has left. 1.25, as before, guards what has been reached.
     const limit = platform === "browser" ? 1.25 : 1.1;
     const attempt = async (): Promise<number> => {
       const [ours, theirs]: [number[], number[]] = [[], []];
