@@ -97,3 +97,21 @@ test("compare says what is wrong with a file in a line, and exits with 2", async
     rmSync(folder, { recursive: true });
   }
 });
+
+test("the shares of an experiment's time are whole, and a run that was finished before has none", async () => {
+  const out = mkdtempSync(join(tmpdir(), "naysay-shares-"));
+  const shares = () =>
+    runCommand(process.execPath, ["bench/experimentShares.mjs", "--preset", "tiny", "--out", out]);
+  const { code, stderr } = await shares();
+  expect(code, stderr).toBe(0);
+  const [line, ...numbers] =
+    /generation ([\d.]+) %, scoring ([\d.]+) %, updates ([\d.]+) %, rest ([\d.]+) % of ([\d.]+) s/.exec(
+      stderr,
+    ) ?? [];
+  expect(line, stderr).toBeDefined();
+  const parts = numbers.slice(0, 4).map(Number);
+  for (const part of parts) expect(part).toBeGreaterThan(0);
+  expect(Math.abs(parts.reduce((a, b) => a + b) - 100)).toBeLessThan(0.3);
+  expect((await shares()).stderr).not.toContain("rest");
+  rmSync(out, { recursive: true });
+});
