@@ -34,12 +34,16 @@ function metricSeries(arms: readonly ArmSummary[], rows: readonly MetricsRow[], 
     .filter(({ points }) => points.length > 0);
 }
 
+/** Whether an arm's interval at `k` lies above that of every other arm. */
+function isAbove(arms: readonly ArmSummary[], at: number, k: number): boolean {
+  const low = arms[at].intervals?.[k]?.[0] ?? Number.NaN;
+  const others = arms.filter((_, i) => i !== at);
+  return others.length > 0 && others.every(({ intervals }) => low > (intervals?.[k]?.[1] ?? Number.NaN));
+}
+
 function table(arms: readonly ArmSummary[]): string {
   const all = passKs(arms);
   const ks = all.length <= 6 ? all : all.filter((k, i) => i % 2 === 0 || k === all[all.length - 1]);
-  const best = new Map(
-    ks.map((k) => [k, arms.reduce((most, { passAtK }) => Math.max(most, passAtK[k] ?? 0), 0)]),
-  );
   const heads = [
     "arm",
     ...ks.map((k) => `Pass@${k}`),
@@ -56,7 +60,7 @@ function table(arms: readonly ArmSummary[]): string {
       if (!Number.isFinite(value)) return "<td>–</td>";
       const range = arm.intervals?.[k];
       const small = range ? `<small>${range.map((end) => (end * 100).toFixed(1)).join(" – ")}</small>` : "";
-      return `<td${value === best.get(k) ? ' class="best"' : ""}>${(value * 100).toFixed(1)}${small}</td>`;
+      return `<td${isAbove(arms, i, k) ? ' class="above"' : ""}>${(value * 100).toFixed(1)}${small}</td>`;
     });
     const rest = [
       Number.isFinite(arm.entropy) ? arm.entropy.toFixed(3) : "–",
@@ -93,11 +97,13 @@ export function renderReport(summary: Summary, rows: readonly MetricsRow[]): str
     const chart = lineChart({ title, xLabel: "update", yLabel, series, width: 520, height: 300 });
     return `<section><h2>${title}</h2>${chart}</section>`;
   });
-  const withIntervals = arms.some(({ intervals }) => intervals !== undefined);
+  const bootstrapped = arms.some(({ intervals }) => intervals !== undefined)
+    ? `; ${level} % intervals of each arm by bootstrap over prompts. They hold for the weights of this one seed: what another seed would give, a study of several tells. Bold: the interval lies above those of all other arms`
+    : "";
   return reportPage(
     `naysay · ${summary.preset}`,
     `<h1>naysay · ${escapeHtml(summary.preset)}</h1>
-<p>Pass@k on held-out prompts, unbiased${withIntervals ? `; ${level} % intervals of each arm by bootstrap over prompts` : ""}.</p>
+<p>Pass@k on held-out prompts, unbiased${bootstrapped}.</p>
 ${factList(facts)}
 ${table(arms)}
 <section class="wide"><h2>Pass@k</h2>${lineChart({ title: "Pass@k by k", xLabel: "k (samples per prompt)", yLabel: "Pass@k", series: passSeries(arms), logX: true, percent: true, yMax: 1, width: 560, height: 330 })}</section>

@@ -21,7 +21,7 @@ code{font:13px/1.4 ui-monospace,monospace}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;white-space:nowrap}
 th,td{padding:5px 9px;text-align:right;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:600}th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--bg)}
-td.best,td.clear{font-weight:700}td small{display:block;font-weight:400;color:var(--soft);font-size:11px}
+td.above,td.clear{font-weight:700}td small{display:block;font-weight:400;color:var(--soft);font-size:11px}
 .key{display:inline-block;width:22px;border-top:3px solid var(--c);vertical-align:middle;margin-right:8px}
 .grid2{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:18px}
 section{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:14px 12px 8px;min-width:0}

@@ -59,6 +59,24 @@ test("holds the arms, the numbers, the charts and how it was made", () => {
   expect(html).not.toMatch(/NaN|undefined|\[object/);
 });
 
+test("bold is a number whose interval lies above all others', and no number that is merely the largest", () => {
+  const bold = (...means: number[]) => {
+    const arms = means.map((mean, i) => arm(`arm ${i}`, mean));
+    const html = renderReport({ ...summary([]), arms }, []);
+    return [...html.matchAll(/class="above">([\d.]+)/g)].map(([, text]) => text);
+  };
+  // Each is 0.1 to either side; Pass@2 and Pass@256 have none.
+  expect(bold(0.3, 0.51, 0.3)).toEqual(["51.0"]);
+  expect(bold(0.3, 0.51, 0.32)).toEqual([]);
+  expect(bold(0.3, 0.49)).toEqual([]);
+  expect(bold(0.3, 0.3)).toEqual([]);
+  expect(bold(0.3)).toEqual([]);
+  const first = arm("bare", 0.2);
+  expect(
+    renderReport({ ...summary([]), arms: [{ ...first, intervals: undefined }, arm("b", 0.9)] }, []),
+  ).not.toContain('class="above"');
+});
+
 test("asks for nothing from outside and runs no script", () => {
   const html = renderReport(summary(["base"]), []);
   expect(html).not.toMatch(/https?:|<script|<link|<img|url\(|@import/);
