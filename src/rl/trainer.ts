@@ -24,6 +24,7 @@ import { Transformer } from "../model/transformer.ts";
 import { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
+import { requireKnown } from "../tensor/suggest.ts";
 import {
   type MiniBatches,
   planUpdates,
@@ -105,6 +106,25 @@ export interface TrainerOptions {
   now?(): number;
 }
 
+/** What to do where an option is left out. */
+const NEEDED = {
+  task: "Take one of makeTask(name), or one of your own by defineTask({ ... }).",
+  shared: "Make it by sharedPrograms(config, { rows, scoreRows }).",
+  params: "Make them by initializeParameters(config, seed), or take trainerFrom(checkpoint, { ... }).",
+};
+const OPTIONS = ["algorithm", "config", "seed", "observer", "now", ...Object.keys(NEEDED)];
+
+/** Throws `ConfigError` for an option that is none, or is needed and left out: types tell TypeScript alone. */
+function checkOptions(options: Partial<TrainerOptions>, needed: readonly (keyof typeof NEEDED)[]): void {
+  requireKnown("trainer", options, OPTIONS);
+  for (const key of needed) {
+    const got = typeof options[key];
+    if (got !== "object") {
+      throw new ConfigError(`trainer: ${key}: an object expected, got ${got}. ${NEEDED[key]}`);
+    }
+  }
+}
+
 /** The clock of metrics, in seconds. */
 export function clock(): number {
   return performance.now() / 1000;
@@ -124,6 +144,7 @@ export class Trainer {
   private progress: TrainerState = { step: 0, updates: 0, skipped: 0, numTokens: 0 };
 
   constructor(options: TrainerOptions) {
+    checkOptions(options, ["task", "shared", "params"]);
     this.task = options.task;
     const algorithm = algorithmOf("trainer", options.algorithm);
     this.algorithm = algorithm;
@@ -506,6 +527,7 @@ export function sharedPrograms(
  * another model.
  */
 export function trainerFrom(base: DecodedCheckpoint, options: Omit<TrainerOptions, "params">): Trainer {
+  checkOptions(options, ["task", "shared"]);
   const programs = options.shared.model.config;
   const other = (Object.keys(programs) as (keyof ModelConfig)[]).find(
     (k) => programs[k] !== base.config?.[k],
@@ -515,7 +537,13 @@ export function trainerFrom(base: DecodedCheckpoint, options: Omit<TrainerOption
       `trainer: programs of the checkpoint's model expected, got ${other} ${programs[other]} and a checkpoint of ${base.config?.[other]}. Make them by sharedPrograms(checkpoint.config, ...) of what decodeCheckpoint gives.`,
     );
   }
-  return new Trainer({ ...options, params: parametersFrom(base) });
+  const params = parametersFrom(base);
+  try {
+    return new Trainer({ ...options, params });
+  } catch (error) {
+    params.dispose();
+    throw error;
+  }
 }
 
 /** Weight of each token over a rollout's plans; a row is in one plan at most. */

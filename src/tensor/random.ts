@@ -64,7 +64,7 @@ export function philox(counter: Words4, key: Seed): [number, number, number, num
 
 /** The words of a seed given as an integer in [0, 2^64), as decimal or 0x text, or already as words. */
 export function seedWords(seed: number | bigint | string | Seed): Seed {
-  if (typeof seed === "object") {
+  if (typeof seed === "object" && seed !== null) {
     const words: readonly number[] = seed;
     if (words.length !== 2) {
       throw new ConfigError(`seed: 2 words expected, got ${words.length}. Pass [low, high].`);
@@ -72,7 +72,8 @@ export function seedWords(seed: number | bigint | string | Seed): Seed {
     for (const word of words) checkWord(word, "seed word");
     return [seed[0], seed[1]];
   }
-  if (typeof seed === "number" && !(Number.isSafeInteger(seed) && seed >= 0)) {
+  const isNumber = Number.isSafeInteger(seed) && (seed as number) >= 0;
+  if (!isNumber && typeof seed !== "string" && typeof seed !== "bigint") {
     throw new ConfigError(
       `seed: an integer in [0, 2^53) expected, got ${seed}. Pass a bigint for larger seeds.`,
     );

@@ -10,14 +10,16 @@ import { collapseWarning, type StepMetrics } from "../../src/rl/stepMetrics.ts";
 import { type TrainConfig, trainConfig } from "../../src/rl/trainConfig.ts";
 import { type SharedPrograms, sharedPrograms, Trainer, trainerFrom } from "../../src/rl/trainer.ts";
 import { ConfigError } from "../../src/tensor/errors.ts";
+import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
 import { useBackend } from "../helpers/backend.ts";
 import { LetterTask } from "../helpers/letterTask.ts";
 
 const task = new LetterTask();
 const config = taskModel(task, { hiddenSize: 8, numLayers: 1, numHeads: 2 });
 let shared: SharedPrograms;
+let backend: WebGpuBackend;
 beforeAll(async () => {
-  await useBackend();
+  ({ backend } = await useBackend());
   shared = sharedPrograms(config, { rows: 8, scoreRows: 8 });
 });
 
@@ -212,6 +214,31 @@ describe("configuration", () => {
       /^trainer: programs of the checkpoint's model expected, got numHeads \d+ and a checkpoint of \d+\. Make/,
     );
     expect(() => from(new Uint8Array(8) as never)).toThrow(/a checkpoint of undefined\. .*decodeCheckpoint/);
+  });
+
+  test("what is left out or misspelt is named, and nothing is made of it", async () => {
+    const params = initializeParameters(config, 3);
+    const trainer = new Trainer({ task, algorithm: nsr, config: train, seed: 1, params, shared });
+    const base = decodeCheckpoint(await trainer.checkpoint());
+    trainer.dispose();
+    const live = backend.memory().liveBytes;
+    const given = { task, algorithm: "nsr", config: train, seed: 1, shared };
+    for (const [change, message] of [
+      [{ task: undefined }, /^trainer: task: an object expected, got undefined\. Take one of makeTask/],
+      [
+        { shared: undefined },
+        /^trainer: shared: an object expected, got undefined\. Make it by sharedPrograms/,
+      ],
+      [{ obsever: {} }, /^trainer: obsever: a known option expected, .*"observer"/],
+      [{ seed: undefined }, /^seed: an integer in .* expected, got undefined/],
+    ] as const) {
+      const options = { ...given, ...change } as never;
+      expect(() => trainerFrom(base, options)).toThrow(message);
+      expect(backend.memory().liveBytes).toBe(live);
+    }
+    expect(() => new Trainer(given as never)).toThrow(
+      /^trainer: params: an object expected, got undefined\. Make/,
+    );
   });
 
   test("a model with fewer tokens than the task is refused", () => {

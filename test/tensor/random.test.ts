@@ -66,6 +66,9 @@ test("a seed is 64 bits, from a number, a bigint, text or words", () => {
   for (const bad of [-1, 1.5, Number.NaN, 2 ** 53, -1n, 1n << 64n, "", "12x", " 1"]) {
     expect(() => seedWords(bad)).toThrow(ConfigError);
   }
+  for (const bad of [undefined, null, true]) {
+    expect(() => seedWords(bad as never)).toThrow(`seed: an integer in [0, 2^53) expected, got ${bad}.`);
+  }
   expect(() => seedWords([1, -1])).toThrow(/seed word/);
 });
 
