@@ -1,19 +1,9 @@
 /** One process at a run's folder: two would write every line of metrics.jsonl twice. */
-import {
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../tensor/errors.ts";
 
-/** Takeovers after which the run goes on without a mark: each means that another process took the folder and ended. */
+/** Takeovers after which the run goes on without a mark: each means that another process came between. */
 const TRIES = 8;
 /** So long a mark may be empty while it is written, ms, and how often it is looked at. */
 const WRITING = { most: 1000, each: 20 };
@@ -21,16 +11,16 @@ const WRITING = { most: 1000, each: 20 };
 /**
  * Marks the folder as this process's; what it returns takes the mark away. The mark of a process that has ended, killed
  * ones too, is taken over. Throws `ConfigError` where another process is at work in the folder. A folder that cannot be
- * written is left to the run, which says why. Processes are told apart by their numbers on this machine: those of other machines or
- * containers that share the folder are taken for dead.
+ * written is left to the run, which says why. Processes are told apart by their numbers on this machine: of those of other
+ * machines or containers that share the folder nothing can be told.
  */
 export function lockFolder(folder: string): () => void {
   const path = join(folder, ".lock");
   for (let tries = 0; tries < TRIES; tries++) {
     try {
       mkdirSync(folder, { recursive: true });
-      removeLeftovers(folder);
       mark(path);
+      removeLeftovers(folder);
       return () => {
         if (ownerOf(path) === process.pid) rmSync(path, { force: true });
       };
@@ -44,8 +34,13 @@ export function lockFolder(folder: string): () => void {
         `--out: a folder for a run expected, got ${folder} with a folder .lock. Choose another folder.`,
       );
     }
-    refuseLiving(folder, path);
-    takeAway(folder, path);
+    const owner = ownerOf(path);
+    if (isOther(owner)) {
+      throw new ConfigError(
+        `--out: a folder that no other process works in expected, got ${folder} of process ${owner}. Wait for it, choose another folder, or remove ${path} where that process is something else.`,
+      );
+    }
+    removeDead(path);
   }
   return () => {};
 }
@@ -68,66 +63,68 @@ function mark(path: string): void {
   }
 }
 
-function refuseLiving(folder: string, path: string): void {
-  const owner = ownerOf(path);
-  if (owner === null || owner === process.pid || !isAlive(owner)) return;
-  throw new ConfigError(
-    `--out: a folder that no other process works in expected, got ${folder} of process ${owner}. Wait for it, choose another folder, or remove ${join(folder, ".lock")} where that process is something else.`,
-  );
-}
-
-/** Takes a dead process's mark away; what another has put there meanwhile goes back. */
-function takeAway(folder: string, path: string): void {
-  const taken = `${path}.${process.pid}.old`;
+/**
+ * Removes the mark of a process that has ended. Only who holds a second mark does: else one could look at a dead mark, and
+ * remove the living one that another has put there meanwhile.
+ */
+function removeDead(path: string): void {
+  const removing = `${path}.removing`;
   try {
-    renameSync(path, taken);
+    mark(removing);
   } catch {
-    return; // Another was faster.
+    const owner = ownerOf(removing);
+    if (isOther(owner)) pause();
+    else if (owner !== undefined) rmSync(removing, { force: true }); // Of one that was killed in here.
+    return;
   }
   try {
-    refuseLiving(folder, taken);
-  } catch (error) {
-    putBack(taken, path);
-    throw error;
+    const owner = ownerOf(path);
+    // Where it is gone, whoever comes first may mark the folder, now.
+    if (owner !== undefined && !isOther(owner)) rmSync(path, { force: true });
   } finally {
-    rmSync(taken, { force: true });
+    rmSync(removing, { force: true });
   }
 }
 
-/** Not over a mark that a third process has made meanwhile. */
-function putBack(taken: string, path: string): void {
-  try {
-    linkSync(taken, path);
-  } catch {
-    if (!existsSync(path)) renameSync(taken, path);
-  }
-}
-
-/** Removes what processes that were killed in here have left beside the mark. */
+/** Removes what processes that were killed in here have left beside the mark, as far as that is allowed. */
 function removeLeftovers(folder: string): void {
-  for (const name of readdirSync(folder)) {
-    const pid = /^\.lock\.(\d{1,10})(\.old)?$/.exec(name)?.[1];
-    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
+  try {
+    for (const name of readdirSync(folder)) {
+      const pid = /^\.lock(?:\.removing)?\.(\d{1,10})$/.exec(name)?.[1];
+      if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
+    }
+  } catch {
+    // Someone else's: they are in nobody's way.
   }
 }
 
-function ownerOf(path: string): number | null {
+/** The number that a mark says; null where it says none, undefined where there is no mark any more. */
+function ownerOf(path: string): number | null | undefined {
   try {
     const text = written(path);
     return /^\d{1,10}$/.test(text) ? Number(text) : null;
   } catch {
-    return null; // Gone meanwhile.
+    return undefined;
   }
 }
 
 /** What a mark says, once it says something: without links it is empty for a moment. */
 function written(path: string): string {
+  const begun = Date.now();
   for (;;) {
     const text = readFileSync(path, "utf8");
-    if (text !== "" || Date.now() - statSync(path).mtimeMs > WRITING.most) return text;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WRITING.each);
+    const now = Date.now();
+    // The clock of a shared folder may be ahead of this one.
+    if (text !== "" || now - Math.min(begun, statSync(path).mtimeMs) > WRITING.most) return text;
+    pause();
   }
 }
+
+const pause = (): unknown => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WRITING.each);
+
+/** Whether the number is that of another process that lives. */
+const isOther = (owner: number | null | undefined): boolean =>
+  owner != null && owner !== process.pid && isAlive(owner);
 
 function isAlive(pid: number): boolean {
   try {

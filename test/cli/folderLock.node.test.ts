@@ -7,12 +7,13 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, expect, test, vi } from "vitest";
 import { lockFolder } from "../../src/cli/folderLock.ts";
 import { root } from "../helpers/sourceFiles.ts";
 
@@ -36,7 +37,7 @@ test("a file in its place is left to whoever writes there", () => {
 test("the end of a run takes away its own mark alone, and what killed processes left", () => {
   const run = join(folder, "mine");
   mkdirSync(run);
-  for (const name of [".lock.4194305", ".lock.4194306.old", `.lock.${process.ppid}`])
+  for (const name of [".lock.4194305", ".lock.removing.4194306", `.lock.${process.ppid}`])
     writeFileSync(join(run, name), "");
   const unlock = lockFolder(run);
   expect(readdirSync(run).sort()).toEqual([".lock", `.lock.${process.ppid}`]);
@@ -45,13 +46,69 @@ test("the end of a run takes away its own mark alone, and what killed processes 
   expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.ppid));
 });
 
+test("a leftover that cannot be removed leaves the mark as it is", () => {
+  const run = join(folder, "kept");
+  mkdirSync(join(run, ".lock.4194305"), { recursive: true }); // rm takes no folder
+  const unlock = lockFolder(run);
+  expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.pid));
+  unlock();
+  writeFileSync(join(run, ".lock"), String(process.ppid));
+  expect(() => lockFolder(run)).toThrow(`of process ${process.ppid}`);
+});
+
+test("a mark of a dead process is taken over after one that was killed while it did so", () => {
+  const run = join(folder, "removed");
+  mkdirSync(run);
+  for (const name of [".lock", ".lock.removing"]) writeFileSync(join(run, name), "4194305");
+  const unlock = lockFolder(run);
+  expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.pid));
+  expect(readdirSync(run)).toEqual([".lock"]);
+  unlock();
+});
+
+test("an empty mark is waited for until it has a number, and by this clock no longer than a second", () => {
+  const run = join(folder, "empty");
+  mkdirSync(run);
+  const mark = join(run, ".lock");
+  writeFileSync(mark, "");
+  // Its clock is an hour ahead.
+  utimesSync(mark, new Date(), new Date(Date.now() + 3_600_000));
+  const begun = Date.now();
+  lockFolder(run)();
+  expect(Date.now() - begun).toBeLessThan(2500);
+  expect(Date.now() - begun).toBeGreaterThan(900);
+  writeFileSync(mark, "");
+  const writer = spawn("sh", ["-c", 'sleep 0.2; echo -n "$0" > "$1"', String(process.ppid), mark]);
+  expect(() => lockFolder(run)).toThrow(`of process ${process.ppid}`);
+  writer.kill();
+});
+
+test("without links a mark is made all the same, and refused all the same", async () => {
+  vi.resetModules();
+  vi.doMock("node:fs", async (original) => ({
+    ...(await original<typeof import("node:fs")>()),
+    linkSync: () => {
+      throw Object.assign(new Error("no links here"), { code: "EPERM" });
+    },
+  }));
+  const { lockFolder: lockWithout } = await import("../../src/cli/folderLock.ts");
+  vi.doUnmock("node:fs");
+  const run = join(folder, "linkless");
+  const unlock = lockWithout(run);
+  expect(readdirSync(run)).toEqual([".lock"]);
+  expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.pid));
+  unlock();
+  writeFileSync(join(run, ".lock"), String(process.ppid));
+  expect(() => lockWithout(run)).toThrow(`of process ${process.ppid}`);
+});
+
 test("a folder in the mark's place is refused in words", () => {
   const run = join(folder, "run");
   mkdirSync(join(run, ".lock"), { recursive: true });
   expect(() => lockFolder(run)).toThrow("--out: a folder for a run expected, got");
 });
 
-test("of two processes that come at once one gets the folder, a dead one's mark or none", async () => {
+test("of four processes that come at once one gets the folder, a dead one's mark or none", async () => {
   const built = pathToFileURL(join(root, "dist/cli/folderLock.js")).href;
   const program = join(folder, "taker.mjs");
   writeFileSync(
@@ -65,7 +122,7 @@ test("of two processes that come at once one gets the folder, a dead one's mark 
     });
     process.send("up");`,
   );
-  const takers = [1, 2].map(() => fork(program));
+  const takers = [1, 2, 3, 4].map(() => fork(program));
   const heard = () => Promise.all(takers.map((taker) => new Promise((done) => taker.once("message", done))));
   try {
     await heard();
