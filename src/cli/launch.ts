@@ -9,6 +9,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { ConfigError, DeviceError } from "../tensor/errors.ts";
 import { machineFacts, mayHaveGpu, remedyFor } from "../tensor/remedy.node.ts";
@@ -30,11 +31,12 @@ export interface LaunchPlan {
  */
 const LAUNCHED = "NAYSAY_LAUNCHED";
 
-/** Signals for the command, and those that a terminal's keys send. */
-const PASSED = ["SIGTERM", "SIGHUP", "SIGUSR2"] as const;
-const TYPED = ["SIGINT", "SIGQUIT"] as const;
+/** Signals that are for the command. */
+const PASSED = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
 /** For a child's last messages, ms. */
 const MOST_WAIT = 1000;
+/** In which a witness dies of a signal that it got, ms. */
+const DYING = 200;
 
 const GO_ON: LaunchPlan = { env: {}, line: null };
 
@@ -142,34 +144,47 @@ export function runWith(env: ProcessEnv, command: string, args: readonly string[
     env: { ...process.env, ...env },
   });
   const messages = passMessages(child);
-  const pass = (signal: NodeJS.Signals) => child.kill(signal);
-  // A terminal sends what is typed to both processes; the child decides what to do about it, and this one waits.
-  const typed = (signal: NodeJS.Signals) => inForeground() || child.kill(signal);
+  const witness = startWitness();
+  const pass = async (signal: NodeJS.Signals) => void ((await witness.got(signal)) || child.kill(signal));
   for (const name of PASSED) process.on(name, pass);
-  for (const name of TYPED) process.on(name, typed);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", async (code, signal) => {
       // Its last messages come after its exit, and before its channel ends.
       if (child.connected) await ended(child);
-      for (const name of [...PASSED, ...TYPED]) process.off(name, pass).off(name, typed);
+      for (const name of PASSED) process.off(name, pass);
+      witness.end();
       await messages.end();
       resolve(code ?? 128 + (signal ? constants.signals[signal] : 1));
     });
   });
 }
 
-/** Whether a terminal's keys reach this process, and so the command too: where its streams lead says nothing about that. */
-function inForeground(): boolean {
-  try {
-    // Behind the name, which may hold brackets: state, parent, group, session, terminal, the terminal's foreground group.
-    const fields = readFileSync("/proc/self/stat", "utf8")
-      .replace(/^.*\) /s, "")
-      .split(" ");
-    return fields[2] === fields[5];
-  } catch {
-    return [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
-  }
+/**
+ * Tells signals to this process alone from those to its whole group, which the command has got too: a terminal's keys send them
+ * so, and `timeout`. The witness is a process of the group that dies of any. It ends with this one, killed or not.
+ */
+function startWitness(): { got(signal: NodeJS.Signals): Promise<boolean>; end(): void } {
+  let stdin: Writable;
+  let death: Promise<NodeJS.Signals | null>;
+  const start = (): void => {
+    const one = spawn("cat", { stdio: ["pipe", "ignore", "ignore"] });
+    one.unref();
+    stdin = one.stdin.on("error", () => {});
+    death = new Promise((resolve) => {
+      one.once("exit", (_, signal) => resolve(signal)).once("error", () => resolve(null));
+    });
+  };
+  start();
+  return {
+    async got(signal) {
+      const late = new Promise<"alive">((resolve) => setTimeout(resolve, DYING, "alive"));
+      const how = await Promise.race([death, late]);
+      if (how === signal) start();
+      return how === signal;
+    },
+    end: () => void stdin.destroy(),
+  };
 }
 
 /** Waits for the end of a child's channel; a process that the child left may hold it open for as long as it lives. */

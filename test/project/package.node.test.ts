@@ -267,7 +267,7 @@ describe("naysay/adapter", () => {
       execArgv: ["--import", "naysay/adapter"],
       env: { ...process.env, ...clean, NAYSAY_ADAPTER: "swiftshader" },
       silent: true,
-      // Not in the foreground of the terminal that tests are started from: its keys' signals would be taken for typed.
+      // A group of its own, for killAll.
       detached: true,
     });
     return { child, said: await new Promise((resolve) => child.once("message", resolve)) };

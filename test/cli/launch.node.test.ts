@@ -1,0 +1,77 @@
+/** Signals to a launcher and to what it started: each reaches the program once. */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, expect, test } from "vitest";
+import { root } from "../helpers/sourceFiles.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "naysay-launch-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const program = join(folder, "program.mjs");
+const launcher = join(folder, "launcher.mjs");
+// Says its launcher's number, and half a second after the first signal how many came.
+writeFileSync(
+  program,
+  `let count = 0;
+  for (const name of ["SIGINT", "SIGQUIT", "SIGTERM"]) process.on(name, () => {
+    if (count++ === 0) setTimeout(() => { console.log("signals: " + count); process.exit(0); }, 500);
+  });
+  setTimeout(() => { console.log("signals: none"); process.exit(0); }, 20_000);
+  console.log("up " + process.ppid + ".");`,
+);
+writeFileSync(
+  launcher,
+  `import { runWith } from ${JSON.stringify(pathToFileURL(join(root, "dist/cli/launch.js")).href)};
+  process.exitCode = await runWith({}, process.execPath, [${JSON.stringify(program)}]);`,
+);
+
+/** Starts a command, calls `up` with the launcher's number once the program runs, and gives all that was said. */
+function runUntil(
+  command: string,
+  args: readonly string[],
+  up: (pid: number, type: (text: string) => void) => void,
+) {
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"], detached: true });
+  let said = "";
+  return new Promise<string>((resolve) => {
+    child.stdout.on("data", (chunk) => {
+      const [, before] = /up (\d+)\./.exec(said) ?? [];
+      said += chunk;
+      const [, pid] = /up (\d+)\./.exec(said) ?? [];
+      if (pid && !before) up(Number(pid), (text) => child.stdin.write(text));
+    });
+    child.once("close", () => resolve(said));
+  });
+}
+
+test.each(["SIGINT", "SIGQUIT", "SIGTERM"] as const)(
+  "%s to the launcher, or to its group, reaches the program once",
+  async (signal) => {
+    const send = (to: 1 | -1) =>
+      runUntil(process.execPath, [launcher], (pid) => process.kill(to * pid, signal));
+    const [alone, group] = await Promise.all([send(1), send(-1)]);
+    expect(alone).toMatch(/signals: 1\n/);
+    expect(group).toMatch(/signals: 1\n/);
+  },
+);
+
+test.skipIf(process.platform !== "linux" || spawnSync("script", ["--version"]).status !== 0)(
+  "in a terminal, too, what is typed reaches the program once, and what only the launcher is sent",
+  async () => {
+    const inTerminal = (up: Parameters<typeof runUntil>[2]) =>
+      runUntil("script", ["-qec", `"${process.execPath}" "${launcher}"`, "/dev/null"], up);
+    const [typed, twice, sent] = await Promise.all([
+      inTerminal((_, type) => type("\x03")),
+      inTerminal((_, type) => {
+        type("\x03");
+        setTimeout(type, 100, "\x03");
+      }),
+      inTerminal((pid) => process.kill(pid, "SIGINT")),
+    ]);
+    expect(typed).toMatch(/signals: 1\r/);
+    expect(twice).toMatch(/signals: 2\r/);
+    expect(sent).toMatch(/signals: 1\r/);
+  },
+);
