@@ -294,3 +294,11 @@ export function toHuggingFace(config: ModelConfig): Record<string, unknown> {
     ...(type === "llama" ? { mlp_bias: c.mlpBias } : {}),
   };
 }
+
+/** The first thing in which a checkpoint's model is another than the one here, for a message; null where they are the same. */
+export function modelDifference(there: ModelConfig | undefined, here: ModelConfig): string | null {
+  for (const key of Object.keys(here) as (keyof ModelConfig)[]) {
+    if (there?.[key] !== here[key]) return `${key} ${there?.[key]} in the checkpoint and ${here[key]} here`;
+  }
+  return null;
+}

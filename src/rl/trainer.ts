@@ -17,7 +17,7 @@ import {
   weightsSha256,
   writeWeights,
 } from "../model/checkpoint.ts";
-import type { ModelConfig } from "../model/config.ts";
+import { modelDifference } from "../model/config.ts";
 import { Generator } from "../model/generate.ts";
 import { Scorer } from "../model/scoring.ts";
 import { Transformer } from "../model/transformer.ts";
@@ -433,8 +433,17 @@ export class Trainer {
     });
   }
 
-  /** Goes on from what `checkpoint` gave. Throws `CheckpointError` where it lacks what this algorithm goes on from. */
+  /**
+   * Goes on from what `checkpoint` gave. Throws `CheckpointError`, and leaves all as it is, where that is of another model or lacks
+   * what this algorithm goes on from.
+   */
   restore(from: DecodedCheckpoint): void {
+    const other = modelDifference(from.config, this.shared.model.config);
+    if (other) {
+      throw new CheckpointError(
+        `trainer: a checkpoint of this trainer's model expected, got ${other}. Make a trainer by trainerFrom instead.`,
+      );
+    }
     const state = trainerState(from.metadata);
     const { moments, value, valueMoments } = this.learner;
     const head = value ? [value.params, ...(valueMoments ? [valueMoments.m, valueMoments.v] : [])] : [];
@@ -528,13 +537,10 @@ export function sharedPrograms(
  */
 export function trainerFrom(base: DecodedCheckpoint, options: Omit<TrainerOptions, "params">): Trainer {
   checkOptions(options, ["task", "shared"]);
-  const programs = options.shared.model.config;
-  const other = (Object.keys(programs) as (keyof ModelConfig)[]).find(
-    (k) => programs[k] !== base.config?.[k],
-  );
+  const other = modelDifference(base.config, options.shared.model.config);
   if (other) {
     throw new ConfigError(
-      `trainer: programs of the checkpoint's model expected, got ${other} ${programs[other]} and a checkpoint of ${base.config?.[other]}. Make them by sharedPrograms(checkpoint.config, ...) of what decodeCheckpoint gives.`,
+      `trainer: programs of the checkpoint's model expected, got ${other}. Make them by sharedPrograms(checkpoint.config, ...) of what decodeCheckpoint gives.`,
     );
   }
   const params = parametersFrom(base);

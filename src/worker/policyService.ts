@@ -3,6 +3,7 @@
  * moments is kept on the host after every update, so that a lost device costs nothing but time.
  */
 import { decodeCheckpoint, encodeCheckpoint, parametersFrom, writeWeights } from "../model/checkpoint.ts";
+import { modelDifference } from "../model/config.ts";
 import { Distributions } from "../model/distributions.ts";
 import { Generator } from "../model/generate.ts";
 import { countParameters } from "../model/parameters.ts";
@@ -15,7 +16,6 @@ import { type Algorithm, comparesGroup } from "../rl/algorithm.ts";
 import { algorithmByName, checkAlgorithm } from "../rl/algorithms.ts";
 import { Learner } from "../rl/learner.ts";
 import { completionOf } from "../rl/rollout.ts";
-import { canonical } from "../rl/runFolder.ts";
 import { trainerState } from "../rl/trainer.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
@@ -248,9 +248,10 @@ export class Policy {
   async restore(checkpoint: Uint8Array): Promise<PolicyInfo> {
     const { config, weights, optimizer, metadata } = decodeCheckpoint(checkpoint);
     await this.inTurn(async ({ model, params, learner }) => {
-      if (canonical(config) !== canonical(model.config)) {
+      const other = modelDifference(config, model.config);
+      if (other) {
         throw new CheckpointError(
-          "policy.restore: a checkpoint of the same model expected, got one of another. Open it as a policy of its own.",
+          `policy.restore: a checkpoint of the same model expected, got ${other}. Open it as a policy of its own.`,
         );
       }
       writeWeights(params, weights);

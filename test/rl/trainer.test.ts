@@ -211,9 +211,26 @@ describe("configuration", () => {
     expect(() => from(saved)).not.toThrow();
     const heads = { ...saved, config: { ...saved.config, numHeads: 2 * saved.config.numHeads } };
     expect(() => from(heads)).toThrow(
-      /^trainer: programs of the checkpoint's model expected, got numHeads \d+ and a checkpoint of \d+\. Make/,
+      /^trainer: programs of the checkpoint's model expected, got numHeads 4 in the checkpoint and 2 here\. Make/,
     );
-    expect(() => from(new Uint8Array(8) as never)).toThrow(/a checkpoint of undefined\. .*decodeCheckpoint/);
+    expect(() => from(new Uint8Array(8) as never)).toThrow(/undefined in the checkpoint .*decodeCheckpoint/);
+  });
+
+  test("a checkpoint of another model is refused by the first difference, and nothing is written", async () => {
+    const trainer = make(nsr);
+    const own = decodeCheckpoint(await trainer.checkpoint());
+    const before = await trainer.weightsSha256();
+    for (const change of [{ numHeads: 4 }, { ropeTheta: 5 }, { numLayers: 2 }, { numLayers: 0 }]) {
+      const weights = new Map([...own.weights].map(([name, w]) => [name, w.map((x) => x + 1)]));
+      const other = { ...own, weights, config: { ...own.config, ...change } };
+      const [[key, value]] = Object.entries(change);
+      expect(() => trainer.restore(other)).toThrow(
+        `trainer: a checkpoint of this trainer's model expected, got ${key} ${value} in the checkpoint and`,
+      );
+    }
+    expect(await trainer.weightsSha256()).toBe(before);
+    trainer.restore(own);
+    trainer.dispose();
   });
 
   test("what is left out or misspelt is named, and nothing is made of it", async () => {
