@@ -13,6 +13,10 @@ const SUBMIT_DISPATCHES = 1024;
 
 const SETTLED = Promise.resolve();
 
+const LABEL = { label: "naysay" };
+/** Of encoders and passes, where somebody looks: each run would pay for the text (bench/NOTES.md). */
+const label = () => (flags().debug >= 1 ? LABEL : undefined);
+
 export class Commands {
   submits = 0;
   dispatches = 0;
@@ -20,8 +24,6 @@ export class Commands {
   current = 1;
   private readonly gpu: GPUDevice;
   private readonly queue: GPUQueue;
-  /** A label for encoder and pass where somebody looks: each run would pay for the text (bench/NOTES.md). */
-  private readonly name = flags().debug >= 1 ? { label: "naysay" } : undefined;
   /** Estimated operations after which a submission ends. */
   readonly limit: number;
   private encoder: GPUCommandEncoder | null = null;
@@ -104,13 +106,13 @@ export class Commands {
   }
 
   private open(): GPUCommandEncoder {
-    this.encoder = this.gpu.createCommandEncoder(this.name);
+    this.encoder = this.gpu.createCommandEncoder(label());
     SETTLED.then(this.endOfTurn); // for less than queueMicrotask takes; what throws there is an unhandled rejection
     return this.encoder;
   }
 
   private begin(): GPUComputePassEncoder {
-    this.pass = (this.encoder ?? this.open()).beginComputePass(this.name);
+    this.pass = (this.encoder ?? this.open()).beginComputePass(label());
     return this.pass;
   }
 

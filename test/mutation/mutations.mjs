@@ -293,4 +293,18 @@ export const MUTATIONS = [
     replace: "",
     tests: ["test/tensor/errors.test.ts"],
   },
+  {
+    name: "buffers: a result's faults stay with its memory",
+    file: "src/tensor/buffers.ts",
+    find: "    if (Faults.ever) this.faults = new Faults(); // those of the next\n",
+    replace: "",
+    tests: ["test/tensor/errors.test.ts"],
+  },
+  {
+    name: "program: an argument that is missing counts as checked",
+    file: "src/tensor/program.ts",
+    find: "if (i < this.checked.length && a === this.checked[i]) continue;",
+    replace: "if (a === this.checked[i]) continue;",
+    tests: ["test/tensor/errors.test.ts"],
+  },
 ];

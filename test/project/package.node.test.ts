@@ -187,8 +187,8 @@ describe("naysay/adapter", () => {
     };
     const dawn = join(consumer, "node_modules/webgpu");
     symlinkSync(join(root, "node_modules/webgpu"), dawn);
-    const { code } = await runCommand("timeout", ["20", process.execPath, "app.js"], env, consumer);
-    rmSync(dawn);
+    const run = runCommand("timeout", ["20", process.execPath, "app.js"], env, consumer);
+    const { code } = await run.finally(() => rmSync(dawn));
     expect([1, 3]).toContain(code);
     const started = readFileSync(join(consumer, "started"), "utf8").trim().split("\n");
     // The app, and the process that asks.

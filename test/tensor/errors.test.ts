@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { grad } from "../../src/tensor/autodiff.ts";
 import type { GpuStorage } from "../../src/tensor/buffers.ts";
-import { assign, compile, u32 } from "../../src/tensor/compile.ts";
+import { assign, compile, traceCall, u32 } from "../../src/tensor/compile.ts";
 import { FlatTensors, flatLayout, tensor } from "../../src/tensor/create.ts";
 import { init } from "../../src/tensor/init.ts";
 import { ops } from "../../src/tensor/ops/index.ts";
@@ -303,6 +303,12 @@ describe("refused before any GPU call", () => {
   });
 });
 
+test("a program that is handed too few storages", () => {
+  const { graph } = traceCall(((t: Tensor) => ops.add(t, 1)) as never, [shape(3)], {});
+  const program = b.build(graph, { label: "short" });
+  expect(() => program.run([])).toThrow(/^short: a tensor of the current device was expected/);
+});
+
 describe("the memory budget", () => {
   test("is kept before anything is allocated, and the error lists the largest", async () => {
     await start({ memoryBudget: 20_000 });
@@ -358,6 +364,18 @@ describe("failures of the GPU", () => {
     expect(Array.from(await ops.add(x, 1).data())).toEqual([1, 2, 3]);
     y.write([1, 2, 3]);
     expect(Array.from(await y.data())).toEqual([1, 2, 3]);
+  });
+
+  test("memory of a result that failed is as good as new for the next", async () => {
+    breakKernels(/^bad\//);
+    const x = shape(3);
+    const y = compile((t: Tensor) => ops.cos(t), { label: "bad" })(x);
+    await expect(b.sync()).rejects.toMatchObject({ name: "ShaderError" });
+    const { buffer } = y.storage as GpuStorage;
+    y.dispose();
+    const z = compile((t: Tensor) => ops.add(t, 1), { label: "good" })(x);
+    expect((z.storage as GpuStorage).buffer).toBe(buffer);
+    expect(Array.from(await z.data())).toEqual([1, 2, 3]);
   });
 
   test("a state that a failed run should have given a new value says so, also by its parts, until it is written", async () => {

@@ -1,6 +1,6 @@
 /** Submissions end by estimated work, so that no driver's watchdog fires: where, and that no bit depends on it. */
 
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { Commands } from "../../src/tensor/commands.ts";
 import { assign, compile, u32 } from "../../src/tensor/compile.ts";
 import { tensor } from "../../src/tensor/create.ts";
@@ -11,7 +11,7 @@ import { opByName } from "../../src/tensor/ops/table.ts";
 import type { Dispatch, Recorded } from "../../src/tensor/tapes.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 
-afterEach(() => setFlags({ nan: false }));
+afterEach(() => setFlags({ nan: false, debug: 0 }));
 
 /** A device that writes down what it is given: dispatches by their work, `c` for a copy, `|` for a submission. */
 function tape(): { gpu: GPUDevice; log: () => string } {
@@ -36,6 +36,18 @@ const works = (...flops: number[]): Recorded => ({
   flops: flops.reduce((sum, f) => sum + f, 0),
 });
 const buffer = {} as GPUBuffer;
+
+test("encoders and passes have a label where DEBUG asks for one, also once the device is there", () => {
+  const { gpu } = tape();
+  const encoders = vi.spyOn(gpu, "createCommandEncoder");
+  const commands = new Commands(gpu);
+  for (const debug of [0, 1] as const) {
+    setFlags({ debug });
+    commands.copy(buffer, 0, buffer, 0, 4);
+    commands.flush();
+  }
+  expect(encoders.mock.calls.map(([given]) => given?.label)).toEqual([undefined, "naysay"]);
+});
 
 describe("where a submission ends", () => {
   test("after the kernel that passes the limit, counted over runs, and with the turn", async () => {
