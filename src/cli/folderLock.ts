@@ -1,5 +1,5 @@
 /** One process at a run's folder: two would write every line of metrics.jsonl twice. */
-import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { linkSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../tensor/errors.ts";
 
@@ -18,7 +18,6 @@ export function lockFolder(folder: string): () => void {
   const path = join(folder, ".lock");
   for (let tries = 0; tries < TRIES; tries++) {
     try {
-      mkdirSync(folder, { recursive: true });
       mark(path);
       removeLeftovers(folder);
       return () => {
@@ -26,7 +25,7 @@ export function lockFolder(folder: string): () => void {
       };
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      // Of a folder that cannot be made whoever writes to it says so.
+      // Of a folder that cannot be written whoever writes to it says so.
       if (code !== "EEXIST" || !isFolder(folder)) return () => {};
     }
     if (isFolder(path)) {

@@ -130,8 +130,20 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+/** A result that could not be written: a script that reads it has to hear of that. Who closed a pipe has read enough. */
+let lost = false;
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE" || lost) return;
+  lost = true;
+  console.error(
+    `naysay: an output that can be written expected, got ${error.code}. Write it to another place.`,
+  );
+  process.exitCode = 1;
+});
+
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  const code = await main(process.argv.slice(2));
+  process.exitCode = lost && code === 0 ? 1 : code;
 } catch (error) {
   if (!(error instanceof NaysayError)) throw error;
   if (error instanceof Stopped) {

@@ -1,5 +1,6 @@
 /** What a command that computes needs around it: the device, and an end when it is told to stop. */
 import { init } from "../tensor/init.ts";
+import { files } from "./files.ts";
 import { lockFolder } from "./folderLock.ts";
 import { Stopped } from "./stopped.ts";
 
@@ -13,6 +14,7 @@ export async function open() {
 export async function openIn(folder: string) {
   const { device, tuning, destroy } = await open();
   try {
+    await files.mkdirp(folder);
     const unlock = lockFolder(folder);
     return {
       device,

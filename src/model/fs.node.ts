@@ -2,7 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import * as fs from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { CheckpointError } from "../tensor/errors.ts";
 import type { Files } from "./files.ts";
 
@@ -74,10 +74,23 @@ export const readFile: Files["readFile"] = (path) =>
 export const appendLine: Files["appendLine"] = (path, line) =>
   attempt("appendLine", path, () => fs.appendFile(path, `${line}\n`));
 
-export const mkdirp: Files["mkdirp"] = (path) =>
-  attempt("mkdirp", path, async () => {
-    await fs.mkdir(path, { recursive: true });
-  });
+/** Node's own (`recursive`) never ends where a folder takes no folders (/proc), and says ENOENT of a disk that cannot be written. */
+async function makeFolders(path: string): Promise<void> {
+  const make = (): Promise<string | null> =>
+    fs.mkdir(path).then(
+      () => null,
+      async (error: NodeJS.ErrnoException) => {
+        const { code } = error;
+        if (code === "ENOENT" || (code === "EEXIST" && (await fs.stat(path)).isDirectory())) return code;
+        throw error;
+      },
+    );
+  if ((await make()) !== "ENOENT") return;
+  await makeFolders(dirname(path));
+  if ((await make()) === "ENOENT") throw Object.assign(new Error(`no folder ${path}`), { code: "EACCES" });
+}
+
+export const mkdirp: Files["mkdirp"] = (path) => attempt("mkdirp", path, () => makeFolders(resolve(path)));
 
 export const exists: Files["exists"] = (path) =>
   fs.access(path).then(

@@ -94,6 +94,7 @@ test("without links a mark is made all the same, and refused all the same", asyn
   const { lockFolder: lockWithout } = await import("../../src/cli/folderLock.ts");
   vi.doUnmock("node:fs");
   const run = join(folder, "linkless");
+  mkdirSync(run);
   const unlock = lockWithout(run);
   expect(readdirSync(run)).toEqual([".lock"]);
   expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.pid));

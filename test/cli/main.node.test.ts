@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { planLaunch } from "../../src/cli/launch.ts";
 import { lavapipeEnv, softwarePackage, swiftshaderEnv } from "../../src/cli/software.ts";
 import { machineFacts, mayHaveGpu, remedyFor, vulkanRemedy } from "../../src/tensor/remedy.node.ts";
-import { naysay } from "../helpers/command.ts";
+import { naysay, runCommand } from "../helpers/command.ts";
 
 describe("help and mistakes", () => {
   test.each([[[]], [["help"]], [["--help"]]])("naysay %j prints help", async (argv) => {
@@ -32,6 +32,23 @@ describe("help and mistakes", () => {
     expect(code).toBe(2);
     expect(stderr).toContain('Did you mean "swiftshader"?');
   });
+
+  test.skipIf(process.platform !== "linux")(
+    "a result that cannot be written is a failure, one of which enough was read is none",
+    async () => {
+      const sh = (line: string) => runCommand("sh", ["-c", `"${process.execPath}" dist/cli/main.js ${line}`]);
+      expect(await sh("ops --json > /dev/full")).toEqual({
+        code: 1,
+        stdout: "",
+        stderr: "naysay: an output that can be written expected, got ENOSPC. Write it to another place.\n",
+      });
+      const piped = await runCommand("bash", [
+        "-c",
+        `set -o pipefail; "${process.execPath}" dist/cli/main.js ops --json | head -c 1`,
+      ]);
+      expect([piped.code, piped.stderr]).toEqual([0, ""]);
+    },
+  );
 
   test("--version is the package's", async () => {
     expect((await naysay(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);

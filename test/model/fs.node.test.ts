@@ -40,6 +40,14 @@ test.skipIf(process.platform !== "linux")("a full disk is named, and nothing is 
   expect(String(error)).toMatch(/room on the disk expected for .*, got ENOSPC\. Free some space/);
 });
 
+test.skipIf(process.platform !== "linux")("a folder that takes no folders is named, at once", async () => {
+  const error = await disk.mkdirp("/proc/naysay/a").catch((caught: unknown) => caught);
+  expect(error).toBeInstanceOf(CheckpointError);
+  expect(String(error)).toMatch(
+    /the right to do this expected for \/proc\/naysay\/a, got EACCES\. Choose another/,
+  );
+});
+
 test("a write that fails half-way leaves the old file and no temporary one", async () => {
   const root = await fresh();
   const path = `${root}/model.safetensors`;
