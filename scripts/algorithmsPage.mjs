@@ -117,6 +117,27 @@ The key \`algorithm\` of an experiment's configuration changes every arm (the co
 coefficient, target, rate }\`, \`maskTruncated\`, \`dropZeroVariance\`, \`unlikeliness\`, \`cutFirst\`, \`epochs\`, \`optimizer\` (\`adamw\`, \`sgd\`), \`flip\`.
 \`train.miniBatches\`, \`train.cutFirst\` and \`train.epochs\` say how a rollout is split: the official code of the paper cuts to the
 kept rows first, so NSR takes one update where the others take four at 76 % accuracy (a test pins it).
+
+## An algorithm of your own
+
+is a record, most often of another with something changed: what \`trainerFrom\` takes as \`algorithm\` ([tasks.md](tasks.md) has the whole
+program). By name with the changes above, it is what an arm of an experiment would be:
+
+\`\`\`ts
+import { type Algorithm, algorithmByName, grpo, nsr } from "naysay";
+
+/** NSR of whole sequences: each wrong answer counts alike, however long it is, and nothing is clipped. */
+export const nsrBySequence: Algorithm = { ...nsr, name: "NSR by sequence", aggregation: "sequence", clipLow: null, clipHigh: null };
+
+/** GRPO's advantages, of wrong answers alone. */
+export const wrongHalf: Algorithm = { ...grpo, name: "GRPO, wrong", keep: "wrong" };
+
+export const nsrBySgd = algorithmByName("nsr", { optimizer: "sgd", entropy: { coefficient: 0.01 } });
+\`\`\`
+
+The fields of a record are told in [src/rl/algorithm.ts](../src/rl/algorithm.ts). What no record says, another advantage or another
+loss, is a function of ops: [examples/own-loss.ts](../examples/own-loss.ts) is a whole program with one, direct preference
+optimization on pairs of answers; a test runs it.
 `;
 }
 

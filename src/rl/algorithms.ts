@@ -19,7 +19,7 @@ import {
   withDefault,
 } from "../tensor/validate.ts";
 import { groupAdvantages } from "./advantages.ts";
-import { type Algorithm, comparesGroup } from "./algorithm.ts";
+import { type Algorithm, comparesGroup, type EntropyTerm } from "./algorithm.ts";
 
 /** What all of the paper's objectives share as its code runs them: token mean over kept rows, clip 0.2. */
 const COMMON = {
@@ -279,7 +279,9 @@ const changes = object({
       coefficient: choice,
     }),
   ),
-  entropy: optional(object({ coefficient: choice, target: optional(choice), rate: optional(choice) })),
+  entropy: optional(
+    object<EntropyTerm>({ coefficient: choice, target: optional(choice), rate: optional(choice) }),
+  ),
   maskTruncated: optional(boolean()),
   dropZeroVariance: optional(boolean()),
   unlikeliness: optional(choice),

@@ -32,16 +32,17 @@ function programs(page: string): string[] {
   return [...blocks].map(([, code]) => code).filter((code) => /^import .* from "naysay/m.test(code));
 }
 
-test("whole programs of README.md and docs/tasks.md, and examples/own-task.ts, type-check", async () => {
-  const counts = ["README.md", "docs/tasks.md"].map((page) => {
+test("whole programs of the pages, and the examples, type-check", async () => {
+  const counts = ["README.md", "docs/tasks.md", "docs/algorithms.md"].map((page) => {
     const found = programs(page);
     const stem = page.replace(/\W/g, "_");
     for (const [i, code] of found.entries())
       writeFileSync(join(folder, `${stem}_${i}.ts`), `${code}export {};\n`);
     return found.length;
   });
-  expect(counts).toEqual([4, 3]);
-  copyFileSync(join(root, "examples/own-task.ts"), join(folder, "own-task.ts"));
+  expect(counts).toEqual([4, 3, 1]);
+  for (const example of ["own-task.ts", "own-loss.ts"])
+    copyFileSync(join(root, "examples", example), join(folder, example));
   const compilerOptions = {
     noEmit: true,
     strict: true,
