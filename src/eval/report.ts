@@ -98,7 +98,7 @@ export function renderReport(summary: Summary, rows: readonly MetricsRow[]): str
     return `<section><h2>${title}</h2>${chart}</section>`;
   });
   const bootstrapped = arms.some(({ intervals }) => intervals !== undefined)
-    ? `; ${level} % intervals of each arm by bootstrap over prompts. They hold for the weights of this one seed: what another seed would give, a study of several tells. Bold: the interval lies above those of all other arms`
+    ? `; ${level} % intervals of each arm by bootstrap over prompts. They hold for the weights of this one seed: what another seed would give, a study of several tells. Bold: the interval lies above those of all other arms. One of no width says that these prompts all gave the same, and no more`
     : "";
   return reportPage(
     `naysay · ${summary.preset}`,
