@@ -138,6 +138,9 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
       "experiment: a base with the configured model's sizes expected, got one of other sizes. Use --from-scratch after changing the model.",
     );
   }
+  const names = config.arms.map((arm) => armName(arm, config));
+  // A run that is only shown keeps its time and its command.
+  const shown = names.every((name) => folder.arm(name));
   const own = options.shared ? null : sharedPrograms(base.config, config);
   const shared = (options.shared ?? own) as SharedPrograms;
   try {
@@ -158,13 +161,13 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   } finally {
     own?.dispose();
   }
-  const names = config.arms.map((arm) => armName(arm, config));
+  if (!shown) await folder.spend(spent(), true);
   const summary: Summary = {
     adapter: options.adapter,
     seed: options.seed,
     preset: options.preset,
-    command: options.command,
-    seconds: spent(),
+    command: (shown && folder.command) || options.command,
+    seconds: folder.seconds,
     arms: names.map((name) => (folder.arm(name) as { summary: ArmSummary }).summary),
     level: 0.95,
     config,
@@ -335,7 +338,7 @@ async function finishArm(
     await addEvaluation(bench, name, name === "base" ? 0 : config.train.steps, measurement);
   }
   await folder.spend(bench.spent());
-  await folder.finish(name, record);
+  await folder.finish(name, record, options.command);
   await folder.remove(partialPath(name));
   bench.progress.finished(name, summary);
   await options.observer?.arm?.(record);

@@ -21,6 +21,8 @@ interface RunRecord {
   identity: unknown;
   /** Seconds of all sittings up to the last record. */
   seconds?: number;
+  /** The command that ended the last arm. */
+  command?: string;
   arms: Record<string, ArmRecord>;
 }
 
@@ -79,9 +81,15 @@ export class RunFolder {
     return Object.hasOwn(this.record.arms, name) ? this.record.arms[name] : undefined;
   }
 
-  async finish(name: string, arm: ArmRecord): Promise<void> {
+  async finish(name: string, arm: ArmRecord, command: string): Promise<void> {
     this.record.arms[name] = arm;
+    this.record.command = command;
     await this.save();
+  }
+
+  /** The command that ended the last arm, where one has. */
+  get command(): string | undefined {
+    return this.record.command;
   }
 
   /** Seconds that earlier sittings, and this one so far, have recorded. */

@@ -151,6 +151,8 @@ describe("runs", () => {
     expect(events.at(-1)?.scalars["evaluation/entropy"]).toBe(Math.fround(summary.arms[1].entropy));
     expect(again.stderr).toContain(`${out} is finished: shown from its files; remove it or choose --out`);
     expect(stderr).not.toContain("is finished");
+    // What made it, and how long that took, stay as they were.
+    expect(JSON.parse(readFileSync(join(out, "summary.json"), "utf8"))).toEqual(summary);
 
     const refused = await naysay([...argv, "--seed", "6"]);
     expect(refused.code).toBe(2);
