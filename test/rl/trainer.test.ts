@@ -187,7 +187,10 @@ describe("configuration", () => {
       ["nrs", /Did you mean "nsr"/],
       [wReinforce, /^trainer: an algorithm record or name expected, got a function. Call it/],
       [undefined, /^trainer: an algorithm record or name expected, got undefined/],
-      [{ name: "NSR" }, /got an object/],
+      [
+        { ...nsr, keep: "wrongs" },
+        /^trainer: algorithm\.keep: .* expected, got "wrongs"\. Did you mean "wrong"/,
+      ],
     ] as const) {
       expect(() => make(bad as never)).toThrow(message);
       expect(() => make(bad as never)).toThrow(ConfigError);
