@@ -20,7 +20,7 @@ import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { type Seed, seedWords } from "../tensor/random.ts";
 import { Progress, type ProgressEvent } from "./experimentProgress.ts";
 import { makeBase, taskModel } from "./makeBase.ts";
-import { checkMeasurable, ksOf, measurePolicy } from "./measure.ts";
+import { checkAnswers, checkMeasurable, ksOf, measurePolicy } from "./measure.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, decodeOwn, RunFolder } from "./runFolder.ts";
 import {
@@ -109,6 +109,10 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   checkMeasurable(task, config.evaluation);
   // Before anything is computed or written: the base may take hours.
   const heldOut = heldOutProblems("experiment", task, config.evaluation, options.seed);
+  if (config.evaluation.exact) {
+    const { verifierTimeout } = config.train;
+    await checkAnswers({ task, problems: heldOut, verifierTimeout, signal: options.signal });
+  }
   const known = task.count?.("train");
   if (known !== undefined && known < config.train.promptsPerStep) {
     throw new ConfigError(
