@@ -218,14 +218,15 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
     preset: options.preset,
     seed: String(options.seed),
     task: JSON.stringify(config.task),
-    tokenizer: JSON.stringify(bench.task.tokenizer.toJSON()),
   };
   if (!algorithm) {
     const params = parametersFrom(base);
     try {
       await folder.keepUpTo(name, -1);
       const none = { updates: 0, rolloutTokens: 0, trainSeconds: 0, rolloutSeconds: 0 };
-      await folder.write(file, await encodeCheckpoint({ config: base.config, params, metadata }));
+      const tokenizer = JSON.stringify(bench.task.tokenizer.toJSON());
+      const contents = { config: base.config, params, metadata: { ...metadata, tokenizer } };
+      await folder.write(file, await encodeCheckpoint(contents));
       await finishArm(bench, name, params, none);
     } finally {
       params.dispose();

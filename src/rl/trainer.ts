@@ -48,21 +48,8 @@ import {
 } from "./stepMetrics.ts";
 import type { AnyTask } from "./task.ts";
 import { type TrainConfig, trainConfig } from "./trainConfig.ts";
+import { stateMetadata, type TrainerState, trainerState } from "./trainerState.ts";
 import { ValueHead } from "./valueHead.ts";
-
-/** What a checkpoint holds beside weights and moments. */
-export interface TrainerState {
-  step: number;
-  updates: number;
-  skipped: number;
-  numTokens: number;
-  /** Weight of an entropy bonus that adapts. */
-  entropyCoefficient?: number;
-  /** Of the first step, nats; 0 once its fall was told, so that a run tells it once. */
-  firstEntropy?: number;
-}
-
-const STATE_KEY = "naysay.trainer";
 
 /** Programs that trainers and evaluations of one model share, so that an arm more compiles nothing more. */
 export interface SharedPrograms {
@@ -418,7 +405,7 @@ export class Trainer {
     };
   }
 
-  /** Weights, moments and counters as one file's bytes. */
+  /** Weights, moments, counters and the task's tokenizer as one file's bytes. */
   async checkpoint(metadata: Readonly<Record<string, string>> = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { moments, value, valueMoments } = this.learner;
     const head = value && { head: value.params };
@@ -429,13 +416,17 @@ export class Trainer {
       params: this.params,
       optimizer: moments ?? undefined,
       extras: { ...head, ...headMoments, ...reference },
-      metadata: { ...metadata, [STATE_KEY]: JSON.stringify(this.progress) },
+      metadata: {
+        tokenizer: JSON.stringify(this.task.tokenizer.toJSON()),
+        ...metadata,
+        ...stateMetadata({ state: this.progress, algorithm: this.algorithm.name, task: this.task.name }),
+      },
     });
   }
 
   /**
-   * Goes on from what `checkpoint` gave. Throws `CheckpointError`, and leaves all as it is, where that is of another model or lacks
-   * what this algorithm goes on from.
+   * Goes on from what `checkpoint` gave. Throws `CheckpointError`, and leaves all as it is, where that is of another model,
+   * algorithm or task, or lacks what this algorithm goes on from.
    */
   restore(from: DecodedCheckpoint): void {
     const other = modelDifference(from.config, this.shared.model.config);
@@ -444,18 +435,24 @@ export class Trainer {
         `trainer: a checkpoint of this trainer's model expected, got ${other}. Make a trainer by trainerFrom instead.`,
       );
     }
-    const state = trainerState(from.metadata);
+    const kept = trainerState(from.metadata);
+    const { algorithm = this.algorithm.name, task = this.task.name } = kept ?? {};
+    if (algorithm !== this.algorithm.name || task !== this.task.name) {
+      throw new CheckpointError(
+        `trainer: a checkpoint of a run with ${this.algorithm.name} on ${this.task.name} expected, got one with ${algorithm} on ${task}. Start a new run from its weights by trainerFrom instead.`,
+      );
+    }
     const { moments, value, valueMoments } = this.learner;
     const head = value ? [value.params, ...(valueMoments ? [valueMoments.m, valueMoments.v] : [])] : [];
     const extras = ["head", "head_m", "head_v"].slice(0, head.length).map((group) => from.extras.get(group));
     const reference = from.extras.get("reference");
     const lacks = [
-      ...(state ? [] : ["a step count"]),
+      ...(kept ? [] : ["a step count"]),
       ...(moments && !from.optimizer ? ["optimizer moments"] : []),
       ...(extras.every((group) => group) ? [] : ["the value head"]),
       ...(this.reference && !reference ? ["the reference policy"] : []),
     ];
-    if (!state || lacks.length > 0) {
+    if (!kept || lacks.length > 0) {
       throw new CheckpointError(
         `trainer: a checkpoint of a run with ${this.algorithm.name} expected, got one without ${lacks.join(" and ")}. Start a new run from it instead.`,
       );
@@ -475,8 +472,8 @@ export class Trainer {
       written.catch(() => {}); // Heard where it is awaited.
       this.reference = written;
     }
-    this.progress = state;
-    this.learner.updates = state.updates;
+    this.progress = kept.state;
+    this.learner.updates = kept.state.updates;
   }
 
   /** SHA-256 of the weights. */
@@ -568,22 +565,4 @@ function tokenWeights(
     });
   }
   return weights;
-}
-
-/** Where the trainer of a checkpoint stood, from the checkpoint's metadata; undefined for another's. */
-export function trainerState(metadata: ReadonlyMap<string, string>): TrainerState | undefined {
-  const text = metadata.get(STATE_KEY);
-  if (text === undefined) return undefined;
-  try {
-    const { step, updates, skipped, numTokens, entropyCoefficient, firstEntropy } = JSON.parse(text);
-    const numbers = [step, updates, skipped, numTokens];
-    if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 0)) return undefined;
-    return {
-      ...{ step, updates, skipped, numTokens },
-      ...(Number.isFinite(entropyCoefficient) ? { entropyCoefficient } : {}),
-      ...(Number.isFinite(firstEntropy) ? { firstEntropy } : {}),
-    };
-  } catch {
-    return undefined;
-  }
 }

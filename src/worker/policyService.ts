@@ -16,7 +16,7 @@ import { type Algorithm, comparesGroup } from "../rl/algorithm.ts";
 import { algorithmByName, checkAlgorithm } from "../rl/algorithms.ts";
 import { Learner } from "../rl/learner.ts";
 import { completionOf } from "../rl/rollout.ts";
-import { trainerState } from "../rl/trainer.ts";
+import { trainerState } from "../rl/trainerState.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
@@ -437,7 +437,7 @@ function zerosFor({ layout }: FlatTensors): Map<string, Float32Array> {
 /** Updates that a checkpoint's moments have seen: a policy's own count, or a trainer's. */
 function updatesOf(metadata: ReadonlyMap<string, string>): number {
   const own = metadata.get(UPDATES_KEY);
-  return own === undefined ? (trainerState(metadata)?.updates ?? 0) : count(own);
+  return own === undefined ? (trainerState(metadata)?.state.updates ?? 0) : count(own);
 }
 
 /** A count kept as text in metadata; 0 for none. */

@@ -121,7 +121,7 @@ describe("what a checkpoint carries", () => {
   });
 
   test("a checkpoint without the value head is refused by name", async () => {
-    const plain = make(nsr);
+    const plain = make({ ...nsr, name: FULL.name });
     await plain.step();
     const bytes = await plain.checkpoint();
     plain.dispose();
