@@ -108,6 +108,7 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   const task = taskOf("experiment", options.task, config.task);
   checkMeasurable(task, config.evaluation);
   // Before anything is computed or written: the base may take hours.
+  const seed = seedWords(options.seed);
   const heldOut = heldOutProblems("experiment", task, config.evaluation, options.seed);
   if (config.evaluation.exact) {
     const { verifierTimeout } = config.train;
@@ -142,10 +143,10 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
       "experiment: a base with the configured model's sizes expected, got one of other sizes. Use --from-scratch after changing the model.",
     );
   }
-  const own = options.shared ? null : sharedPrograms(base.config, config);
+  const { rows, scoreRows } = config;
+  const own = options.shared ? null : sharedPrograms(base.config, { rows, scoreRows });
   const shared = (options.shared ?? own) as SharedPrograms;
   try {
-    const seed = seedWords(options.seed);
     const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now, spent };
     for (const arm of config.arms) {
       const name = armName(arm, config);
@@ -174,8 +175,7 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
     config,
     versions: options.versions,
   };
-  const rows = await folder.metrics();
-  await folder.write("report.html", renderReport(summary, rows));
+  await folder.write("report.html", renderReport(summary, await folder.metrics()));
   await folder.write("summary.json", `${JSON.stringify(summary, null, 2)}\n`);
   return summary;
 }

@@ -285,7 +285,8 @@ class Study {
   }
 
   private programs(base: DecodedCheckpoint) {
-    return sharedPrograms(base.config, this.options.config.experiment);
+    const { rows, scoreRows } = this.options.config.experiment;
+    return sharedPrograms(base.config, { rows, scoreRows });
   }
 
   /** Bytes of a seed's base: shipped, of an earlier sitting, or pretrained now. */

@@ -25,6 +25,7 @@ import { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { requireKnown } from "../tensor/suggest.ts";
+import { integer, object, validate } from "../tensor/validate.ts";
 import {
   type MiniBatches,
   planUpdates,
@@ -508,11 +509,14 @@ interface Scores {
   kl?: number;
 }
 
-/** The programs for one model; `rows` decode together, `scoreRows` are scored together. */
+const sharedRules = object({ rows: integer({ min: 1 }), scoreRows: integer({ min: 1 }) });
+
+/** The programs for one model; `rows` decode together, `scoreRows` are scored together. Throws `ConfigError` for other options. */
 export function sharedPrograms(
   config: Transformer["config"],
-  { rows, scoreRows }: { rows: number; scoreRows: number },
+  options: { rows: number; scoreRows: number },
 ): SharedPrograms & { dispose(): void } {
+  const { rows, scoreRows } = validate("sharedPrograms", sharedRules, options);
   const model = new Transformer(config);
   const generator = new Generator(model, { rows });
   const scorer = new Scorer(model, scoreRows);

@@ -301,6 +301,16 @@ describe("configuration", () => {
     );
   });
 
+  test("options of shared programs are checked by name", () => {
+    const refused = (options: unknown, message: RegExp): void => {
+      expect(() => sharedPrograms(config, options as never)).toThrow(message);
+      expect(() => sharedPrograms(config, options as never)).toThrow(ConfigError);
+    };
+    refused({ row: 64, scoreRows: 64 }, /^sharedPrograms: row: a known key expected, .*Did you mean "rows"/);
+    refused({ rows: 64 }, /^sharedPrograms: scoreRows: an integer >= 1 expected, got undefined/);
+    refused(undefined, /^sharedPrograms: an object expected, got undefined/);
+  });
+
   test("a model with fewer tokens than the task is refused", () => {
     const small = {
       ...shared,
