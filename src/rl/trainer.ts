@@ -41,6 +41,7 @@ import { klOf } from "./loss.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
 import {
   collapseWarning,
+  gradedWarning,
   type Learned,
   maskedMean,
   rolloutMetrics,
@@ -206,12 +207,16 @@ export class Trainer {
     const learned = await this.learn(rollout, scores, step, signal);
     const { entropyCoefficient, firstEntropy = scores.entropy } = this.progress;
     const collapse = collapseWarning(firstEntropy, scores.entropy);
+    const { gradedTold = false } = this.progress;
+    const graded = gradedTold ? null : gradedWarning(rollout.rewards, this.algorithm);
+    const collapsed = collapse !== null || firstEntropy === 0;
     this.progress = {
       step,
       updates: this.learner.updates,
       skipped: this.progress.skipped + (learned.updates === 0 ? 1 : 0),
       numTokens: this.progress.numTokens + rollout.tokens,
       firstEntropy: collapse === null ? firstEntropy : 0,
+      ...(gradedTold || graded !== null ? { gradedTold: true } : {}),
       ...this.nextEntropyCoefficient(scores.entropy),
     };
     return {
@@ -231,7 +236,10 @@ export class Trainer {
       learning_rate: learned.learningRate,
       reasons: rollout.reasons,
       verifier_failures: rollout.failures,
-      warnings: [...warningsOf(rollout, learned, this.algorithm), ...(collapse === null ? [] : [collapse])],
+      warnings: [
+        ...warningsOf(rollout, learned, this.algorithm, collapsed),
+        ...[graded, collapse].filter((told) => told !== null),
+      ],
       step_time: this.now() - started,
       rollout_time: rolloutTime,
     };

@@ -10,6 +10,8 @@ export interface TrainerState {
   entropyCoefficient?: number;
   /** Of the first step, nats; 0 once its fall was told, so that a run tells it once. */
   firstEntropy?: number;
+  /** Whether it was told that the algorithm takes graded rewards for right, so that a run tells it once. */
+  gradedTold?: boolean;
 }
 
 /** A state and the names of its run; checkpoints of earlier versions have no names. */
@@ -31,14 +33,24 @@ export function trainerState(metadata: ReadonlyMap<string, string>): KeptState |
   const text = metadata.get(STATE_KEY);
   if (text === undefined) return undefined;
   try {
-    const { step, updates, skipped, numTokens, entropyCoefficient, firstEntropy, algorithm, task } =
-      JSON.parse(text);
+    const {
+      step,
+      updates,
+      skipped,
+      numTokens,
+      entropyCoefficient,
+      firstEntropy,
+      gradedTold,
+      algorithm,
+      task,
+    } = JSON.parse(text);
     const numbers = [step, updates, skipped, numTokens];
     if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 0)) return undefined;
     const state = {
       ...{ step, updates, skipped, numTokens },
       ...(Number.isFinite(entropyCoefficient) ? { entropyCoefficient } : {}),
       ...(Number.isFinite(firstEntropy) ? { firstEntropy } : {}),
+      ...(gradedTold === true ? { gradedTold } : {}),
     };
     return { state, algorithm, task };
   } catch {

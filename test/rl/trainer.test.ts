@@ -111,6 +111,21 @@ describe("steps", () => {
     expect(collapseWarning(1, 0.06)).toBeNull();
   });
 
+  test("after a fall to one answer it is not the task that is too hard", async () => {
+    const never = new LetterTask("never");
+    const first = make(nsr, { steps: 1 }, 1, never);
+    expect((await first.step()).warnings.join()).toContain("the task is too hard");
+    const saved = decodeCheckpoint(await first.checkpoint());
+    first.dispose();
+    const { metadata } = saved;
+    const state = JSON.parse(metadata.get("naysay.trainer") as string);
+    const fallen = new Map(metadata).set("naysay.trainer", JSON.stringify({ ...state, firstEntropy: 0 }));
+    const later = make(nsr, { steps: 2 }, 1, never);
+    later.restore({ ...saved, metadata: fallen });
+    expect((await later.step()).warnings).toEqual([]);
+    later.dispose();
+  });
+
   test("several mini-batches: several updates of one rollout", async () => {
     const trainer = make(nsr, { steps: 1, miniBatches: { kind: "count", count: 2 } });
     await collect(trainer);
