@@ -35,6 +35,15 @@ describe("an experiment", () => {
     expect(files.content.size).toBe(0);
   });
 
+  test("of no seed, though the problems have one of their own", async () => {
+    const files = memoryFiles();
+    const config = experimentConfig("tiny", { evaluation: { promptsSeed: 1 } });
+    const adapter = { vendor: "", description: "", backend: "", tier: "T0", software: true };
+    const options = { config, preset: "tiny", out: "run", files, adapter } as unknown as ExperimentOptions;
+    await expect(runExperiment(options)).rejects.toThrow(/^seed: an integer in .* expected, got undefined/);
+    expect(files.content.size).toBe(0);
+  });
+
   const cells = Object.keys(STUDIES).flatMap((name) => {
     const config = studyConfig(name);
     return Object.keys(config.controls).map((control): [string, ExperimentConfig] => [
