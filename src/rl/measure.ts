@@ -95,7 +95,7 @@ export async function checkAnswers({
   verified.set(problems, task);
 }
 
-/** Measures a policy; the same numbers run after run. Also gives what was said of each sample. Throws as the checks above do. */
+/** Measures a policy; the same numbers run after run. Also gives what was said of each sample. Throws what the checks above throw. */
 export async function measurePolicy(
   params: FlatTensors,
   options: MeasureOptions,
