@@ -109,15 +109,14 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   checkMeasurable(task, config.evaluation);
   // Before anything is computed or written: the base may take hours.
   const seed = seedWords(options.seed);
-  const heldOut = heldOutProblems("experiment", task, config.evaluation, options.seed);
-  if (config.evaluation.exact) {
-    const { verifierTimeout } = config.train;
-    await checkAnswers({ task, problems: heldOut, verifierTimeout, signal: options.signal });
-  }
+  const { evaluation, train } = config;
+  const heldOut = heldOutProblems("experiment", task, evaluation, options.seed);
+  const { verifierTimeout } = train;
+  await checkAnswers({ task, problems: heldOut, evaluation, verifierTimeout, signal: options.signal });
   const known = task.count?.("train");
-  if (known !== undefined && known < config.train.promptsPerStep) {
+  if (known !== undefined && known < train.promptsPerStep) {
     throw new ConfigError(
-      `experiment: train.promptsPerStep: at most the task's ${known} training problems expected, got ${config.train.promptsPerStep}. Lower it, or widen the task.`,
+      `experiment: train.promptsPerStep: at most the task's ${known} training problems expected, got ${train.promptsPerStep}. Lower it, or widen the task.`,
     );
   }
   const wanted = taskModel(task, config.model);

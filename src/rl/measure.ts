@@ -63,16 +63,17 @@ export function checkMeasurable(task: AnyTask, evaluation: EvaluationConfig): vo
 const verified = new WeakMap<readonly Problem[], AnyTask>();
 
 /**
- * Puts every listed answer to the task's own verifier, once for a list of problems: exact Pass@k sums what is listed. Throws
- * `ConfigError` for an answer that does not earn 1, and for a problem without one.
+ * Before an exact evaluation, puts every listed answer to the task's own verifier, once for a list of problems: exact Pass@k
+ * sums what is listed. Throws `ConfigError` for an answer that does not earn 1, and for a problem without one.
  */
 export async function checkAnswers({
   task,
   problems,
+  evaluation,
   verifierTimeout = VERIFIER_TIMEOUT,
   signal,
-}: Pick<MeasureOptions, "task" | "problems" | "verifierTimeout" | "signal">): Promise<void> {
-  if (verified.get(problems) === task) return;
+}: Pick<MeasureOptions, "task" | "problems" | "evaluation" | "verifierTimeout" | "signal">): Promise<void> {
+  if (!evaluation.exact || verified.get(problems) === task) return;
   const text = (tokens: readonly number[]) => show(task.tokenizer.decode(tokens));
   const listed = problems.flatMap((problem) => {
     const { prompt } = problem;
@@ -103,7 +104,7 @@ export async function measurePolicy(
   const { task, evaluation, onProgress } = options;
   checkMeasurable(task, evaluation);
   const { exact, temperature, alsoTemperatures } = evaluation;
-  if (exact) await checkAnswers(options);
+  await checkAnswers(options);
   const samples = exact ? Math.min(evaluation.entropySamples, evaluation.samples) : evaluation.samples;
   const sampleShare = exact ? 1 / (2 + alsoTemperatures.length) : 1;
   const drawn = await drawSamples(params, options, samples, (share) => onProgress?.(share * sampleShare));
