@@ -70,7 +70,7 @@ export async function* nsrRows(
     );
   }
   const base = decodeCheckpoint(await loadBase(config.base));
-  const shared = sharedPrograms(base.config, config);
+  const shared = sharedPrograms(base.config, { rows: config.rows, scoreRows: config.scoreRows });
   const spent = { rollout: 0, scoring: 0, update: 0 };
   let updating = 0;
   const trainer = new Trainer({

@@ -78,7 +78,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     await files.writeFileAtomic(out, made.bytes);
     const { prompts, samples } = config.evaluation;
     const heldOut = task.distinct(new Rng(args.seed, Stream.data), "heldOut", prompts);
-    const shared = sharedPrograms(made.config, config);
+    const shared = sharedPrograms(made.config, { rows: config.rows, scoreRows: config.scoreRows });
     const params = parametersFrom(decodeCheckpoint(made.bytes));
     const samplesPerCall = Math.min(config.train.numGenerations, samples);
     const { tallies } = await evaluate(

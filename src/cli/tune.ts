@@ -99,7 +99,7 @@ async function meetProducts(preset: string, signal: AbortSignal): Promise<void> 
   const config = experimentConfig(preset, { train: { steps: 1 } });
   const task = makeTask(config.task);
   const model = taskModel(task, config.model);
-  const shared = sharedPrograms(model, config);
+  const shared = sharedPrograms(model, { rows: config.rows, scoreRows: config.scoreRows });
   const trainer = new Trainer({
     task,
     algorithm: "nsr",

@@ -6,6 +6,7 @@ import type { Generator } from "../model/generate.ts";
 import type { GenerateOptions } from "../model/generateOptions.ts";
 import type { Parameters } from "../model/transformer.ts";
 import { Stream } from "../tensor/random.ts";
+import { show } from "../tensor/validate.ts";
 import { EstimatorError, type Tally } from "./estimators.ts";
 
 /** What a caller has to say about one sample. */
@@ -82,7 +83,8 @@ export interface JudgedEvaluation extends Evaluation {
 
 /**
  * Draws and judges `samples` completions of each prompt under the stream of evaluation. With `judge`, what it said of
- * every sample comes back too. Throws EstimatorError for no prompts, no samples, and a reward that is not finite.
+ * every sample comes back too. Throws EstimatorError for no prompts, no samples, a reward that is not finite, and an
+ * `isRight` that says neither true nor false.
  */
 export async function evaluate(
   generator: Generator,
@@ -139,7 +141,7 @@ export async function evaluate(
         tokens += completion.length;
         const sample = from + (row % count);
         if (judge) verdicts.push(judge(prompt, completion, sample));
-        else if (isRight(prompt, completion, sample)) right[prompt]++;
+        else if (said(isRight(prompt, completion, sample), prompt)) right[prompt]++;
       }
       (await Promise.all(verdicts)).forEach((verdict, row) => {
         const prompt = first + Math.floor(row / count);
@@ -150,6 +152,15 @@ export async function evaluate(
   }
   const tallies = right.map((c) => ({ n: samples, c }));
   return judge ? { tallies, tokens, judged } : { tallies, tokens };
+}
+
+/** The word of `isRight` as it is; types tell TypeScript alone that it is true or false. */
+function said(verdict: boolean | PromiseLike<unknown>, prompt: number): boolean {
+  if (typeof verdict === "boolean") return verdict;
+  const got = typeof verdict?.then === "function" ? "a promise" : show(verdict);
+  throw new EstimatorError(
+    `evaluate: isRight: true or false expected, got ${got} for prompt ${prompt}. Return a boolean, or give judge, which is awaited.`,
+  );
 }
 
 /** Adds a judgement to those of its prompt; returns the reward. */

@@ -8,6 +8,7 @@
 
 import { CheckpointError } from "../tensor/errors.ts";
 import { pow2 } from "../tensor/mathBits.ts";
+import { show } from "../tensor/validate.ts";
 import { type JsonValue, parseStrictJson } from "./strictJson.ts";
 
 /** I64 is read only: integers beyond 2^53 would lose their value elsewhere. */
@@ -148,6 +149,9 @@ function readEntry(name: string, value: JsonValue): Span {
 
 /** Reads a whole file; throws a CheckpointError on anything that the format does not allow. */
 export function readSafetensors(file: Uint8Array): SafetensorsFile {
+  if (!ArrayBuffer.isView(file)) {
+    refuse(`a Uint8Array expected, got ${show(file)}`, "Wrap an ArrayBuffer: new Uint8Array(buffer).");
+  }
   if (file.length < 8) refuse(`at least 8 bytes expected, got ${file.length}`);
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const headerLength = view.getUint32(0, true) + view.getUint32(4, true) * 4294967296;

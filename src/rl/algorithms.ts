@@ -10,16 +10,28 @@ import {
   boolean,
   type Infer,
   integer,
+  nullable,
   number,
   object,
   oneOf,
   optional,
+  type Rule,
   show,
+  string,
   validate,
+  variant,
   withDefault,
 } from "../tensor/validate.ts";
-import { groupAdvantages } from "./advantages.ts";
-import { type Algorithm, comparesGroup, type EntropyTerm } from "./algorithm.ts";
+import { groupAdvantages, type MiniBatches } from "./advantages.ts";
+import {
+  type AdvantageRule,
+  type Algorithm,
+  comparesGroup,
+  type EntropyTerm,
+  type KlTerm,
+  type Scheduled,
+} from "./algorithm.ts";
+import { miniBatchRule } from "./trainConfig.ts";
 
 /** What all of the paper's objectives share as its code runs them: token mean over kept rows, clip 0.2. */
 const COMMON = {
@@ -263,32 +275,75 @@ export const ALGORITHMS: Readonly<Record<string, Algorithm | ((value?: number) =
 };
 
 const choice = number({ min: 0 });
-const changes = object({
-  keep: optional(oneOf("all", "right", "wrong")),
-  aggregation: optional(oneOf("token", "sequence", "constant")),
-  normaliser: optional(oneOf("kept", "all")),
-  form: optional(oneOf("ratio", "sequenceRatio", "log", "pi", "clippedLog", "truncatedLog")),
-  clip: withDefault(boolean(), true),
-  clipLow: optional(choice),
-  clipHigh: optional(choice),
-  dualClip: optional(number({ min: 1 })),
-  kl: optional(
-    object({
-      estimator: oneOf("k1", "k2", "k3"),
-      where: oneOf("loss", "reward"),
-      coefficient: choice,
-    }),
-  ),
-  entropy: optional(
-    object<EntropyTerm>({ coefficient: choice, target: optional(choice), rate: optional(choice) }),
-  ),
-  maskTruncated: optional(boolean()),
-  dropZeroVariance: optional(boolean()),
-  unlikeliness: optional(choice),
-  cutFirst: optional(boolean()),
-  epochs: optional(integer({ min: 1, max: 1000 })),
-  optimizer: optional(oneOf("adamw", "sgd")),
-  flip: optional(boolean()),
+
+/** The choices of an algorithm that may be changed one by one. */
+const choices = {
+  keep: oneOf("all", "right", "wrong"),
+  aggregation: oneOf("token", "sequence", "constant"),
+  normaliser: oneOf("kept", "all"),
+  form: oneOf("ratio", "sequenceRatio", "log", "pi", "clippedLog", "truncatedLog"),
+  clipLow: choice,
+  clipHigh: choice,
+  dualClip: number({ min: 1 }),
+  kl: object<KlTerm>({
+    estimator: oneOf("k1", "k2", "k3"),
+    where: oneOf("loss", "reward"),
+    coefficient: choice,
+  }),
+  entropy: object<EntropyTerm>({ coefficient: choice, target: optional(choice), rate: optional(choice) }),
+  maskTruncated: boolean(),
+  dropZeroVariance: boolean(),
+  unlikeliness: choice,
+  cutFirst: boolean(),
+  epochs: integer({ min: 1, max: 1000 }),
+  optimizer: oneOf("adamw", "sgd"),
+  flip: boolean(),
+};
+
+/** The same rules for keys that may be missing. */
+function optionalKeys<R extends Readonly<Record<string, Rule<unknown>>>>(rules: R) {
+  return Object.fromEntries(Object.entries(rules).map(([key, rule]) => [key, optional(rule)])) as {
+    [K in keyof R]: Rule<Infer<R[K]> | undefined>;
+  };
+}
+
+const changes = object({ ...optionalKeys(choices), clip: withDefault(boolean(), true) });
+
+const scheduled: Rule<Scheduled> = (value, path) =>
+  typeof value === "object" && value !== null
+    ? object<Exclude<Scheduled, number>>({ from: number(), to: number(), steps: choice })(value, path)
+    : number()(value, path);
+
+const share = number({ min: 0, max: 1 });
+
+const record = object<Algorithm>({
+  ...optionalKeys(choices),
+  name: string(),
+  advantage: variant<AdvantageRule>({
+    fixed: { right: scheduled, wrong: scheduled },
+    reward: {},
+    group: {
+      baseline: optional(oneOf("mean", "others")),
+      scale: oneOf("std", "mean", "none"),
+      eps: choice,
+      shift: optional(number()),
+      virtualBest: optional(boolean()),
+    },
+    passAtK: { k: integer({ min: 1 }), form: oneOf("training", "pkpo") },
+    gae: { gamma: share, lambda: share, whiten: boolean() },
+  }),
+  keep: choices.keep,
+  aggregation: choices.aggregation,
+  normaliser: choices.normaliser,
+  form: choices.form,
+  clipLow: nullable(choices.clipLow),
+  clipHigh: nullable(choices.clipHigh),
+  dualClip: optional(nullable(choices.dualClip)),
+  kl: optional(nullable(choices.kl)),
+  entropy: optional(nullable(choices.entropy)),
+  valueCoefficient: optional(choice),
+  miniBatches: optional(miniBatchRule as Rule<MiniBatches>),
+  flip: choices.flip,
 });
 
 /** What may be changed in a named algorithm; `clip: false` switches clipping off. */
@@ -299,13 +354,16 @@ export type AlgorithmChanges = Partial<Infer<typeof changes>>;
  * unknown name, with a suggestion.
  */
 export function algorithmByName(text: string, given: AlgorithmChanges = {}): Algorithm {
-  const [word, value, ...more] = text.toLowerCase().split(":");
+  const [word, value, ...more] = typeof text === "string" ? text.toLowerCase().split(":") : [""];
   const found = Object.hasOwn(ALGORITHMS, word) ? ALGORITHMS[word] : undefined;
   const misplaced = value !== undefined && (typeof found !== "function" || !/^\d*\.?\d+$/.test(value));
   if (!found || misplaced || more.length > 0) {
-    throw new ConfigError(
-      `algorithm: one of ${Object.keys(ALGORITHMS).join(", ")} expected, got "${text.slice(0, 60)}". ${didYouMean(word, Object.keys(ALGORITHMS))}`,
-    );
+    const names = Object.keys(ALGORITHMS);
+    const remedy =
+      typeof text === "string"
+        ? didYouMean(word, names)
+        : "Give the name, and what differs from that algorithm as changes.";
+    throw new ConfigError(`algorithm: one of ${names.join(", ")} expected, got ${show(text)}. ${remedy}`);
   }
   const made = typeof found === "function" ? found(value === undefined ? undefined : Number(value)) : found;
   const { clip, ...rest } = validate("algorithm", changes, given);
@@ -313,10 +371,13 @@ export function algorithmByName(text: string, given: AlgorithmChanges = {}): Alg
   return { ...made, ...set, ...(clip ? {} : { clipLow: null, clipHigh: null }) };
 }
 
-/** A record as it is, a name as `algorithmByName` reads it. Throws `ConfigError` for anything else. */
+/** A record as it is, checked key by key; a name as `algorithmByName` reads it. Throws `ConfigError` for anything else. */
 export function algorithmOf(op: string, given: Algorithm | string): Algorithm {
   if (typeof given === "string") return algorithmByName(given);
-  if (typeof given?.advantage?.kind === "string" && typeof given.form === "string") return given;
+  if (typeof given === "object" && given !== null) {
+    record(given, `${op}: algorithm`);
+    return given;
+  }
   const remedy =
     typeof given === "function" ? "Call it, as in wReinforce(0.1)." : 'Use nsr, or the name "nsr".';
   throw new ConfigError(`${op}: an algorithm record or name expected, got ${show(given)}. ${remedy}`);

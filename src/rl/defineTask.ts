@@ -155,7 +155,12 @@ export function defineTask<R extends TaskJudgement | Promise<TaskJudgement>>(
     return odd ? wrong("malformed") : tokenizer.decode(answer);
   }
 
-  function encoded(text: string, what: string): number[] {
+  function encoded(text: unknown, what: string): number[] {
+    if (typeof text !== "string") {
+      throw new ConfigError(
+        `${name}: ${what}: the text of a completion expected, got ${show(text)}. Return it as a string, and at once.`,
+      );
+    }
     const completion = [...tokenizer.encode(text), tokenizer.eos];
     if (completion.length <= maxCompletionLength) return completion;
     throw new ConfigError(
@@ -183,7 +188,7 @@ export function defineTask<R extends TaskJudgement | Promise<TaskJudgement>>(
         completion,
         correct = true,
         mode = modes[0],
-      } = typeof written === "string" ? { completion: written } : written;
+      } = typeof written === "object" && written !== null ? written : { completion: written };
       return { completion: encoded(completion, "trace"), correct, mode };
     },
     verify(prompt, completion) {

@@ -20,7 +20,7 @@ import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { type Seed, seedWords } from "../tensor/random.ts";
 import { Progress, type ProgressEvent } from "./experimentProgress.ts";
 import { makeBase, taskModel } from "./makeBase.ts";
-import { checkMeasurable, ksOf, measurePolicy } from "./measure.ts";
+import { checkAnswers, checkMeasurable, ksOf, measurePolicy } from "./measure.ts";
 import { armAlgorithm, armName, type ExperimentConfig } from "./presets.ts";
 import { type ArmRecord, canonical, decodeOwn, RunFolder } from "./runFolder.ts";
 import {
@@ -108,11 +108,15 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   const task = taskOf("experiment", options.task, config.task);
   checkMeasurable(task, config.evaluation);
   // Before anything is computed or written: the base may take hours.
-  const heldOut = heldOutProblems("experiment", task, config.evaluation, options.seed);
+  const seed = seedWords(options.seed);
+  const { evaluation, train } = config;
+  const heldOut = heldOutProblems("experiment", task, evaluation, options.seed);
+  const { verifierTimeout } = train;
+  await checkAnswers({ task, problems: heldOut, evaluation, verifierTimeout, signal: options.signal });
   const known = task.count?.("train");
-  if (known !== undefined && known < config.train.promptsPerStep) {
+  if (known !== undefined && known < train.promptsPerStep) {
     throw new ConfigError(
-      `experiment: train.promptsPerStep: at most the task's ${known} training problems expected, got ${config.train.promptsPerStep}. Lower it, or widen the task.`,
+      `experiment: train.promptsPerStep: at most the task's ${known} training problems expected, got ${train.promptsPerStep}. Lower it, or widen the task.`,
     );
   }
   const wanted = taskModel(task, config.model);
@@ -141,10 +145,10 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   const names = config.arms.map((arm) => armName(arm, config));
   // A run that is only shown keeps its time and its command.
   const shown = names.every((name) => folder.arm(name));
-  const own = options.shared ? null : sharedPrograms(base.config, config);
+  const { rows, scoreRows } = config;
+  const own = options.shared ? null : sharedPrograms(base.config, { rows, scoreRows });
   const shared = (options.shared ?? own) as SharedPrograms;
   try {
-    const seed = seedWords(options.seed);
     const bench: Bench = { options, config, task, seed, base, shared, heldOut, folder, progress, now, spent };
     for (const arm of config.arms) {
       const name = armName(arm, config);
@@ -173,8 +177,7 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
     config,
     versions: options.versions,
   };
-  const rows = await folder.metrics();
-  await folder.write("report.html", renderReport(summary, rows));
+  await folder.write("report.html", renderReport(summary, await folder.metrics()));
   await folder.write("summary.json", `${JSON.stringify(summary, null, 2)}\n`);
   return summary;
 }
@@ -217,14 +220,15 @@ async function runArm(bench: Bench, arm: string, name: string): Promise<void> {
     preset: options.preset,
     seed: String(options.seed),
     task: JSON.stringify(config.task),
-    tokenizer: JSON.stringify(bench.task.tokenizer.toJSON()),
   };
   if (!algorithm) {
     const params = parametersFrom(base);
     try {
       await folder.keepUpTo(name, -1);
       const none = { updates: 0, rolloutTokens: 0, trainSeconds: 0, rolloutSeconds: 0 };
-      await folder.write(file, await encodeCheckpoint({ config: base.config, params, metadata }));
+      const tokenizer = JSON.stringify(bench.task.tokenizer.toJSON());
+      const contents = { config: base.config, params, metadata: { ...metadata, tokenizer } };
+      await folder.write(file, await encodeCheckpoint(contents));
       await finishArm(bench, name, params, none);
     } finally {
       params.dispose();

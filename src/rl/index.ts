@@ -103,7 +103,7 @@ export {
   sharedPrograms,
   Trainer,
   type TrainerOptions,
-  type TrainerState,
   trainerFrom,
 } from "./trainer.ts";
+export type { TrainerState } from "./trainerState.ts";
 export { ValueHead } from "./valueHead.ts";

@@ -10,8 +10,10 @@ import { packRows } from "../model/sequences.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import type { Seed } from "../tensor/random.ts";
+import { show } from "../tensor/validate.ts";
 import type { EvaluationConfig } from "./evaluationConfig.ts";
 import { judge } from "./judge.ts";
+import { ASKED_AT_ONCE, inPool, VERIFIER_TIMEOUT } from "./rollout.ts";
 import { maskedMean } from "./stepMetrics.ts";
 import type { AnyTask, Problem } from "./task.ts";
 import type { SharedPrograms } from "./trainer.ts";
@@ -57,7 +59,44 @@ export function checkMeasurable(task: AnyTask, evaluation: EvaluationConfig): vo
   }
 }
 
-/** Measures a policy; the same numbers run after run. Also gives what was said of each sample. */
+/** Lists of problems whose answers a task was asked about: every arm meets the same list. */
+const verified = new WeakMap<readonly Problem[], AnyTask>();
+
+/**
+ * Before an exact evaluation, puts every listed answer to the task's own verifier, once for a list of problems: exact Pass@k
+ * sums what is listed. Throws `ConfigError` for an answer that does not earn 1, and for a problem without one.
+ */
+export async function checkAnswers({
+  task,
+  problems,
+  evaluation,
+  verifierTimeout = VERIFIER_TIMEOUT,
+  signal,
+}: Pick<MeasureOptions, "task" | "problems" | "evaluation" | "verifierTimeout" | "signal">): Promise<void> {
+  if (!evaluation.exact || verified.get(problems) === task) return;
+  const text = (tokens: readonly number[]) => show(task.tokenizer.decode(tokens));
+  const listed = problems.flatMap((problem) => {
+    const { prompt } = problem;
+    const answers = Array.from(task.answers?.(problem) ?? [], (answer) => ({ prompt, answer }));
+    if (answers.length > 0) return answers;
+    throw new ConfigError(
+      `evaluation.exact: every right answer of ${text(prompt)} expected, got none from ${task.name}. List them in answers(), leave the prompt out, or set exact: false.`,
+    );
+  });
+  // One that is too long cannot be drawn: it counts 0, and no verifier would take it.
+  const drawable = listed.filter(({ answer }) => answer.length <= task.maxCompletionLength);
+  await inPool(drawable.length, ASKED_AT_ONCE, signal, async (i) => {
+    const { prompt, answer } = drawable[i];
+    const { reward, reason, failure } = await judge(task, prompt, answer, verifierTimeout);
+    if (reward === 1 || failure !== undefined) return; // a failure is no word on the answer
+    throw new ConfigError(
+      `evaluation.exact: listed answers that earn 1 expected, got ${text(answer)} of ${text(prompt)}, which earns ${reward} (${reason}). Check answers() and verify() of ${task.name}, or set exact: false.`,
+    );
+  });
+  verified.set(problems, task);
+}
+
+/** Measures a policy; the same numbers run after run. Also gives what was said of each sample. Throws what the checks above throw. */
 export async function measurePolicy(
   params: FlatTensors,
   options: MeasureOptions,
@@ -65,6 +104,7 @@ export async function measurePolicy(
   const { task, evaluation, onProgress } = options;
   checkMeasurable(task, evaluation);
   const { exact, temperature, alsoTemperatures } = evaluation;
+  await checkAnswers(options);
   const samples = exact ? Math.min(evaluation.entropySamples, evaluation.samples) : evaluation.samples;
   const sampleShare = exact ? 1 / (2 + alsoTemperatures.length) : 1;
   const drawn = await drawSamples(params, options, samples, (share) => onProgress?.(share * sampleShare));
@@ -97,7 +137,7 @@ async function drawSamples(
   samples: number,
   onProgress: (share: number) => void,
 ) {
-  const { task, problems, shared, evaluation, verifierTimeout = 10_000 } = options;
+  const { task, problems, shared, evaluation, verifierTimeout = VERIFIER_TIMEOUT } = options;
   const { temperature, topK, topP } = evaluation;
   const entropySamples = Math.min(evaluation.entropySamples, samples);
   const kept: Uint32Array[] = new Array(problems.length * entropySamples);

@@ -47,11 +47,14 @@ export type RolloutOptions = Pick<
   verifierTimeout?: number;
 };
 
+/** Most milliseconds that a verifier which answers later is waited for, unless told. */
+export const VERIFIER_TIMEOUT = 10_000;
+
 /** Verifiers that answer later are asked so many at once: their time to answer counts from when they are asked. */
-const ASKED_AT_ONCE = 32;
+export const ASKED_AT_ONCE = 32;
 
 /** Results of `count` pieces of work in their order, `width` of them under way at a time. Rejects with the signal's reason. */
-async function inPool<T>(
+export async function inPool<T>(
   count: number,
   width: number,
   signal: AbortSignal | undefined,
@@ -83,7 +86,7 @@ export async function rollOut(
   params: Parameters,
   task: AnyTask,
   problems: readonly Problem[],
-  { verifierTimeout = 10_000, ...options }: RolloutOptions,
+  { verifierTimeout = VERIFIER_TIMEOUT, ...options }: RolloutOptions,
 ): Promise<Rollout> {
   const { tokenizer, promptLength, maxCompletionLength } = task;
   const prompts = problems.map((problem) => problem.prompt);

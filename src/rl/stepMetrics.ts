@@ -102,9 +102,22 @@ export function collapseWarning(first: number, now: number): string | null {
   return `entropy fell to ${now.toFixed(3)} nats from ${first.toFixed(3)}: the policy gives nearly one answer; lower learningRate, take fewer steps, or an algorithm with a KL or entropy term`;
 }
 
-/** What a user should hear of a step. */
-export function warningsOf(rollout: Rollout, learned: Learned, algorithm: Algorithm): string[] {
-  const { rewards, clipped, failures, failure } = rollout;
+/** What a user should hear where an algorithm asks of a reward only whether it is above 0, and some lie between; null where nothing. */
+export function gradedWarning(rewards: readonly number[], algorithm: Algorithm): string | null {
+  const { name, advantage, keep } = algorithm;
+  const rounds = advantage.kind === "fixed" || advantage.kind === "passAtK" || keep !== "all";
+  if (!rounds || !rewards.some((r) => r > 0 && r < 1)) return null;
+  return `${name} takes every reward above 0 for right, and some lie below 1: give 0 or 1, or take an algorithm that uses the number`;
+}
+
+/** What a user should hear of a step; of a policy that has collapsed not that its task is hard. */
+export function warningsOf(
+  rollout: Rollout,
+  learned: Learned,
+  { name }: Algorithm,
+  collapsed = false,
+): string[] {
+  const { rewards, clipped, failures, failure, failed } = rollout;
   const { updates, gradNorm, loss } = learned;
   const found: string[] = [];
   if (failures > 0)
@@ -121,14 +134,14 @@ export function warningsOf(rollout: Rollout, learned: Learned, algorithm: Algori
     );
   if (clipped === rewards.length)
     found.push("every completion was cut before EOS: raise maxCompletionLength or pretrain longer");
-  // Of rewards that no verifier gave nothing can be said.
-  if (failures < rewards.length && rewards.every((r) => r === rewards[0]))
-    found.push(`every reward is ${rewards[0]}: the task is too ${rewards[0] > 0 ? "easy" : "hard"}`);
-  const { kind } = algorithm.advantage;
-  if ((kind === "fixed" || kind === "passAtK") && rewards.some((r) => r > 0 && r < 1))
+  // Of rewards that no verifier gave nothing can be said, and few that it gave say little.
+  const given = rewards.filter((_, i) => !failed[i]);
+  const [reward] = given;
+  const same = 2 * given.length >= rewards.length && given.every((r) => r === reward);
+  if (same && (reward > 0 || !collapsed))
     found.push(
-      `${algorithm.name} takes every reward above 0 for right, and some lie below 1: give 0 or 1, or take an algorithm that uses the number`,
+      `every reward${failures > 0 ? " that the verifier gave" : ""} is ${reward}: the task is too ${reward > 0 ? "easy" : "hard"}`,
     );
-  if (updates === 0) found.push(`nothing for ${algorithm.name} to learn from: no update was made`);
+  if (updates === 0) found.push(`nothing for ${name} to learn from: no update was made`);
   return found;
 }

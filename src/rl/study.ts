@@ -23,7 +23,7 @@ import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { type ExperimentOptions, runExperiment } from "./experiment.ts";
 import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
-import { checkMeasurable, ksOf } from "./measure.ts";
+import { checkAnswers, checkMeasurable, ksOf } from "./measure.ts";
 import { armName, type ExperimentConfig } from "./presets.ts";
 import { canonical, decodeOwn, difference, readFinished, removeTemporaries } from "./runFolder.ts";
 import {
@@ -174,7 +174,15 @@ class Study {
     const { experiment, bases, seeds } = config;
     const { evaluation } = experiment;
     checkMeasurable(this.task, evaluation);
-    heldOutProblems("study", this.task, evaluation, seeds[0]);
+    const problems = heldOutProblems("study", this.task, evaluation, seeds[0]);
+    const { verifierTimeout } = experiment.train;
+    await checkAnswers({
+      task: this.task,
+      problems,
+      evaluation,
+      verifierTimeout,
+      signal: this.options.signal,
+    });
     // What all cells share. Each cell knows its own control and seed, so a study may be given more of both.
     const { preset, adapter } = this.options;
     const identity = JSON.parse(canonical({ preset, adapter, bases, experiment }));
@@ -285,7 +293,8 @@ class Study {
   }
 
   private programs(base: DecodedCheckpoint) {
-    return sharedPrograms(base.config, this.options.config.experiment);
+    const { rows, scoreRows } = this.options.config.experiment;
+    return sharedPrograms(base.config, { rows, scoreRows });
   }
 
   /** Bytes of a seed's base: shipped, of an earlier sitting, or pretrained now. */

@@ -25,8 +25,12 @@ export const taskNames: readonly string[] = Object.keys(TASKS);
 export function makeTask({ name, config = {} }: { name: string; config?: Record<string, unknown> }): Task {
   const make = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
   if (!make) {
+    const remedy =
+      nearest(name, taskNames) === undefined
+        ? "A task of your own is code: give it to runExperiment or runStudy as task (docs/tasks.md)."
+        : didYouMean(name, taskNames);
     throw new ConfigError(
-      `task: one of ${taskNames.join(", ")} expected, got "${name.slice(0, 60)}". ${nearest(name, taskNames) === undefined ? "Give a task of your own as task, beside the configuration." : didYouMean(name, taskNames)}`,
+      `task: one of ${taskNames.join(", ")} expected, got "${name.slice(0, 60)}". ${remedy}`,
     );
   }
   return make(config);

@@ -3,6 +3,7 @@ import { ConfigError } from "../tensor/errors.ts";
 import {
   boolean,
   integer,
+  nullable,
   number,
   object,
   oneOf,
@@ -14,11 +15,6 @@ import {
 
 const count = integer({ min: 1, max: 1 << 20 });
 
-const nullable =
-  <T>(rule: Rule<T>): Rule<T | null> =>
-  (value, path) =>
-    value === null ? null : rule(value, path);
-
 /** How a rollout is split into updates. */
 export interface MiniBatchChoice {
   /** `whole`: one update; `rows` of so many rows each; `count` of so many updates. */
@@ -28,6 +24,22 @@ export interface MiniBatchChoice {
   /** Updates of a rollout, for `count`. */
   count?: number;
 }
+
+const miniBatchFields = object<MiniBatchChoice>({
+  kind: oneOf("whole", "rows", "count"),
+  rows: optional(count),
+  count: optional(count),
+});
+
+/** A choice whose number is given where its kind has one. */
+export const miniBatchRule: Rule<MiniBatchChoice> = (value, path) => {
+  const choice = miniBatchFields(value, path);
+  const { kind } = choice;
+  if (kind === "whole" || choice[kind] !== undefined) return choice;
+  throw new ConfigError(
+    `${path}.${kind}: a number expected, got none. Write { kind: "${kind}", ${kind}: 4 }.`,
+  );
+};
 
 /** Numbers of a training run, as `trainConfig` fills them in; all of them on a page: docs/configuration.md. */
 export interface TrainConfig {
@@ -83,14 +95,7 @@ export const trainRules = object<TrainConfig>({
   beta2: withDefault(number({ min: 0, below: 1 }), 0.999),
   eps: withDefault(number({ above: 0, below: 1 }), 1e-8),
   maxGradNorm: withDefault(nullable(number({ above: 0 })), 1),
-  miniBatches: withDefault(
-    object<MiniBatchChoice>({
-      kind: oneOf("whole", "rows", "count"),
-      rows: optional(count),
-      count: optional(count),
-    }),
-    { kind: "whole", rows: undefined, count: undefined },
-  ),
+  miniBatches: withDefault(miniBatchRule, { kind: "whole", rows: undefined, count: undefined }),
   cutFirst: withDefault(boolean(), true),
   epochs: withDefault(integer({ min: 1, max: 1000 }), 1),
   verifierTimeout: withDefault(number({ above: 0, max: 3.6e6 }), 10_000),
@@ -99,12 +104,5 @@ export const trainRules = object<TrainConfig>({
 
 /** The configuration with its defaults; throws `ConfigError` with the nearest known key for an unknown one. */
 export function trainConfig(given: Partial<TrainConfig> = {}): TrainConfig {
-  const config = validate("train", trainRules, given);
-  const { kind, rows, count: batches } = config.miniBatches;
-  if ((kind === "rows" && rows === undefined) || (kind === "count" && batches === undefined)) {
-    throw new ConfigError(
-      `train: miniBatches.${kind}: a number expected, got none. Write { kind: "${kind}", ${kind}: 4 }.`,
-    );
-  }
-  return config;
+  return validate("train", trainRules, given);
 }

@@ -25,6 +25,7 @@ import { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { requireKnown } from "../tensor/suggest.ts";
+import { integer, object, validate } from "../tensor/validate.ts";
 import {
   type MiniBatches,
   planUpdates,
@@ -40,6 +41,7 @@ import { klOf } from "./loss.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
 import {
   collapseWarning,
+  gradedWarning,
   type Learned,
   maskedMean,
   rolloutMetrics,
@@ -48,21 +50,8 @@ import {
 } from "./stepMetrics.ts";
 import type { AnyTask } from "./task.ts";
 import { type TrainConfig, trainConfig } from "./trainConfig.ts";
+import { stateMetadata, type TrainerState, trainerState } from "./trainerState.ts";
 import { ValueHead } from "./valueHead.ts";
-
-/** What a checkpoint holds beside weights and moments. */
-export interface TrainerState {
-  step: number;
-  updates: number;
-  skipped: number;
-  numTokens: number;
-  /** Weight of an entropy bonus that adapts. */
-  entropyCoefficient?: number;
-  /** Of the first step, nats; 0 once its fall was told, so that a run tells it once. */
-  firstEntropy?: number;
-}
-
-const STATE_KEY = "naysay.trainer";
 
 /** Programs that trainers and evaluations of one model share, so that an arm more compiles nothing more. */
 export interface SharedPrograms {
@@ -218,12 +207,16 @@ export class Trainer {
     const learned = await this.learn(rollout, scores, step, signal);
     const { entropyCoefficient, firstEntropy = scores.entropy } = this.progress;
     const collapse = collapseWarning(firstEntropy, scores.entropy);
+    const { gradedTold = false } = this.progress;
+    const graded = gradedTold ? null : gradedWarning(rollout.rewards, this.algorithm);
+    const collapsed = collapse !== null || firstEntropy === 0;
     this.progress = {
       step,
       updates: this.learner.updates,
       skipped: this.progress.skipped + (learned.updates === 0 ? 1 : 0),
       numTokens: this.progress.numTokens + rollout.tokens,
       firstEntropy: collapse === null ? firstEntropy : 0,
+      ...(gradedTold || graded !== null ? { gradedTold: true } : {}),
       ...this.nextEntropyCoefficient(scores.entropy),
     };
     return {
@@ -243,7 +236,10 @@ export class Trainer {
       learning_rate: learned.learningRate,
       reasons: rollout.reasons,
       verifier_failures: rollout.failures,
-      warnings: [...warningsOf(rollout, learned, this.algorithm), ...(collapse === null ? [] : [collapse])],
+      warnings: [
+        ...warningsOf(rollout, learned, this.algorithm, collapsed),
+        ...[graded, collapse].filter((told) => told !== null),
+      ],
       step_time: this.now() - started,
       rollout_time: rolloutTime,
     };
@@ -418,7 +414,7 @@ export class Trainer {
     };
   }
 
-  /** Weights, moments and counters as one file's bytes. */
+  /** Weights, moments, counters and the task's tokenizer as one file's bytes. */
   async checkpoint(metadata: Readonly<Record<string, string>> = {}): Promise<Uint8Array<ArrayBuffer>> {
     const { moments, value, valueMoments } = this.learner;
     const head = value && { head: value.params };
@@ -429,13 +425,17 @@ export class Trainer {
       params: this.params,
       optimizer: moments ?? undefined,
       extras: { ...head, ...headMoments, ...reference },
-      metadata: { ...metadata, [STATE_KEY]: JSON.stringify(this.progress) },
+      metadata: {
+        tokenizer: JSON.stringify(this.task.tokenizer.toJSON()),
+        ...metadata,
+        ...stateMetadata({ state: this.progress, algorithm: this.algorithm.name, task: this.task.name }),
+      },
     });
   }
 
   /**
-   * Goes on from what `checkpoint` gave. Throws `CheckpointError`, and leaves all as it is, where that is of another model or lacks
-   * what this algorithm goes on from.
+   * Goes on from what `checkpoint` gave. Throws `CheckpointError`, and leaves all as it is, where that is of another model,
+   * algorithm or task, or lacks what this algorithm goes on from.
    */
   restore(from: DecodedCheckpoint): void {
     const other = modelDifference(from.config, this.shared.model.config);
@@ -444,18 +444,24 @@ export class Trainer {
         `trainer: a checkpoint of this trainer's model expected, got ${other}. Make a trainer by trainerFrom instead.`,
       );
     }
-    const state = trainerState(from.metadata);
+    const kept = trainerState(from.metadata);
+    const { algorithm = this.algorithm.name, task = this.task.name } = kept ?? {};
+    if (algorithm !== this.algorithm.name || task !== this.task.name) {
+      throw new CheckpointError(
+        `trainer: a checkpoint of a run with ${this.algorithm.name} on ${this.task.name} expected, got one with ${algorithm} on ${task}. Start a new run from its weights by trainerFrom instead.`,
+      );
+    }
     const { moments, value, valueMoments } = this.learner;
     const head = value ? [value.params, ...(valueMoments ? [valueMoments.m, valueMoments.v] : [])] : [];
     const extras = ["head", "head_m", "head_v"].slice(0, head.length).map((group) => from.extras.get(group));
     const reference = from.extras.get("reference");
     const lacks = [
-      ...(state ? [] : ["a step count"]),
+      ...(kept ? [] : ["a step count"]),
       ...(moments && !from.optimizer ? ["optimizer moments"] : []),
       ...(extras.every((group) => group) ? [] : ["the value head"]),
       ...(this.reference && !reference ? ["the reference policy"] : []),
     ];
-    if (!state || lacks.length > 0) {
+    if (!kept || lacks.length > 0) {
       throw new CheckpointError(
         `trainer: a checkpoint of a run with ${this.algorithm.name} expected, got one without ${lacks.join(" and ")}. Start a new run from it instead.`,
       );
@@ -475,8 +481,8 @@ export class Trainer {
       written.catch(() => {}); // Heard where it is awaited.
       this.reference = written;
     }
-    this.progress = state;
-    this.learner.updates = state.updates;
+    this.progress = kept.state;
+    this.learner.updates = kept.state.updates;
   }
 
   /** SHA-256 of the weights. */
@@ -511,11 +517,14 @@ interface Scores {
   kl?: number;
 }
 
-/** The programs for one model; `rows` decode together, `scoreRows` are scored together. */
+const sharedRules = object({ rows: integer({ min: 1 }), scoreRows: integer({ min: 1 }) });
+
+/** The programs for one model; `rows` decode together, `scoreRows` are scored together. Throws `ConfigError` for other options. */
 export function sharedPrograms(
   config: Transformer["config"],
-  { rows, scoreRows }: { rows: number; scoreRows: number },
+  options: { rows: number; scoreRows: number },
 ): SharedPrograms & { dispose(): void } {
+  const { rows, scoreRows } = validate("sharedPrograms", sharedRules, options);
   const model = new Transformer(config);
   const generator = new Generator(model, { rows });
   const scorer = new Scorer(model, scoreRows);
@@ -568,22 +577,4 @@ function tokenWeights(
     });
   }
   return weights;
-}
-
-/** Where the trainer of a checkpoint stood, from the checkpoint's metadata; undefined for another's. */
-export function trainerState(metadata: ReadonlyMap<string, string>): TrainerState | undefined {
-  const text = metadata.get(STATE_KEY);
-  if (text === undefined) return undefined;
-  try {
-    const { step, updates, skipped, numTokens, entropyCoefficient, firstEntropy } = JSON.parse(text);
-    const numbers = [step, updates, skipped, numTokens];
-    if (!numbers.every((n) => Number.isSafeInteger(n) && n >= 0)) return undefined;
-    return {
-      ...{ step, updates, skipped, numTokens },
-      ...(Number.isFinite(entropyCoefficient) ? { entropyCoefficient } : {}),
-      ...(Number.isFinite(firstEntropy) ? { firstEntropy } : {}),
-    };
-  } catch {
-    return undefined;
-  }
 }

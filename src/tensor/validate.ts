@@ -117,10 +117,18 @@ export function optional<T>(rule: Rule<T>): Rule<T | undefined> {
   return (value, path) => (value === undefined ? undefined : rule(value, path));
 }
 
+/** A rule for a value that may be null. */
+export function nullable<T>(rule: Rule<T>): Rule<T | null> {
+  return (value, path) => (value === null ? null : rule(value, path));
+}
+
 /** A rule for a key that has a default. */
 export function withDefault<T>(rule: Rule<T>, fallback: T): Rule<T> {
   return (value, path) => (value === undefined ? fallback : rule(value, path));
 }
+
+const join = (path: string, key: string): string =>
+  path.endsWith(":") ? `${path} ${key}` : `${path}.${key}`;
 
 /** A rule for every key of T. */
 export type Rules<T> = { readonly [K in keyof T]-?: Rule<T[K]> };
@@ -137,20 +145,37 @@ export function object<T extends object>(fields: Rules<T>): Rule<T> {
       return fail(path, "an object", value, `Keys: ${known.join(", ")}.`);
     }
     const given = value as Record<string, unknown>;
-    const join = (key: string) => (path.endsWith(":") ? `${path} ${key}` : `${path}.${key}`);
     for (const key of Object.keys(given)) {
       if (!Object.hasOwn(fields, key)) {
         throw new ConfigError(
-          `${join(key.slice(0, 60))}: a known key expected, got an unknown one. ${didYouMean(key, known)}`,
+          `${join(path, key.slice(0, 60))}: a known key expected, got an unknown one. ${didYouMean(key, known)}`,
         );
       }
     }
     const checked: Record<string, unknown> = {};
     for (const key of known) {
       const present = Object.hasOwn(given, key) ? given[key] : undefined;
-      checked[key] = rules[key](present, join(key));
+      checked[key] = rules[key](present, join(path, key));
     }
     return checked as T;
+  };
+}
+
+/** An object whose `kind` is one of these, with the keys of that kind and no others. */
+export function variant<T extends { readonly kind: string }>(
+  kinds: {
+    readonly [K in T["kind"]]: Rules<Omit<Extract<T, { readonly kind: K }>, "kind">>;
+  },
+): Rule<T> {
+  const rules = kinds as Readonly<Record<string, object>>;
+  const names = Object.keys(kinds);
+  return (value, path) => {
+    if (typeof value !== "object" || value === null) {
+      return fail(path, "an object", value, `Write { kind: "${names[0]}", ... }.`);
+    }
+    const given = Object.hasOwn(value, "kind") ? (value as { kind: unknown }).kind : undefined;
+    const kind = oneOf(...names)(given, join(path, "kind"));
+    return object({ kind: string(), ...rules[kind] })(value, path) as unknown as T;
   };
 }
 

@@ -9,6 +9,7 @@ import { runExperiment } from "../rl/experiment.ts";
 import { armName, type ExperimentConfig, experimentConfig } from "../rl/presets.ts";
 import { makeTask } from "../rl/taskTable.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
+import { seedWords } from "../tensor/random.ts";
 import { BaseCache } from "./baseCache.ts";
 import { adapterOf, type DeviceKeeper, isLost } from "./deviceKeeper.ts";
 import { Gate } from "./gate.ts";
@@ -72,6 +73,7 @@ export class ExperimentService {
     const gate = new Gate(request.paused ?? false, (paused) => emit({ kind: paused ? "paused" : "resumed" }));
     context.onTell = (word) => gate.tell(word);
     try {
+      seedWords(request.seed); // a request that is no run is not kept
       const out = checkOut(request.out ?? `${RUNS}/${request.preset}`);
       const given = experimentConfig(request.preset, request.changes);
       // Bytes that are handed in are the base, whatever the preset names.

@@ -16,9 +16,10 @@ import { type Algorithm, comparesGroup } from "../rl/algorithm.ts";
 import { algorithmByName, checkAlgorithm } from "../rl/algorithms.ts";
 import { Learner } from "../rl/learner.ts";
 import { completionOf } from "../rl/rollout.ts";
-import { trainerState } from "../rl/trainer.ts";
+import { trainerState } from "../rl/trainerState.ts";
 import type { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
+import { number, show } from "../tensor/validate.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
 import { type DeviceKeeper, isLost } from "./deviceKeeper.ts";
 import type {
@@ -148,10 +149,11 @@ export class Policy {
     const { examples, learningRate, numGenerations = 1, weightDecay = 0, maxGradNorm = 1 } = request;
     checkAlgorithm(algorithm, numGenerations);
     checkTeachable(algorithm);
+    number({ min: 0 })(learningRate, "policy.learn: learningRate");
     for (const [i, { reward }] of examples.entries()) {
-      if (!(reward >= 0 && reward <= 1)) {
+      if (!(typeof reward === "number" && reward >= 0 && reward <= 1)) {
         throw new ConfigError(
-          `policy.learn: examples[${i}].reward: a number in [0, 1] expected, got ${reward}. 1 is right, 0 is wrong.`,
+          `policy.learn: examples[${i}].reward: a number in [0, 1] expected, got ${show(reward)}. 1 is right, 0 is wrong.`,
         );
       }
     }
@@ -437,7 +439,7 @@ function zerosFor({ layout }: FlatTensors): Map<string, Float32Array> {
 /** Updates that a checkpoint's moments have seen: a policy's own count, or a trainer's. */
 function updatesOf(metadata: ReadonlyMap<string, string>): number {
   const own = metadata.get(UPDATES_KEY);
-  return own === undefined ? (trainerState(metadata)?.updates ?? 0) : count(own);
+  return own === undefined ? (trainerState(metadata)?.state.updates ?? 0) : count(own);
 }
 
 /** A count kept as text in metadata; 0 for none. */

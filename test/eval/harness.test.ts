@@ -115,4 +115,15 @@ test("bad requests are refused by name", async () => {
     "evaluate: a finite reward expected, got NaN for prompt 1. Check judge.",
   );
   await expect(run({ judge: () => Promise.reject(new Error("judge fell ill")) })).rejects.toThrow("fell ill");
+  for (const [isRight, got] of [
+    [async () => false, "a promise"],
+    [() => ({ reward: 0 }), "an object"],
+    [() => 1, "1"],
+    [() => undefined, "undefined"],
+  ] as const) {
+    await expect(run({ isRight })).rejects.toThrow(
+      `evaluate: isRight: true or false expected, got ${got} for prompt 0. Return a boolean, or give judge, which is awaited.`,
+    );
+    await expect(run({ isRight })).rejects.toThrow(EstimatorError);
+  }
 });

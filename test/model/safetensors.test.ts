@@ -192,6 +192,19 @@ test("refuses every truncation", () => {
   }
 });
 
+test("what is no Uint8Array is refused with what to do", () => {
+  for (const [given, got] of [
+    [new ArrayBuffer(64), "an object"],
+    ["model.safetensors", '"model.safetensors"'],
+    [undefined, "undefined"],
+  ]) {
+    expect(() => readSafetensors(given as never)).toThrow(CheckpointError);
+    expect(() => readSafetensors(given as never)).toThrow(
+      `safetensors: a Uint8Array expected, got ${got}. Wrap an ArrayBuffer: new Uint8Array(buffer).`,
+    );
+  }
+});
+
 test("names that objects inherit are ordinary names", () => {
   const tensors = new Map<string, SafetensorsEntry>(
     ["constructor", "toString", "hasOwnProperty"].map((name) => [

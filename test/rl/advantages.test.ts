@@ -7,6 +7,7 @@ import type { Algorithm } from "../../src/rl/algorithm.ts";
 import {
   ALGORITHMS,
   algorithmByName,
+  algorithmOf,
   checkAlgorithm,
   flipped,
   grpo,
@@ -14,6 +15,7 @@ import {
   psr,
   wReinforce,
 } from "../../src/rl/algorithms.ts";
+import { ConfigError } from "../../src/tensor/errors.ts";
 
 const whole = { kind: "whole" } as const;
 const plan = (algorithm: Algorithm, rewards: number[], lengths: number[], more = {}) =>
@@ -221,7 +223,59 @@ describe("names", () => {
     [() => algorithmByName("nsr:2"), /algorithm: one of psr/],
     [() => algorithmByName("__proto__"), /algorithm: one of psr/],
     [() => algorithmByName("nsr", { fomr: "pi" } as never), /Did you mean "form"/],
+    [
+      () => algorithmByName(nsr as never),
+      /^algorithm: one of .* expected, got an object\. Give the name, and/,
+    ],
     [() => wReinforce(-1), /lambda: a finite number of at least 0/],
     [() => wReinforce(Number.NaN), /got NaN/],
   ])("refuses case %#", (act, message) => expect(act).toThrow(message));
+
+  test("a record is itself, and every named one is whole", () => {
+    for (const made of Object.values(ALGORITHMS)) {
+      const algorithm = typeof made === "function" ? made() : made;
+      expect(algorithmOf("trainer", algorithm)).toBe(algorithm);
+    }
+    const read = JSON.parse(JSON.stringify({ ...nsr, kl: null, miniBatches: { kind: "count", count: 2 } }));
+    expect(algorithmOf("trainer", read)).toBe(read);
+  });
+
+  test.each([
+    [{ keep: "wrongs" }, 'keep: one of all, right, wrong expected, got "wrongs". Did you mean "wrong"?'],
+    [{ keep: undefined }, "keep: one of all, right, wrong expected, got undefined."],
+    [
+      { form: "logs" },
+      'form: one of ratio, sequenceRatio, log, pi, clippedLog, truncatedLog expected, got "logs"',
+    ],
+    [
+      { aggregation: "tokens" },
+      'aggregation: one of token, sequence, constant expected, got "tokens". Did you mean "token"',
+    ],
+    [{ optimizer: "adam" }, 'optimizer: one of adamw, sgd expected, got "adam"'],
+    [{ kl: { estimator: "k4", where: "loss", coefficient: 1 } }, "kl.estimator: one of k1, k2, k3 expected"],
+    [{ clippLow: 0.1 }, 'clippLow: a known key expected, got an unknown one. Did you mean "clipLow"'],
+    [{ clipLow: undefined }, "clipLow: a number >= 0 expected, got undefined"],
+    [{ dualClip: 0.5 }, "dualClip: a number >= 1 expected, got 0.5"],
+    [
+      { advantage: { kind: "groups" } },
+      'advantage.kind: one of fixed, reward, group, passAtK, gae expected, got "groups". Did you mean "group"',
+    ],
+    [
+      { advantage: { kind: "group", scale: "std", eps: -1 } },
+      "advantage.eps: a number >= 0 expected, got -1",
+    ],
+    [
+      { advantage: { kind: "fixed", right: 0, wrong: Number.NaN } },
+      "advantage.wrong: a number expected, got NaN",
+    ],
+    [
+      { advantage: { kind: "fixed", right: { from: 0, to: 1 }, wrong: 0 } },
+      "advantage.right.steps: a number >= 0 expected, got undefined",
+    ],
+    [{ miniBatches: { kind: "rows" } }, "miniBatches.rows: a number expected, got none"],
+  ])("refuses a record with %j", (change, message) => {
+    const act = (): unknown => algorithmOf("trainer", { ...nsr, ...change } as never);
+    expect(act).toThrow(ConfigError);
+    expect(act).toThrow(`trainer: algorithm.${message}`);
+  });
 });

@@ -137,6 +137,22 @@ describe("defaults", () => {
     expect([task.modeOf!(problem, [4, 7, 2]), task.modeOf!(problem, [4, 7])]).toEqual(["long", null]);
     const long = defineTask({ ...definition, trace: () => "1 2 3 4" });
     expect(() => long.trace(rng, problem)).toThrow(/trace: at most maxCompletionLength=4 .* got 5/);
+    for (const [written, got] of [
+      [5, "5"],
+      [null, "null"],
+      [{ completion: 5 }, "5"],
+      [Promise.resolve("2"), "undefined"],
+    ]) {
+      const odd = defineTask({
+        ...definition,
+        trace: () => written as never,
+        answers: () => [written as never],
+      });
+      expect(() => odd.trace(rng, problem)).toThrow(
+        `evens: trace: the text of a completion expected, got ${got}. Return it as a string, and at once.`,
+      );
+      expect(() => odd.answers!(problem)).toThrow(/^evens: answers: the text of a completion expected, got/);
+    }
   });
 
   test("definitions that are not whole are named", () => {

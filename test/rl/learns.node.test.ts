@@ -32,7 +32,7 @@ beforeAll(async () => {
   await useBackend();
   task = makeTask(config.task);
   base = decodeCheckpoint(await quickBase());
-  shared = sharedPrograms(base.config, config);
+  shared = sharedPrograms(base.config, { rows: config.rows, scoreRows: config.scoreRows });
 });
 
 /** Right answers of each problem out of `samples`. */

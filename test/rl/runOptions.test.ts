@@ -5,6 +5,7 @@ import { type ExperimentConfig, experimentConfig, PRESETS } from "../../src/rl/p
 import { checkStudyConfig, checkWholeConfig } from "../../src/rl/runOptions.ts";
 import { runStudy, type StudyOptions } from "../../src/rl/study.ts";
 import { cellConfig, STUDIES, studyConfig } from "../../src/rl/studyConfig.ts";
+import { makeTask } from "../../src/rl/taskTable.ts";
 import { ConfigError } from "../../src/tensor/errors.ts";
 import { LetterTask } from "../helpers/letterTask.ts";
 import { memoryFiles } from "../helpers/memoryFiles.ts";
@@ -34,6 +35,15 @@ describe("an experiment", () => {
     expect(files.content.size).toBe(0);
   });
 
+  test("of no seed, though the problems have one of their own", async () => {
+    const files = memoryFiles();
+    const config = experimentConfig("tiny", { evaluation: { promptsSeed: 1 } });
+    const adapter = { vendor: "", description: "", backend: "", tier: "T0", software: true };
+    const options = { config, preset: "tiny", out: "run", files, adapter } as unknown as ExperimentOptions;
+    await expect(runExperiment(options)).rejects.toThrow(/^seed: an integer in .* expected, got undefined/);
+    expect(files.content.size).toBe(0);
+  });
+
   const cells = Object.keys(STUDIES).flatMap((name) => {
     const config = studyConfig(name);
     return Object.keys(config.controls).map((control): [string, ExperimentConfig] => [
@@ -51,6 +61,20 @@ describe("an experiment", () => {
     checkWholeConfig("experiment", JSON.parse(JSON.stringify(config)));
     checkWholeConfig("experiment", { ...config, base: "own", model: { hiddenSize: 8 } });
     expect(config).toEqual(kept);
+  });
+});
+
+describe("a task", () => {
+  test.each([
+    [
+      "echo",
+      'got "echo". A task of your own is code: give it to runExperiment or runStudy as task (docs/tasks.md).',
+    ],
+    ["constructor", 'got "constructor". A task of your own is code'],
+    ["countdwn", 'got "countdwn". Did you mean "countdown"?'],
+  ])("by a name that is none: %s", (name, message) => {
+    expect(() => makeTask({ name })).toThrow(ConfigError);
+    expect(() => makeTask({ name })).toThrow(message);
   });
 });
 

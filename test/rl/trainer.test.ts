@@ -3,13 +3,14 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { type DecodedCheckpoint, decodeCheckpoint } from "../../src/model/checkpoint.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
+import { Tokenizer } from "../../src/model/tokenizer.ts";
 import type { Algorithm } from "../../src/rl/algorithm.ts";
 import { nsr, psr, wReinforce } from "../../src/rl/algorithms.ts";
 import { taskModel } from "../../src/rl/makeBase.ts";
 import { collapseWarning, type StepMetrics } from "../../src/rl/stepMetrics.ts";
 import { type TrainConfig, trainConfig } from "../../src/rl/trainConfig.ts";
 import { type SharedPrograms, sharedPrograms, Trainer, trainerFrom } from "../../src/rl/trainer.ts";
-import { ConfigError } from "../../src/tensor/errors.ts";
+import { CheckpointError, ConfigError } from "../../src/tensor/errors.ts";
 import type { WebGpuBackend } from "../../src/tensor/webgpu.ts";
 import { useBackend } from "../helpers/backend.ts";
 import { LetterTask } from "../helpers/letterTask.ts";
@@ -110,6 +111,21 @@ describe("steps", () => {
     expect(collapseWarning(1, 0.06)).toBeNull();
   });
 
+  test("after a fall to one answer it is not the task that is too hard", async () => {
+    const never = new LetterTask("never");
+    const first = make(nsr, { steps: 1 }, 1, never);
+    expect((await first.step()).warnings.join()).toContain("the task is too hard");
+    const saved = decodeCheckpoint(await first.checkpoint());
+    first.dispose();
+    const { metadata } = saved;
+    const state = JSON.parse(metadata.get("naysay.trainer") as string);
+    const fallen = new Map(metadata).set("naysay.trainer", JSON.stringify({ ...state, firstEntropy: 0 }));
+    const later = make(nsr, { steps: 2 }, 1, never);
+    later.restore({ ...saved, metadata: fallen });
+    expect((await later.step()).warnings).toEqual([]);
+    later.dispose();
+  });
+
   test("several mini-batches: several updates of one rollout", async () => {
     const trainer = make(nsr, { steps: 1, miniBatches: { kind: "count", count: 2 } });
     await collect(trainer);
@@ -163,18 +179,57 @@ describe("the same run again", () => {
     trainer.dispose();
   });
 
-  test("another algorithm's checkpoint is refused for what it lacks", async () => {
-    const first = make(nsr);
+  test("another algorithm's or task's checkpoint is refused by name, and nothing is written", async () => {
+    const first = make(psr);
+    await first.step();
     const saved = decodeCheckpoint(await first.checkpoint());
     first.dispose();
+    const other = new LetterTask();
+    Object.assign(other, { name: "other" });
+    for (const [trainer, wanted] of [
+      [make(nsr), "NSR on letter"],
+      [make(psr, {}, 1, other), "PSR on other"],
+    ] as const) {
+      const before = await trainer.weightsSha256();
+      expect(() => trainer.restore(saved)).toThrow(CheckpointError);
+      expect(() => trainer.restore(saved)).toThrow(
+        `trainer: a checkpoint of a run with ${wanted} expected, got one with PSR on letter. Start a new run from its weights by trainerFrom instead.`,
+      );
+      expect(await trainer.weightsSha256()).toBe(before);
+      expect(trainer.state.step).toBe(0);
+      trainer.dispose();
+    }
+  });
+
+  test("a checkpoint of before names were kept is refused only for what it lacks", async () => {
+    const first = make(nsr);
+    await first.step();
+    const saved = decodeCheckpoint(await first.checkpoint());
+    first.dispose();
+    const { algorithm, task: on, ...state } = JSON.parse(saved.metadata.get("naysay.trainer") as string);
+    expect([algorithm, on]).toEqual(["NSR", "letter"]);
+    const older = { ...saved, metadata: new Map([["naysay.trainer", JSON.stringify(state)]]) };
     for (const [name, lacks] of [
       ["grpo-kl", "the reference policy"],
       ["ppo", "the value head and the reference policy"],
     ]) {
       const trainer = make(name);
-      expect(() => trainer.restore(saved)).toThrow(new RegExp(`expected, got one without ${lacks}\\. Start`));
+      expect(() => trainer.restore(older)).toThrow(new RegExp(`expected, got one without ${lacks}\\. Start`));
       trainer.dispose();
     }
+    const trainer = make(psr);
+    trainer.restore(older);
+    expect(trainer.state).toEqual(state);
+    trainer.dispose();
+  });
+
+  test("the tokenizer is in the file", async () => {
+    const trainer = make(nsr);
+    const kept = async (metadata?: Record<string, string>) =>
+      decodeCheckpoint(await trainer.checkpoint(metadata)).metadata.get("tokenizer");
+    expect(Tokenizer.fromJSON(JSON.parse((await kept()) as string)).vocab).toEqual(task.tokenizer.vocab);
+    expect(await kept({ tokenizer: "mine" })).toBe("mine");
+    trainer.dispose();
   });
 });
 
@@ -187,7 +242,10 @@ describe("configuration", () => {
       ["nrs", /Did you mean "nsr"/],
       [wReinforce, /^trainer: an algorithm record or name expected, got a function. Call it/],
       [undefined, /^trainer: an algorithm record or name expected, got undefined/],
-      [{ name: "NSR" }, /got an object/],
+      [
+        { ...nsr, keep: "wrongs" },
+        /^trainer: algorithm\.keep: .* expected, got "wrongs"\. Did you mean "wrong"/,
+      ],
     ] as const) {
       expect(() => make(bad as never)).toThrow(message);
       expect(() => make(bad as never)).toThrow(ConfigError);
@@ -256,6 +314,16 @@ describe("configuration", () => {
     expect(() => new Trainer(given as never)).toThrow(
       /^trainer: params: an object expected, got undefined\. Make/,
     );
+  });
+
+  test("options of shared programs are checked by name", () => {
+    const refused = (options: unknown, message: RegExp): void => {
+      expect(() => sharedPrograms(config, options as never)).toThrow(message);
+      expect(() => sharedPrograms(config, options as never)).toThrow(ConfigError);
+    };
+    refused({ row: 64, scoreRows: 64 }, /^sharedPrograms: row: a known key expected, .*Did you mean "rows"/);
+    refused({ rows: 64 }, /^sharedPrograms: scoreRows: an integer >= 1 expected, got undefined/);
+    refused(undefined, /^sharedPrograms: an object expected, got undefined/);
   });
 
   test("a model with fewer tokens than the task is refused", () => {

@@ -121,7 +121,7 @@ describe("what a checkpoint carries", () => {
   });
 
   test("a checkpoint without the value head is refused by name", async () => {
-    const plain = make(nsr);
+    const plain = make({ ...nsr, name: FULL.name });
     await plain.step();
     const bytes = await plain.checkpoint();
     plain.dispose();
@@ -298,16 +298,19 @@ describe("verifiers", () => {
   test.each([
     [nsr, true],
     [grpo, false],
-  ])("graded rewards: whether $name takes them for right is said aloud", async (algorithm, said) => {
+  ])("graded rewards: whether $name takes them for right is said once a run", async (algorithm, said) => {
+    const heard = ({ warnings }: StepMetrics): boolean =>
+      /takes every reward above 0 for right/.test(warnings.join());
     for (const least of [0, 1 / 4]) {
-      const trainer = make(
-        algorithm,
-        { steps: 1 },
-        under((i) => ({ ...right, reward: i % 2 === 0 ? 1 : least })),
-      );
-      const { warnings } = await trainer.step();
-      expect(/takes every reward above 0 for right/.test(warnings.join())).toBe(said && least > 0);
+      const graded = (): AnyTask => under((i) => ({ ...right, reward: i % 2 === 0 ? 1 : least }));
+      const trainer = make(algorithm, { steps: 2 }, graded());
+      expect((await collect(trainer)).map(heard)).toEqual([said && least > 0, false]);
+      const bytes = await trainer.checkpoint();
       trainer.dispose();
+      const later = make(algorithm, { steps: 3 }, graded());
+      later.restore(decodeCheckpoint(bytes));
+      expect((await collect(later)).map(heard)).toEqual([false]);
+      later.dispose();
     }
   });
 

@@ -5,12 +5,14 @@ import {
   type Infer,
   integer,
   list,
+  nullable,
   number,
   object,
   oneOf,
   optional,
   string,
   validate,
+  variant,
   withDefault,
 } from "../../src/tensor/validate.ts";
 
@@ -80,4 +82,24 @@ for (const [value, message] of REFUSED) {
 
 test("does not read inherited keys", () => {
   expect(() => check(Object.create({ learningRate: 0.1 }))).toThrow(/learningRate/);
+});
+
+type Shape = { readonly kind: "dot" } | { readonly kind: "disc"; readonly radius: number | null };
+const shape = variant<Shape>({ dot: {}, disc: { radius: nullable(number({ above: 0 })) } });
+
+test("a variant has the keys of its kind and no others", () => {
+  expect(validate("draw", shape, { kind: "disc", radius: 2 })).toEqual({ kind: "disc", radius: 2 });
+  expect(validate("draw", shape, { kind: "disc", radius: null })).toEqual({ kind: "disc", radius: null });
+  expect(validate("draw", shape, { kind: "dot" })).toEqual({ kind: "dot" });
+});
+
+test.each([
+  [{ kind: "disk" }, 'draw: kind: one of dot, disc expected, got "disk". Did you mean "disc"?'],
+  [{ kind: "dot", radius: 1 }, "draw: radius: a known key expected, got an unknown one."],
+  [{ kind: "disc", radius: 0 }, "draw: radius: a number > 0 expected, got 0."],
+  [Object.create({ kind: "dot" }), "draw: kind: one of dot, disc expected, got undefined."],
+  [null, 'draw: an object expected, got null. Write { kind: "dot", ... }.'],
+])("a variant refuses %j", (bad, message) => {
+  expect(() => validate("draw", shape, bad)).toThrow(ConfigError);
+  expect(() => validate("draw", shape, bad)).toThrow(message);
 });

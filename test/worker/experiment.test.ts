@@ -192,6 +192,15 @@ test("another request for a folder in use is refused and leaves the run as it wa
   expect(bitsOf(await side.worker.experiment(stored.request).result, side.files)).toEqual(want);
 }, 120_000);
 
+test("a request without a seed is refused, and nothing of it is kept", async () => {
+  const side = emptied();
+  const { seed: _, ...request } = REQUEST;
+  await expect(side.worker.experiment(request as never).result).rejects.toThrow(
+    /^seed: an integer in \[0, 2\^53\) expected, got undefined/,
+  );
+  expect(await side.worker.runs()).toEqual([]);
+});
+
 test("an abort while paused ends the run", async () => {
   const side = emptied();
   const abort = new AbortController();

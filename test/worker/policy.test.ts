@@ -5,6 +5,7 @@ import { modelConfig } from "../../src/model/config.ts";
 import type { Files } from "../../src/model/files.ts";
 import { initializeParameters } from "../../src/model/parameters.ts";
 import { Tokenizer } from "../../src/model/tokenizer.ts";
+import { nsr } from "../../src/rl/algorithms.ts";
 import { Addition } from "../../src/rl/tasks/addition.ts";
 import { backend } from "../../src/tensor/backend.ts";
 import { CheckpointError, ConfigError } from "../../src/tensor/errors.ts";
@@ -333,14 +334,22 @@ test("refused by name", async () => {
   await expect(learn({ reward: Number.NaN })).rejects.toThrow(
     /reward: a number in \[0, 1\] expected, got NaN/,
   );
+  await expect(learn({ reward: false })).rejects.toThrow(/reward: a number in \[0, 1\] expected, got false/);
+  await expect(worker.policy({ checkpoint: "x" as never })).rejects.toThrow(/a Uint8Array expected, got "x"/);
   await expect(learn({ completion: "yellow" })).rejects.toThrow(/yellow/);
   await expect(learn({}, { algorithm: "nrs" })).rejects.toThrow(/Did you mean .?nsr/);
+  await expect(learn({}, { algorithm: nsr })).rejects.toThrow(/got an object\. Give the name, and/);
   for (const algorithm of ["grpo", "rloo", "dapo"]) {
     await expect(learn({}, { algorithm })).rejects.toThrow(
       /numGenerations of at least 2 expected for .*, got 1\. Give more samples/,
     );
   }
-  await expect(learn({}, { learningRate: Number.NaN })).rejects.toBeInstanceOf(ConfigError);
+  for (const learningRate of [undefined, Number.NaN, "0.1"]) {
+    await expect(learn({}, { learningRate })).rejects.toBeInstanceOf(ConfigError);
+    await expect(learn({}, { learningRate })).rejects.toThrow(
+      /^policy\.learn: learningRate: a number >= 0 expected, got/,
+    );
+  }
   await expect(policy.generate({ ...ASK, prompts: [] }).result).rejects.toThrow(/at least one prompt/);
   await expect(policy.generate({ ...ASK, maxCompletionLength: 99 }).result).rejects.toThrow(
     /maxPositions=16/,
