@@ -134,11 +134,12 @@ export function warningsOf(
     );
   if (clipped === rewards.length)
     found.push("every completion was cut before EOS: raise maxCompletionLength or pretrain longer");
-  // Of rewards that no verifier gave nothing can be said, and few that it gave say little.
+  // Of rewards that no verifier gave nothing can be said, and few that it gave say little. Beside a failure a 0 may be of a
+  // completion that it was not asked about, since that was cut.
   const given = rewards.filter((_, i) => !failed[i]);
   const [reward] = given;
   const same = 2 * given.length >= rewards.length && given.every((r) => r === reward);
-  if (same && (reward > 0 || !collapsed))
+  if (same && (reward > 0 || !(collapsed || failures > 0)))
     found.push(
       `every reward${failures > 0 ? " that the verifier gave" : ""} is ${reward}: the task is too ${reward > 0 ? "easy" : "hard"}`,
     );

@@ -33,7 +33,7 @@ test("a task is called easy or hard by rows that the verifier judged", () => {
   expect(warned([F, F, F, F, 1, 1, 1, 1])).toMatch(
     /failed on 4 of 8.*\nevery reward that the verifier gave is 1: the task is too easy$/,
   );
-  expect(warned([F, 0, 0, 0])).toMatch(/\nevery reward that the verifier gave is 0: the task is too hard$/);
+  expect(warned([F, 0, 0, 0])).not.toContain("too hard");
   expect(warned([F, 0, 1, 0])).not.toContain("the task is too");
   // One word of eight says nothing of the task, none even less.
   expect(warned([F, F, F, F, F, F, F, 0])).not.toContain("the task is too");
