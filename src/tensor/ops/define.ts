@@ -30,6 +30,7 @@ interface MapSpec {
   /** Result dtype; default: that of the last input. */
   result?: (inputs: readonly ValueType[], attrs: Attrs) => DType;
   wgsl: (args: readonly string[], ctx: MapContext) => string;
+  watched?: (args: readonly string[], ctx: MapContext) => string;
   helpers?: readonly string[];
   scalarOnly?: boolean;
   weight?: number;
@@ -128,6 +129,7 @@ export function defineMap(spec: MapSpec): OpDef {
     lowering: {
       kind: "map",
       wgsl: spec.wgsl,
+      watched: spec.watched,
       helpers: spec.helpers,
       scalarOnly: spec.scalarOnly,
       cost: spec.weight ?? 1,

@@ -123,9 +123,11 @@ export const abs = unary({
   vjp: (c) => [mul(cotangent(c), sign(c.inputs[0]))],
 });
 
+/** -1, 0 or 1. Of NaN it may be 0: shaders may assume that there are none. */
 export const sign = unary({
   name: "sign",
-  doc: "-1, 0 or 1.",
+  hidesNan: true,
+  doc: "-1, 0 or 1; of NaN it may be 0.",
   dtypes: ["f32", "i32"],
   domain: { awayFromZero: 0.05 },
   wgsl: ([x]) => `sign(${x})`,
@@ -155,12 +157,17 @@ export const exp = unary({
   tolerance: { forward: 4e-6, reason: "WGSL allows 3 + 2|x| ULP" },
 });
 
+/** Natural logarithm. Of 0, of negative numbers and of NaN it may be a number: WGSL defines it above 0 only. */
 export const log = unary({
   name: "log",
-  doc: "Natural logarithm.",
+  hidesNan: true,
+  doc: "Natural logarithm; below 2^-126 it may be inexact, and of 0, of negative numbers and of NaN a number.",
   dtypes: FLOAT,
   domain: { range: [0.05, 4] },
   wgsl: ([x]) => `log(${x})`,
+  // Bits tell 0 from what is below 2^-126, which a comparison of floats may take for 0.
+  watched: ([x], ctx) =>
+    `select(log(${x}), ${ctx.literal(-1, "f32")} / sqrt(${x}), bitcast<${ctx.type("i32")}>(${x}) <= ${ctx.literal(0, "i32")})`,
   ref: ([x]) => Math.log(x),
   weight: 8,
   vjp: (c) => [div(cotangent(c), c.inputs[0])],
