@@ -1,8 +1,8 @@
 /** `naysay ops`: the op table with what its tests cover; as a list, as JSON, or as the page docs/ops.md. */
 
 import type { OpDef } from "../tensor/opdef.ts";
+import { compositions } from "../tensor/ops/compositions.ts";
 import { dtypesOf, opGaps } from "../tensor/ops/coverage.ts";
-import { ops } from "../tensor/ops/index.ts";
 import { allOps } from "../tensor/ops/table.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { HELP } from "./commonFlags.ts";
@@ -62,14 +62,6 @@ const COMPOSITIONS: Record<string, readonly [string, string]> = {
   transpose: ["x[..., M, N] -> [..., N, M]", "Swaps the last two axes."],
   uniformFromBits: ["bits[...] u32 -> [...] f32", "Uniform numbers in [0, 1) from the top 24 bits."],
 };
-
-/** Functions of `ops` that are no primitive, by name. */
-export function compositions(): string[] {
-  return Object.entries(ops)
-    .filter(([, call]) => typeof call === "function" && !("op" in call))
-    .map(([name]) => name)
-    .sort();
-}
 
 function compositionLine(name: string): string {
   const [signature, doc] = COMPOSITIONS[name] ?? ["", ""];

@@ -3,7 +3,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { compositions, opsMarkdown } from "../../src/cli/ops.ts";
+import { opsMarkdown } from "../../src/cli/ops.ts";
+import { compositions } from "../../src/tensor/ops/compositions.ts";
 import { allOps } from "../../src/tensor/ops/table.ts";
 import { naysay } from "../helpers/command.ts";
 import { root } from "../helpers/sourceFiles.ts";
