@@ -334,6 +334,7 @@ describe("words", () => {
     expect(() => pick("matmull")).toThrow('got "matmull". Did you mean "matmul"?');
     expect(() => pick("reshape")).toThrow("an op with perf sizes expected, got reshape");
     expect(() => pick("randomBits")).toThrow('got "randomBits". Did you mean "philox"?');
+    expect(() => pick("chainSum")).toThrow('got "chainSum". Known: ceilings');
     expect(() => pick("zzzzzzzz")).toThrow("Known: ceilings, ops, w1, w2, add, matmul.");
   });
 

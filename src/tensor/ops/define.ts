@@ -24,6 +24,8 @@ import { broadcastTo } from "./movement.ts";
 interface MapSpec {
   name: string;
   doc: string;
+  /** Default: one or two operands and a result, all of one dtype. */
+  signature?: string;
   source?: string;
   /** Accepted dtypes of the inputs (all alike unless `mixed`). */
   dtypes: readonly DType[];
@@ -89,7 +91,7 @@ export function defineMap(spec: MapSpec): OpDef {
   }
   return {
     name: spec.name,
-    signature: `${arity === 1 ? "x[...]" : "a[...], b[...]"} -> [...]`,
+    signature: spec.signature ?? `${arity === 1 ? "x[...]" : "a[...], b[...]"} -> [...]`,
     doc: spec.doc,
     source: spec.source,
     infer(inputs, attrs) {

@@ -252,6 +252,7 @@ const comparison = (name: string, doc: string, sym: string, ref: (a: number, b: 
   binary({
     name,
     doc,
+    signature: "a[...], b[...] -> [...] bool",
     dtypes: NUMBER,
     domain: [{ range: [-2, 2] }, { range: [-2, 2] }],
     result: () => "bool",
@@ -332,6 +333,7 @@ export const shiftRight = binary({
 const whereOp = defineMap({
   name: "where",
   doc: "a where the condition holds, else b.",
+  signature: "condition[...] bool, a[...], b[...] -> [...]",
   dtypes: ["f32", "i32", "u32", "bool"],
   inputDTypes: (d) => ["bool", d, d],
   domain: [{ range: [0, 1] }, {}, {}],
