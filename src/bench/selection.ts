@@ -33,9 +33,8 @@ export function choose(
         `bench: an op with perf sizes expected, got ${op}, which has none. Add \`perf\` to its object.`,
       );
     } else {
-      const got = notAnOp(word, known, "Name those, or time it as a function of your own (bench/README.md).");
       throw new ConfigError(
-        `bench: an op, ${workloads[0]} to ${workloads.at(-1)}, ops or ceilings expected, got ${got}`,
+        `bench: an op, ${workloads[0]} to ${workloads.at(-1)}, ops or ceilings expected, got ${notAnOp(word, known)}`,
       );
     }
   }

@@ -144,7 +144,7 @@ function unitsOf(seed: number, only: readonly string[] | undefined): Unit[] {
   for (const name of only ?? []) {
     if (known.includes(name)) continue;
     throw new ConfigError(
-      `check: the name of an op or a whole program was expected, got ${notAnOp(name, known, "Name those: `naysay ops` lists all.")}`,
+      `check: the name of an op or a whole program was expected, got ${notAnOp(name, known)}`,
     );
   }
   const callsOf = (name: string) => async (): Promise<UnitCall[]> => {

@@ -87,12 +87,19 @@ function functionLine(name: string): string {
   return `| \`${name}\` | \`${signature}\` | ${doc} |`;
 }
 
+/** What the table says of operands that are NaN, and of numbers for which there is no finite result. */
+function caveat({ hidesNan, lowering }: OpDef): string {
+  if (!hidesNan) return "";
+  const watched = lowering.kind === "map" && lowering.watched;
+  return ` Of NaN${watched ? ", and of what has no finite result," : ""} it may be a number.`;
+}
+
 function rowOf(op: OpDef): OpRow {
   return {
     name: op.name,
     call: callOf(op),
     signature: op.signature,
-    doc: op.doc,
+    doc: `${op.doc}${caveat(op)}`,
     source: op.source ?? null,
     dtypes: dtypesOf(op),
     cases: op.cases.length,

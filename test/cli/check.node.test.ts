@@ -55,7 +55,7 @@ test("mistakes: exit code 2 and what was meant", async () => {
   const wrong = await naysay(["check", "--ops", "softmax"], env);
   expect(wrong.code).toBe(2);
   expect(wrong.stderr).toContain(
-    "check: the name of an op or a whole program was expected, got softmax, which is made of other ops. Name those: ",
+    'check: the name of an op or a whole program was expected, got "softmax". softmax is made of other ops: name those.',
   );
   expect((await naysay(["check", "--tier", "T8"], env)).stderr).toContain("expected T0, T1, T2, T3, T4");
 });

@@ -67,3 +67,14 @@ test("a signature names every operand, and the dtypes are those of the operand t
     "f32, i32, u32",
   ]);
 });
+
+test("the page says which ops may make a number of NaN, and of what has no finite result", () => {
+  const saying = (text: string) =>
+    [...pageRows()].filter(([, cells]) => cells.some((cell) => cell.includes(text))).map(([name]) => name);
+  const ofNan = allOps()
+    .filter((op) => op.hidesNan)
+    .map(({ name }) => name);
+  expect(saying("it may be a number.")).toEqual(ofNan);
+  expect(ofNan).toEqual(expect.arrayContaining(["log", "max", "sign", "tanh"]));
+  expect(saying("Of NaN, and of what has no finite result,")).toEqual(["log"]);
+});

@@ -3,31 +3,28 @@ import type { OpDef, OpFunction } from "../opdef.ts";
 import { didYouMean, nearest } from "../suggest.ts";
 import { ops } from "./index.ts";
 
-const FUNCTIONS = Object.entries<object>(ops).map(([name, call]) => ({
-  name,
-  op: (call as Partial<OpFunction>).op,
-}));
+const functions: Readonly<Record<string, object>> = ops;
+const opOf = (name: string): OpDef | undefined => (functions[name] as Partial<OpFunction>).op;
 
-/** Names of the functions of `ops` that are no primitive, in order. */
+/** Names of the functions of `ops` that are no primitive. */
 export function compositions(): string[] {
-  return FUNCTIONS.flatMap(({ name, op }) => (op ? [] : [name])).sort();
-}
-
-/**
- * The end of a message, after "got": a word that is none of `known`, with what is near, or all that is known. A composition, or
- * what is near one, is told apart, with `instead` as the remedy.
- */
-export function notAnOp(word: string, known: readonly string[], instead: string): string {
-  const made = compositions();
-  const op = FUNCTIONS.find(({ name }) => name === word)?.op;
-  if (op && op.name !== word) return `"${word}". Did you mean "${op.name}"?`;
-  const near = nearest(word, [...known, ...made]) ?? "";
-  if (!made.includes(near)) return `"${word}". ${didYouMean(word, known, Number.POSITIVE_INFINITY)}`;
-  const slip = near.toLowerCase() !== word.toLowerCase();
-  return `${slip ? `"${word}". Did you mean "${near}"? It` : `${near}, which`} is made of other ops. ${instead}`;
+  return Object.keys(functions).filter((name) => !opOf(name));
 }
 
 /** Name of the function of `ops` that is a primitive, null where there is none. */
 export function callOf(op: OpDef): string | null {
-  return FUNCTIONS.find((call) => call.op === op)?.name ?? null;
+  return Object.keys(functions).find((name) => opOf(name) === op) ?? null;
+}
+
+/**
+ * The end of a message, after "got": a word that is none of `known`, with what is near, or all that is known. What is, or is
+ * near, a composition is told apart.
+ */
+export function notAnOp(word: string, known: readonly string[]): string {
+  const near = nearest(word, [...known, ...compositions()]);
+  const told =
+    near === undefined || known.includes(near)
+      ? didYouMean(word, known, known.length)
+      : `${near} is made of other ops: name those.`;
+  return `"${word}". ${told}`;
 }
