@@ -91,13 +91,18 @@ async function hiders(values: readonly number[]): Promise<string[]> {
 describe("what the op table says", () => {
   test("an op that makes a number of NaN or an infinity has hidesNan", async () => {
     const found = await hiders(NONE);
-    expect(named(hiding), repeat).toEqual(expect.arrayContaining(found));
-    // These do on every adapter that the tests run on: the search finds what there is.
-    expect(found).toEqual(expect.arrayContaining(["max", "maximum", "min", "minimum", "tanh"]));
+    expect(named(hiding), `give the op that is missing hidesNan: true; ${repeat}`).toEqual(
+      expect.arrayContaining(found),
+    );
+    // These do on both software adapters: the search finds what there is.
+    if (backend.device.info.software)
+      expect(found).toEqual(expect.arrayContaining(["max", "maximum", "min", "minimum", "tanh"]));
   });
 
   test("an op that makes a number of numbers where there is none has an expression for NAN=1", async () => {
-    expect(named(watched), repeat).toEqual(expect.arrayContaining(await hiders(NUMBERS)));
+    expect(named(watched), `give the op that is missing an expression watched; ${repeat}`).toEqual(
+      expect.arrayContaining(await hiders(NUMBERS)),
+    );
   });
 });
 
