@@ -42,6 +42,7 @@ npm run bench -- compare a.json b.json [--json]
 npm run bench -- curves [flags]       fits time against size
 
 Words: ${workloads.join(", ")} (workloads), ops (all of them), names of ops, ceilings (nothing else).
+What is made of ops (softmax) is timed as a function of your own (bench/README.md).
 
 Flags:
 ${argHelp(FLAGS)}

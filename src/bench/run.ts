@@ -2,7 +2,6 @@
 
 import { runtimeName } from "../check/runtime.ts";
 import { NaysayError } from "../tensor/errors.ts";
-import { ops as everyOp } from "../tensor/ops/index.ts";
 import { allOps, opByName } from "../tensor/ops/table.ts";
 import { VERSION } from "../tensor/version.ts";
 import type { WebGpuBackend } from "../tensor/webgpu.ts";
@@ -40,8 +39,7 @@ export function benchNames(): Chosen {
 export function chosenBy(words: readonly string[]): Chosen {
   const { workloads, ops } = benchNames();
   const all = allOps().map(({ name }) => name);
-  const composites = Object.keys(everyOp).filter((name) => !all.includes(name));
-  return choose(words, workloads, all, ops, composites);
+  return choose(words, workloads, all, ops);
 }
 
 function opWork(name: string, quick: boolean): Work[] {

@@ -1,7 +1,7 @@
 /** What the words of a command line, or of a page, choose. */
 
 import { ConfigError } from "../tensor/errors.ts";
-import { didYouMean } from "../tensor/suggest.ts";
+import { notAnOp } from "../tensor/ops/compositions.ts";
 
 export interface Chosen {
   workloads: string[];
@@ -10,14 +10,13 @@ export interface Chosen {
 
 /**
  * Workloads and ops that `words` name; without words all of them. `workloads` are names like "w1"; `ops` are names of
- * ops, with `timed` those that have perf sizes; `composites` functions made of ops, which have none. The word `ops` is all of the latter, `ceilings` nothing but the ceilings.
+ * ops, with `timed` those that have perf sizes. The word `ops` is all of the latter, `ceilings` nothing but the ceilings.
  */
 export function choose(
   words: readonly string[],
   workloads: readonly string[],
   ops: readonly string[],
   timed: readonly string[],
-  composites: readonly string[] = [],
 ): Chosen {
   if (words.length === 0) return { workloads: [...workloads], ops: [...timed] };
   const known = ["ceilings", "ops", ...workloads, ...timed];
@@ -33,13 +32,9 @@ export function choose(
       throw new ConfigError(
         `bench: an op with perf sizes expected, got ${op}, which has none. Add \`perf\` to its object.`,
       );
-    } else if (composites.some((c) => c.toLowerCase() === name)) {
-      throw new ConfigError(
-        `bench: an op of the op table expected, got ${word}, which is made of other ops. Name those, or time it as a function of your own (bench/README.md).`,
-      );
     } else {
       throw new ConfigError(
-        `bench: an op, ${workloads[0]} to ${workloads.at(-1)}, ops or ceilings expected, got "${word}". ${didYouMean(word, known)}`,
+        `bench: an op, ${workloads[0]} to ${workloads.at(-1)}, ops or ceilings expected, got ${notAnOp(word, known)}`,
       );
     }
   }

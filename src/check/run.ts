@@ -6,7 +6,7 @@
 import { requestAdapter, requestDevice } from "../tensor/device.ts";
 import { ConfigError, DeviceError, DeviceLostError } from "../tensor/errors.ts";
 import { flags } from "../tensor/flags.ts";
-import { didYouMean } from "../tensor/suggest.ts";
+import { notAnOp } from "../tensor/ops/compositions.ts";
 import { parseTier, TIERS, type Tier, tierAtLeast } from "../tensor/tiers.ts";
 import { VERSION } from "../tensor/version.ts";
 import { WebGpuBackend } from "../tensor/webgpu.ts";
@@ -144,7 +144,7 @@ function unitsOf(seed: number, only: readonly string[] | undefined): Unit[] {
   for (const name of only ?? []) {
     if (known.includes(name)) continue;
     throw new ConfigError(
-      `check: the name of an op or a whole program was expected, got "${name}". ${didYouMean(name, known)}`,
+      `check: the name of an op or a whole program was expected, got ${notAnOp(name, known)}`,
     );
   }
   const callsOf = (name: string) => async (): Promise<UnitCall[]> => {

@@ -1,8 +1,8 @@
 /** `naysay ops`: the op table with what its tests cover; as a list, as JSON, or as the page docs/ops.md. */
 
 import type { OpDef } from "../tensor/opdef.ts";
+import { callOf, compositions } from "../tensor/ops/compositions.ts";
 import { dtypesOf, opGaps } from "../tensor/ops/coverage.ts";
-import { ops } from "../tensor/ops/index.ts";
 import { allOps } from "../tensor/ops/table.ts";
 import { argHelp, readArgs } from "./args.ts";
 import { HELP } from "./commonFlags.ts";
@@ -15,6 +15,8 @@ const FLAGS = {
 
 interface OpRow {
   name: string;
+  /** Name of its function among `ops`, null where users do not call it. */
+  call: string | null;
   signature: string;
   doc: string;
   source: string | null;
@@ -31,9 +33,13 @@ interface OpRow {
   internal: string | null;
 }
 
-/** Signature and meaning of what `ops` has beside the primitives. */
-const COMPOSITIONS: Record<string, readonly [string, string]> = {
+/** Signature and meaning of what `ops` has beside functions that have the name and the operands of their primitive. */
+const FUNCTIONS: Record<string, readonly [string, string]> = {
   entropy: ["x[..., V] -> [...]", "Entropy of softmax(x) along the last axis, nats."],
+  full: [
+    "shape, value, dtype = f32 -> [...shape]",
+    "A tensor filled with one number, which the kernel reads as data.",
+  ],
   gelu: [
     "x[...] -> [...]",
     "GELU, tanh form: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Source: arXiv 1606.08415.",
@@ -48,6 +54,10 @@ const COMPOSITIONS: Record<string, readonly [string, string]> = {
   ],
   logSoftmax: ["x[..., V], axis = -1 -> [..., V]", "x - max - log(sum(exp(x - max))) along the axis, nats."],
   mean: ["x[...], axes?, keepDims = false -> reduced", "Mean over axes (default all)."],
+  randomBits: [
+    "[c0, c1, c2, c3] of [...] u32, [k0, k1] of [...] u32 -> [...] u32",
+    "Random words, one for each counter, under a key: philox, with its operands broadcast together.",
+  ],
   rmsNorm: [
     "x[..., V], weight[V], eps -> [..., V]",
     "x / sqrt(mean(x^2) + eps) * weight along the last axis. Source: arXiv 1910.07467, eq. 4.",
@@ -63,24 +73,33 @@ const COMPOSITIONS: Record<string, readonly [string, string]> = {
   uniformFromBits: ["bits[...] u32 -> [...] f32", "Uniform numbers in [0, 1) from the top 24 bits."],
 };
 
-/** Functions of `ops` that are no primitive, by name. */
-export function compositions(): string[] {
-  return Object.entries(ops)
-    .filter(([, call]) => typeof call === "function" && !("op" in call))
-    .map(([name]) => name)
-    .sort();
+/** Functions of `ops` that have no row of their name in the table: compositions, and primitives called otherwise. */
+function functionNames(): string[] {
+  const renamed = allOps().flatMap((op) => {
+    const call = callOf(op);
+    return call === null || call === op.name ? [] : [call];
+  });
+  return [...compositions(), ...renamed].sort();
 }
 
-function compositionLine(name: string): string {
-  const [signature, doc] = COMPOSITIONS[name] ?? ["", ""];
+function functionLine(name: string): string {
+  const [signature, doc] = FUNCTIONS[name] ?? ["", ""];
   return `| \`${name}\` | \`${signature}\` | ${doc} |`;
+}
+
+/** What the table says of operands that are NaN, and of numbers for which there is no finite result. */
+function caveat({ hidesNan, lowering }: OpDef): string {
+  if (!hidesNan) return "";
+  const watched = lowering.kind === "map" && lowering.watched;
+  return ` Of NaN${watched ? ", and of what has no finite result," : ""} it may be a number.`;
 }
 
 function rowOf(op: OpDef): OpRow {
   return {
     name: op.name,
+    call: callOf(op),
     signature: op.signature,
-    doc: op.doc,
+    doc: `${op.doc}${caveat(op)}`,
     source: op.source ?? null,
     dtypes: dtypesOf(op),
     cases: op.cases.length,
@@ -98,7 +117,8 @@ export function opsMarkdown(): string {
   const cell = (text: string): string => text.replaceAll("|", "\\|");
   const line = (r: OpRow): string => {
     const doc = `${r.doc}${r.source ? ` Source: ${r.source}.` : ""}${r.internal ? ` Internal: ${r.internal}.` : ""}`;
-    return `| \`${r.name}\` | \`${cell(r.signature)}\` | ${cell(doc)} | ${r.dtypes.join(", ")} | ${cell(r.vjp)} | ${r.lowering} | ${r.cases} |`;
+    const call = r.call === null ? "no" : r.call === r.name ? "yes" : `as \`${r.call}\``;
+    return `| \`${r.name}\` | ${call} | \`${cell(r.signature)}\` | ${cell(doc)} | ${r.dtypes.join(", ")} | ${cell(r.vjp)} | ${r.lowering} | ${r.cases} |`;
   };
   return [
     "# Ops",
@@ -106,19 +126,20 @@ export function opsMarkdown(): string {
     "Written by `npm run docs:ops` from the op table; do not edit. Every op is one object in `src/tensor/ops/`: its",
     "shape and dtype rules, derivative, float64 reference, lowering and test cases.",
     "",
-    `${rows.length} primitives, and compositions of them at the end of the page; all stand in \`ops\`.`,
+    `${rows.length} primitives. Those that users call stand in \`ops\`, as do the functions at the end of the page; the others serve`,
+    "differentiation and other ops.",
     "",
-    "| Op | Signature | What it does | dtypes | Derivative | Lowering | Cases |",
-    "| --- | --- | --- | --- | --- | --- | --- |",
+    "| Op | In `ops` | Signature | What it does | dtypes | Derivative | Lowering | Cases |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ...rows.map(line),
     "",
-    "## Compositions",
+    "## Functions of these",
     "",
-    "Functions of primitives, differentiable through them; called alone, each is one program.",
+    "Made of primitives, and differentiable through them; called alone, each is one program.",
     "",
     "| Function | Signature | What it does |",
     "| --- | --- | --- |",
-    ...compositions().map(compositionLine),
+    ...functionNames().map(functionLine),
     "",
   ].join("\n");
 }

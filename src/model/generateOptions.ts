@@ -1,7 +1,7 @@
 /** What can be asked of generation, and the checks that come before anything runs. */
 import { ConfigError } from "../tensor/errors.ts";
 import type { Seed } from "../tensor/random.ts";
-import { didYouMean } from "../tensor/suggest.ts";
+import { requireKnown } from "../tensor/suggest.ts";
 import type { ModelConfig } from "./config.ts";
 import { bucketLength } from "./sequences.ts";
 
@@ -109,13 +109,7 @@ export function checkRequest(
   prompts: readonly ArrayLike<number>[],
   options: GenerateOptions,
 ): GenerateRequest {
-  for (const key of Object.keys(options)) {
-    if (!(KNOWN as readonly string[]).includes(key)) {
-      throw new ConfigError(
-        `generate: ${key}: a known option expected, got an unknown one. ${didYouMean(key, KNOWN)}`,
-      );
-    }
-  }
+  requireKnown("generate", options, KNOWN);
   if (options.seed === undefined || options.seed === null)
     refuse("seed: expected, got none", "Write seed: 1, or any other number");
   if (!Array.isArray(prompts) || prompts.some((prompt) => typeof prompt !== "object" || prompt === null)) {

@@ -129,6 +129,11 @@ export type Lowering =
   | {
       kind: "map";
       wgsl(args: readonly string[], ctx: MapContext): string;
+      /**
+       * The expression under NAN=1, where `wgsl` may give a number of finite operands although the reference's result is not
+       * finite: then this one's is not either. All other results are the same.
+       */
+      watched?(args: readonly string[], ctx: MapContext): string;
       /** WGSL helper functions the expression calls. */
       helpers?: readonly string[];
       /** The expression has no four-wide form. */

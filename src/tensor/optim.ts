@@ -16,7 +16,7 @@ import type { LandRows } from "./opdef.ts";
 import { ops } from "./ops/index.ts";
 import { CHUNK_ROWS } from "./ops/rowBlocks.ts";
 import type { Shape } from "./shape.ts";
-import { didYouMean } from "./suggest.ts";
+import { requireKnown } from "./suggest.ts";
 import type { Tensor } from "./tensor.ts";
 import { currentTrace } from "./trace.ts";
 
@@ -269,13 +269,7 @@ const STEP_KEYS: readonly (keyof AdamWStep)[] = [
 
 /** The step with its defaults. Throws `ConfigError` for numbers out of range: to be asked before any gradient is computed. */
 export function checkAdamWStep(given: AdamWStep) {
-  for (const key of Object.keys(given)) {
-    if (!(STEP_KEYS as readonly string[]).includes(key)) {
-      throw new ConfigError(
-        `adamw: ${key}: a known option expected, got an unknown one. ${didYouMean(key, STEP_KEYS)}`,
-      );
-    }
-  }
+  requireKnown("adamw", given, STEP_KEYS);
   const {
     lr,
     step,

@@ -50,14 +50,14 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
   return best;
 }
 
-/** `Did you mean "x"?` where a known name is near, else the list of known names (at most 12). */
-export function didYouMean(name: string, known: Iterable<string>): string {
+/** `Did you mean "x"?` where a known name is near, else the list of known names, at most `most`. */
+export function didYouMean(name: string, known: Iterable<string>, most = 12): string {
   const names = [...known];
   const best = nearest(name, names);
   if (best !== undefined) return `Did you mean "${best}"?`;
   if (names.length === 0) return "None is known.";
-  const listed = names.slice(0, 12).join(", ");
-  return `Known: ${listed}${names.length > 12 ? `, and ${names.length - 12} more` : ""}.`;
+  const listed = names.slice(0, most).join(", ");
+  return `Known: ${listed}${names.length > most ? `, and ${names.length - most} more` : ""}.`;
 }
 
 /** Throws `ConfigError` for a key of `options` that is not in `known`, and where `options` are no object. */

@@ -333,6 +333,13 @@ describe("words", () => {
   test("an unknown word gets the nearest one, an op without sizes is told apart", () => {
     expect(() => pick("matmull")).toThrow('got "matmull". Did you mean "matmul"?');
     expect(() => pick("reshape")).toThrow("an op with perf sizes expected, got reshape");
+    expect(() => pick("zzzzzzzz")).toThrow("Known: ceilings, ops, w1, w2, add, matmul.");
+  });
+
+  test("what is made of other ops, or nearly its name, is told apart", () => {
+    const made = "softmax is made of other ops: name those.";
+    expect(() => pick("softMax")).toThrow(`expected, got "softMax". ${made}`);
+    expect(() => pick("sofmax")).toThrow(`expected, got "sofmax". ${made}`);
   });
 });
 

@@ -50,7 +50,7 @@ test("an unknown word, an op that is none of the table and a file in no folder a
   );
   expect([made.code, made.stderr.trim()]).toEqual([
     2,
-    "bench: an op of the op table expected, got softmax, which is made of other ops. Name those, or time it as a function of your own (bench/README.md).",
+    'bench: an op, w1 to w5, ops or ceilings expected, got "softmax". softmax is made of other ops: name those.',
   ]);
   expect([out.code, out.stdout]).toEqual([2, ""]);
   expect(out.stderr.trim()).toMatch(

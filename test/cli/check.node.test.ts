@@ -52,9 +52,11 @@ test("failures: exit code 1, and the op is named", async () => {
 
 test("mistakes: exit code 2 and what was meant", async () => {
   const env = { NAYSAY_ADAPTER: process.env.NAYSAY_ADAPTER };
-  const wrong = await naysay(["check", "--ops", "sofmax"], env);
+  const wrong = await naysay(["check", "--ops", "softmax"], env);
   expect(wrong.code).toBe(2);
-  expect(wrong.stderr).toContain('got "sofmax"');
+  expect(wrong.stderr).toContain(
+    'check: the name of an op or a whole program was expected, got "softmax". softmax is made of other ops: name those.',
+  );
   expect((await naysay(["check", "--tier", "T8"], env)).stderr).toContain("expected T0, T1, T2, T3, T4");
 });
 

@@ -17,9 +17,9 @@ import { root } from "../helpers/sourceFiles.ts";
 /**
  * Largest JavaScript of the built app, bytes after gzip: page, worker, and the check and benchmark that load when asked for.
  * 172,937 with the products by subgroup matrices and those that split k, whose generators any app holds; 161,000 without. 176,217
- * with attention by quads and a replay that costs the host half.
+ * with attention by quads and a replay that costs the host half; 178,309 with rules for algorithms and tasks given as records.
  */
-const BUDGET = 177_000;
+const BUDGET = 179_000;
 
 let folder: string;
 let app: string;

@@ -18,6 +18,7 @@ import {
 } from "../affine.ts";
 import type { DType } from "../dtype.ts";
 import { ShaderError } from "../errors.ts";
+import { flags } from "../flags.ts";
 import type { Node, Value } from "../ir.ts";
 import type { MapContext } from "../opdef.ts";
 import { opByName } from "../ops/table.ts";
@@ -163,7 +164,8 @@ export class Emitter {
         outputType: v,
         attrs: node.attrs,
       };
-      return this.k.name("v", lowering.wgsl(args, ctx));
+      const write = (flags().nan && lowering.watched) || lowering.wgsl;
+      return this.k.name("v", write(args, ctx));
     }
     if (lowering.kind === "view") {
       return this.value(node.inputs[0], lowering.source(index, node.inputs[0], node.attrs), width);

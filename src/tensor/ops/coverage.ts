@@ -13,12 +13,12 @@ function sizeOf(op: OpDef, i: number): number[] {
   return op.infer([], c.attrs ?? {}).map((t) => numel(t.shape));
 }
 
-/** dtypes of the first operand among the cases (of the result where there is none). */
+/** dtypes, among the cases, of the operand that may have most, the first of such (of the result where there is none). */
 export function dtypesOf(op: OpDef): DType[] {
-  const list = op.cases.map(
-    (c) => c.inputs[0]?.dtype ?? (c.inputs.length > 0 ? "f32" : op.infer([], c.attrs ?? {})[0].dtype),
-  );
-  return [...new Set(list)].sort();
+  const operands = (op.cases[0]?.inputs ?? []).map((_, i) => op.cases.map((c) => c.inputs[i].dtype ?? "f32"));
+  if (operands.length === 0) operands.push(op.cases.map((c) => op.infer([], c.attrs ?? {})[0].dtype));
+  const sets = operands.map((list) => [...new Set<DType>(list)].sort());
+  return sets.reduce((most, set) => (set.length > most.length ? set : most));
 }
 
 /** Omissions of an op, each with its name in front; none is the rule. */

@@ -24,12 +24,15 @@ import { broadcastTo } from "./movement.ts";
 interface MapSpec {
   name: string;
   doc: string;
+  /** Default: one or two operands and a result, all of one dtype. */
+  signature?: string;
   source?: string;
   /** Accepted dtypes of the inputs (all alike unless `mixed`). */
   dtypes: readonly DType[];
   /** Result dtype; default: that of the last input. */
   result?: (inputs: readonly ValueType[], attrs: Attrs) => DType;
   wgsl: (args: readonly string[], ctx: MapContext) => string;
+  watched?: (args: readonly string[], ctx: MapContext) => string;
   helpers?: readonly string[];
   scalarOnly?: boolean;
   weight?: number;
@@ -88,7 +91,7 @@ export function defineMap(spec: MapSpec): OpDef {
   }
   return {
     name: spec.name,
-    signature: `${arity === 1 ? "x[...]" : "a[...], b[...]"} -> [...]`,
+    signature: spec.signature ?? `${arity === 1 ? "x[...]" : "a[...], b[...]"} -> [...]`,
     doc: spec.doc,
     source: spec.source,
     infer(inputs, attrs) {
@@ -128,6 +131,7 @@ export function defineMap(spec: MapSpec): OpDef {
     lowering: {
       kind: "map",
       wgsl: spec.wgsl,
+      watched: spec.watched,
       helpers: spec.helpers,
       scalarOnly: spec.scalarOnly,
       cost: spec.weight ?? 1,

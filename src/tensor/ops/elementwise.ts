@@ -1,7 +1,7 @@
 /** Elementwise primitives, one object each: an op added here is tested, documented and benchmarked as it stands. */
 import type { DType } from "../dtype.ts";
 import { DTypeError } from "../errors.ts";
-import type { OpFunction } from "../opdef.ts";
+import type { MapContext, OpFunction } from "../opdef.ts";
 import type { Tensor } from "../tensor.ts";
 import { apply, composite, requireTensor, type TensorLike, unchanged } from "../trace.ts";
 import { binary, broadcastAll, cotangent, defineMap, unary } from "./define.ts";
@@ -78,7 +78,7 @@ export const rem = binary({
 export const maximum = binary({
   name: "maximum",
   hidesNan: true,
-  doc: "The larger of a and b; a NaN may give way to the other.",
+  doc: "The larger of a and b.",
   dtypes: NUMBER,
   domain: [{ distinct: true }, { distinct: true, range: [-2.1, 2.3] }],
   wgsl: ([a, b]) => `max(${a}, ${b})`,
@@ -93,7 +93,7 @@ export const maximum = binary({
 export const minimum = binary({
   name: "minimum",
   hidesNan: true,
-  doc: "The smaller of a and b; a NaN may give way to the other.",
+  doc: "The smaller of a and b.",
   dtypes: NUMBER,
   domain: [{ distinct: true }, { distinct: true, range: [-2.1, 2.3] }],
   wgsl: ([a, b]) => `min(${a}, ${b})`,
@@ -123,8 +123,10 @@ export const abs = unary({
   vjp: (c) => [mul(cotangent(c), sign(c.inputs[0]))],
 });
 
+/** -1, 0 or 1. Of NaN it may be 0: shaders may assume that there are none. */
 export const sign = unary({
   name: "sign",
+  hidesNan: true,
   doc: "-1, 0 or 1.",
   dtypes: ["f32", "i32"],
   domain: { awayFromZero: 0.05 },
@@ -155,12 +157,19 @@ export const exp = unary({
   tolerance: { forward: 4e-6, reason: "WGSL allows 3 + 2|x| ULP" },
 });
 
+const inverseRoot = (x: string, ctx: MapContext): string => `(${ctx.literal(1, "f32")} / sqrt(${x}))`;
+
+/** Natural logarithm. Of 0, of negative numbers and of NaN it may be a number: WGSL defines it above 0 only. */
 export const log = unary({
   name: "log",
-  doc: "Natural logarithm.",
+  hidesNan: true,
+  doc: "Natural logarithm, inexact below 2^-126.",
   dtypes: FLOAT,
   domain: { range: [0.05, 4] },
   wgsl: ([x]) => `log(${x})`,
+  // Bits tell 0 from what is below 2^-126, which a comparison of floats may take for 0.
+  watched: ([x], ctx) =>
+    `select(log(${x}), -${inverseRoot(x, ctx)}, bitcast<${ctx.type("i32")}>(${x}) <= ${ctx.literal(0, "i32")})`,
   ref: ([x]) => Math.log(x),
   weight: 8,
   vjp: (c) => [div(cotangent(c), c.inputs[0])],
@@ -183,7 +192,7 @@ export const rsqrt = unary({
   doc: "1 / sqrt(x), by division: builtins may be 2 ULP off.",
   dtypes: FLOAT,
   domain: { range: [0.05, 4] },
-  wgsl: ([x], ctx) => `(${ctx.literal(1, "f32")} / sqrt(${x}))`,
+  wgsl: ([x], ctx) => inverseRoot(x, ctx),
   ref: ([x]) => 1 / Math.sqrt(x),
   weight: 8,
   vjp: (c) => [mul(mul(cotangent(c), -0.5), div(c.outputs[0], c.inputs[0]))],
@@ -193,7 +202,7 @@ export const rsqrt = unary({
 export const tanh = unary({
   name: "tanh",
   hidesNan: true,
-  doc: "Hyperbolic tangent, accurate near 0 too; of NaN it may be a number.",
+  doc: "Hyperbolic tangent, accurate near 0 too.",
   dtypes: FLOAT,
   helpers: ["tanh"],
   wgsl: ([x], ctx) => `tanh_${ctx.type("f32") === "f32" ? 1 : 4}(${x})`,
@@ -207,7 +216,7 @@ export const tanh = unary({
 export const sigmoid = unary({
   name: "sigmoid",
   hidesNan: true,
-  doc: "1 / (1 + e^-x), without overflow; of NaN it may be a number.",
+  doc: "1 / (1 + e^-x), without overflow.",
   dtypes: FLOAT,
   helpers: ["sigmoid"],
   wgsl: ([x], ctx) => `sigmoid_${ctx.type("f32") === "f32" ? 1 : 4}(${x})`,
@@ -245,6 +254,7 @@ const comparison = (name: string, doc: string, sym: string, ref: (a: number, b: 
   binary({
     name,
     doc,
+    signature: "a[...], b[...] -> [...] bool",
     dtypes: NUMBER,
     domain: [{ range: [-2, 2] }, { range: [-2, 2] }],
     result: () => "bool",
@@ -325,6 +335,7 @@ export const shiftRight = binary({
 const whereOp = defineMap({
   name: "where",
   doc: "a where the condition holds, else b.",
+  signature: "condition[...] bool, a[...], b[...] -> [...]",
   dtypes: ["f32", "i32", "u32", "bool"],
   inputDTypes: (d) => ["bool", d, d],
   domain: [{ range: [0, 1] }, {}, {}],

@@ -15,7 +15,7 @@ const clampIndex = (i: number, size: number): number => Math.min(Math.max(i, 0),
 
 const iotaOp: OpDef = {
   name: "iota",
-  signature: "-> [...shape] u32, the index along `axis`",
+  signature: "-> [...shape] u32, the index along axis",
   doc: "Index numbers along an axis.",
   infer(_inputs, attrs) {
     const shape = attrs.shape as number[];

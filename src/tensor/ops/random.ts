@@ -12,6 +12,7 @@ import { cast, mul, shiftRight } from "./elementwise.ts";
 const philoxOp = defineMap({
   name: "philox",
   doc: "Word 0 of Philox 4x32-10 at counter (c0, c1, c2, c3) under key (k0, k1).",
+  signature: "c0[...], c1[...], c2[...], c3[...], k0[...], k1[...] -> [...]",
   source: "Salmon et al. 2011; Random123",
   dtypes: ["u32"],
   domain: new Array(6).fill({ range: [0, 4294967295] as const }),

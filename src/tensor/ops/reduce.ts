@@ -185,7 +185,7 @@ export const max: ReduceFunction = reduction(
   defineReduce({
     name: "max",
     hidesNan: true,
-    doc: "Largest element over axes; over nothing, -Infinity or the lowest integer. A NaN may be lost.",
+    doc: "Largest element over axes; over nothing, -Infinity or the lowest integer.",
     dtypes: ["f32", "i32", "u32"],
     identity: lowest,
     combine: (a, b) => `max(${a}, ${b})`,
@@ -200,7 +200,7 @@ export const min: ReduceFunction = reduction(
   defineReduce({
     name: "min",
     hidesNan: true,
-    doc: "Smallest element over axes; over nothing, Infinity or the highest integer. A NaN may be lost.",
+    doc: "Smallest element over axes; over nothing, Infinity or the highest integer.",
     dtypes: ["f32", "i32", "u32"],
     identity: highest,
     combine: (a, b) => `min(${a}, ${b})`,
