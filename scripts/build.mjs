@@ -15,6 +15,7 @@ async function build() {
   const tsc = fileURLToPath(import.meta.resolve("typescript/bin/tsc"));
   const { bundle } = await import("./bundle.mjs");
   process.chdir(root);
+  const begun = new Date();
   // A type error does not stop the output: `npm test` reports it, and the launcher still works.
   const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", fresh], {
     stdio: "inherit",
@@ -23,8 +24,9 @@ async function build() {
   if (existsSync(main)) {
     chmodSync(main, 0o755);
     await bundle(`${root}${fresh}`);
-    // What has errors is stale at once: the next build tells them again.
-    if (status !== 0) utimesSync(main, 0, 0);
+    // The time of what was read, for `isFresh`; what has errors is stale at once: the next build tells them again.
+    const time = status === 0 ? begun : 0;
+    utimesSync(main, time, time);
     rmSync("dist", { recursive: true, force: true });
     renameSync(fresh, "dist");
   }

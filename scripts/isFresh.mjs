@@ -1,6 +1,6 @@
-/** Whether dist/ is newer than all that it is made from. */
+/** Whether dist/ is whole, and the start of the build that made it later than all that it is made from. */
 
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 const BESIDE = [
@@ -14,11 +14,12 @@ const BESIDE = [
 /** @param {string} root the repository, or a copy of it */
 export function isFresh(root) {
   const built = join(root, "dist/cli/main.js");
-  if (!existsSync(built)) return false;
+  if (!existsSync(built) || !existsSync(join(root, "dist/browser"))) return false;
   const src = join(root, "src");
   // Folders among them: theirs is the time at which a file went away.
   const inside = readdirSync(src, { recursive: true }).map((path) => join(src, String(path)));
   const beside = BESIDE.map((path) => join(root, path)).filter((path) => existsSync(path));
   const { mtimeMs } = statSync(built);
-  return [src, ...inside, ...beside].every((path) => statSync(path).mtimeMs < mtimeMs);
+  // Of a link its own time: an editor's lock leads nowhere.
+  return [src, ...inside, ...beside].every((path) => lstatSync(path).mtimeMs < mtimeMs);
 }
