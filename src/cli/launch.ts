@@ -10,6 +10,7 @@ import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { ConfigError, DeviceError } from "../tensor/errors.ts";
 import { machineFacts, mayHaveGpu, remedyFor } from "../tensor/remedy.node.ts";
@@ -37,6 +38,8 @@ const PASSED = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR2"] as const;
 const MOST_WAIT = 1000;
 /** In which a witness dies of a signal that it got, ms. */
 const DYING = 200;
+/** Between two signals to the command, ms. */
+const APART = 20;
 
 const GO_ON: LaunchPlan = { env: {}, line: null };
 
@@ -138,15 +141,22 @@ function probe(): Probed {
 
 /** Runs a command with variables added, its streams, signals and messages passed through; the exit code. */
 export function runWith(env: ProcessEnv, command: string, args: readonly string[]): Promise<number> {
+  let sent: Promise<void> = Promise.resolve();
+  const pass = async (signal: NodeJS.Signals) => {
+    if (await witness.got(signal)) return;
+    // One after another: two at a time would arrive as one.
+    sent = sent.then(() => child.kill(signal)).then(() => sleep(APART));
+  };
+  // Before there is a command: a signal in between would end this process and leave that.
+  for (const name of PASSED) process.on(name, pass);
   const child = spawn(command, args, {
     stdio: forked() ? ["inherit", "inherit", "inherit", "ipc"] : "inherit",
     serialization: messageFormat(),
     env: { ...process.env, ...env },
   });
-  const messages = passMessages(child);
+  // After it: what the witness gets the command has got.
   const witness = startWitness();
-  const pass = async (signal: NodeJS.Signals) => void ((await witness.got(signal)) || child.kill(signal));
-  for (const name of PASSED) process.on(name, pass);
+  const messages = passMessages(child);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", async (code, signal) => {
@@ -167,19 +177,18 @@ export function runWith(env: ProcessEnv, command: string, args: readonly string[
 function startWitness(): { got(signal: NodeJS.Signals): Promise<boolean>; end(): void } {
   let stdin: Writable;
   let death: Promise<NodeJS.Signals | null>;
-  const start = (): void => {
-    const one = spawn("cat", { stdio: ["pipe", "ignore", "ignore"] });
+  const start = (command = "cat", args: string[] = []): void => {
+    const one = spawn(command, args, { stdio: ["pipe", "ignore", "ignore"] });
     one.unref();
     stdin = one.stdin.on("error", () => {});
-    death = new Promise((resolve) => {
-      one.once("exit", (_, signal) => resolve(signal)).once("error", () => resolve(null));
-    });
+    death = new Promise((resolve) => one.once("exit", (_, signal) => resolve(signal)));
+    // Without cat a second Node, which takes more to do the same.
+    one.once("error", () => command === "cat" && start(process.execPath, ["-e", "process.stdin.resume()"]));
   };
   start();
   return {
     async got(signal) {
-      const late = new Promise<"alive">((resolve) => setTimeout(resolve, DYING, "alive"));
-      const how = await Promise.race([death, late]);
+      const how = await Promise.race([death, sleep(DYING, null)]);
       if (how === signal) start();
       return how === signal;
     },

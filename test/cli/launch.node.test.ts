@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, expect, test } from "vitest";
+import { runCommand } from "../helpers/command.ts";
 import { root } from "../helpers/sourceFiles.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "naysay-launch-"));
@@ -32,8 +33,9 @@ function runUntil(
   command: string,
   args: readonly string[],
   up: (pid: number, type: (text: string) => void) => void,
+  env = process.env,
 ) {
-  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"], detached: true });
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"], detached: true, env });
   let said = "";
   return new Promise<string>((resolve) => {
     child.stdout.on("data", (chunk) => {
@@ -56,6 +58,43 @@ test.each(["SIGINT", "SIGQUIT", "SIGTERM"] as const)(
     expect(group).toMatch(/signals: 1\n/);
   },
 );
+
+test("two signals to the launcher alone, one soon after the other, are two; without cat as well", async () => {
+  const twice = (to: 1 | -1, env: NodeJS.ProcessEnv) =>
+    runUntil(
+      process.execPath,
+      [launcher],
+      (pid) => {
+        process.kill(to * pid, "SIGINT");
+        if (to === 1) setTimeout(() => process.kill(pid, "SIGINT"), 5);
+      },
+      env,
+    );
+  const bare = { ...process.env, PATH: folder };
+  const [alone, grouped, both] = await Promise.all([twice(1, process.env), twice(-1, bare), twice(1, bare)]);
+  expect(alone).toMatch(/signals: 2\n/);
+  expect(grouped).toMatch(/signals: 1\n/);
+  expect(both).toMatch(/signals: 2\n/);
+});
+
+test("signals are passed on from before there is a command: one in between would leave it behind", async () => {
+  const counting = join(folder, "counting.mjs");
+  writeFileSync(
+    counting,
+    `import { createRequire, syncBuiltinESMExports } from "node:module";
+    const processes = createRequire(import.meta.url)("node:child_process");
+    const { spawn } = processes;
+    const counts = [];
+    processes.spawn = (...args) => { counts.push(process.listenerCount("SIGTERM")); return spawn(...args); };
+    syncBuiltinESMExports();
+    const { runWith } = await import(${JSON.stringify(pathToFileURL(join(root, "dist/cli/launch.js")).href)});
+    const code = await runWith({}, process.execPath, ["-e", "process.exit(5)"]);
+    console.log(JSON.stringify([code, ...counts, process.listenerCount("SIGTERM")]));`,
+  );
+  const { stdout } = await runCommand(process.execPath, [counting]);
+  // The command, then the witness.
+  expect(JSON.parse(stdout)).toEqual([5, 1, 1, 0]);
+});
 
 test.skipIf(process.platform !== "linux" || spawnSync("script", ["--version"]).status !== 0)(
   "in a terminal, too, what is typed reaches the program once, and what only the launcher is sent",
