@@ -7,109 +7,87 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, expect, test, vi } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { lockFolder } from "../../src/cli/folderLock.ts";
 import { root } from "../helpers/sourceFiles.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "naysay-lock-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const lock = join(folder, ".lock");
+const fresh = (): string => mkdtempSync(join(folder, "run-"));
+const mark = (run: string, pid: number): string => join(run, `.lock.${pid}`);
+const own = `.lock.${process.pid}`;
+/** Beyond Linux's largest number of a process. */
+const NOBODY = 4194305;
 
-test("a folder that a living process works in is refused", () => {
-  writeFileSync(lock, String(process.ppid));
-  expect(() => lockFolder(folder)).toThrow(`got ${folder} of process ${process.ppid}`);
-  expect(readFileSync(lock, "utf8")).toBe(String(process.ppid));
+test("a folder that a living process works in is refused, and left as it is", () => {
+  const run = fresh();
+  writeFileSync(mark(run, process.ppid), "works");
+  expect(() => lockFolder(run)).toThrow(
+    `--out: a folder that no other process works in expected, got ${run} of process ${process.ppid}. Wait for it, choose another folder, or remove ${mark(run, process.ppid)} where`,
+  );
+  expect(readdirSync(run)).toEqual([`.lock.${process.ppid}`]);
 });
 
-test("a file in its place is left to whoever writes there", () => {
+test("one that comes is waited for: for good where it has the folder then, for two seconds where it says nothing", () => {
+  const run = fresh();
+  const other = mark(run, process.ppid);
+  for (const text of ["comes", ""]) {
+    writeFileSync(other, text);
+    const begun = Date.now();
+    expect(() => lockFolder(run)).toThrow(`of process ${process.ppid}`);
+    expect(Date.now() - begun).toBeGreaterThan(1900);
+    expect(Date.now() - begun).toBeLessThan(5000);
+  }
+  const later = (command: string) => spawn("sh", ["-c", `sleep 0.3; ${command}`, other]);
+  writeFileSync(other, "comes");
+  const writer = later('printf works > "$0"');
+  const begun = Date.now();
+  expect(() => lockFolder(run)).toThrow(`of process ${process.ppid}`);
+  expect(Date.now() - begun).toBeLessThan(1500);
+  writer.kill();
+  writeFileSync(other, "comes");
+  const remover = later('rm "$0"');
+  lockFolder(run)();
+  expect(readdirSync(run)).toEqual([]);
+  remover.kill();
+});
+
+test.each([
+  ["of a process that has ended", () => spawnSync(process.execPath, ["-e", ""]).pid],
+  ["of this process's number, from before", () => process.pid],
+  ["of a number that nobody has", () => NOBODY],
+])("a mark %s counts for nothing and goes", (_name, owner) => {
+  const run = fresh();
+  writeFileSync(mark(run, owner()), "works");
+  const unlock = lockFolder(run);
+  expect(readdirSync(run)).toEqual([own]);
+  expect(readFileSync(join(run, own), "utf8")).toBe("works");
+  unlock();
+  expect(readdirSync(run)).toEqual([]);
+});
+
+test("a dead mark that cannot be removed is in nobody's way; other files are left alone", () => {
+  const run = fresh();
+  mkdirSync(mark(run, NOBODY)); // rm takes no folder
+  writeFileSync(join(run, ".lock.txt"), "");
+  lockFolder(run)();
+  expect(readdirSync(run).sort()).toEqual([`.lock.${NOBODY}`, ".lock.txt"]);
+});
+
+test("a folder that is none, or a file, is left to whoever writes there", () => {
   const file = join(folder, "file");
   writeFileSync(file, "");
-  lockFolder(file)();
+  for (const path of [file, join(file, "run"), join(folder, "none")]) lockFolder(path)();
   expect(readFileSync(file, "utf8")).toBe("");
+  expect(existsSync(join(folder, "none"))).toBe(false);
 });
 
-test("the end of a run takes away its own mark alone, and what killed processes left", () => {
-  const run = join(folder, "mine");
-  mkdirSync(run);
-  for (const name of [".lock.4194305", ".lock.removing.4194306", `.lock.${process.ppid}`])
-    writeFileSync(join(run, name), "");
-  const unlock = lockFolder(run);
-  expect(readdirSync(run).sort()).toEqual([".lock", `.lock.${process.ppid}`]);
-  writeFileSync(join(run, ".lock"), String(process.ppid));
-  unlock();
-  expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.ppid));
-});
-
-test("a leftover that cannot be removed leaves the mark as it is", () => {
-  const run = join(folder, "kept");
-  mkdirSync(join(run, ".lock.4194305"), { recursive: true }); // rm takes no folder
-  const unlock = lockFolder(run);
-  expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.pid));
-  unlock();
-  writeFileSync(join(run, ".lock"), String(process.ppid));
-  expect(() => lockFolder(run)).toThrow(`of process ${process.ppid}`);
-});
-
-test("a mark of a dead process is taken over after one that was killed while it did so", () => {
-  const run = join(folder, "removed");
-  mkdirSync(run);
-  for (const name of [".lock", ".lock.removing"]) writeFileSync(join(run, name), "4194305");
-  const unlock = lockFolder(run);
-  expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.pid));
-  expect(readdirSync(run)).toEqual([".lock"]);
-  unlock();
-});
-
-test("an empty mark is waited for until it has a number, and by this clock no longer than a second", () => {
-  const run = join(folder, "empty");
-  mkdirSync(run);
-  const mark = join(run, ".lock");
-  writeFileSync(mark, "");
-  // Its clock is an hour ahead.
-  utimesSync(mark, new Date(), new Date(Date.now() + 3_600_000));
-  const begun = Date.now();
-  lockFolder(run)();
-  expect(Date.now() - begun).toBeLessThan(2500);
-  expect(Date.now() - begun).toBeGreaterThan(900);
-  writeFileSync(mark, "");
-  const writer = spawn("sh", ["-c", 'sleep 0.2; echo -n "$0" > "$1"', String(process.ppid), mark]);
-  expect(() => lockFolder(run)).toThrow(`of process ${process.ppid}`);
-  writer.kill();
-});
-
-test("without links a mark is made all the same, and refused all the same", async () => {
-  vi.resetModules();
-  vi.doMock("node:fs", async (original) => ({
-    ...(await original<typeof import("node:fs")>()),
-    linkSync: () => {
-      throw Object.assign(new Error("no links here"), { code: "EPERM" });
-    },
-  }));
-  const { lockFolder: lockWithout } = await import("../../src/cli/folderLock.ts");
-  vi.doUnmock("node:fs");
-  const run = join(folder, "linkless");
-  mkdirSync(run);
-  const unlock = lockWithout(run);
-  expect(readdirSync(run)).toEqual([".lock"]);
-  expect(readFileSync(join(run, ".lock"), "utf8")).toBe(String(process.pid));
-  unlock();
-  writeFileSync(join(run, ".lock"), String(process.ppid));
-  expect(() => lockWithout(run)).toThrow(`of process ${process.ppid}`);
-});
-
-test("a folder in the mark's place is refused in words", () => {
-  const run = join(folder, "run");
-  mkdirSync(join(run, ".lock"), { recursive: true });
-  expect(() => lockFolder(run)).toThrow("--out: a folder for a run expected, got");
-});
-
-test("of four processes that come at once one gets the folder, a dead one's mark or none", async () => {
+test("of four processes that come at once one gets the folder, always", async () => {
   const built = pathToFileURL(join(root, "dist/cli/folderLock.js")).href;
   const program = join(folder, "taker.mjs");
   writeFileSync(
@@ -128,33 +106,20 @@ test("of four processes that come at once one gets the folder, a dead one's mark
   try {
     await heard();
     for (let i = 0; i < 100; i++) {
-      const run = join(folder, `run${i}`);
-      mkdirSync(run);
-      if (i % 2 === 0) writeFileSync(join(run, ".lock"), "4194305"); // beyond Linux's largest number of a process
+      const run = fresh();
+      if (i % 2 === 0) writeFileSync(mark(run, NOBODY), "works");
       const got = heard();
       for (const taker of takers) taker.send({ at: Date.now() + 3, folder: run });
       expect((await got).filter(Boolean), `folder ${i}`).toHaveLength(1);
-      expect(readdirSync(run)).toEqual([".lock"]);
+      expect(readdirSync(run)).toHaveLength(1);
     }
   } finally {
     for (const taker of takers) taker.kill();
   }
 });
 
-test.each([
-  ["of a process that has ended", () => String(spawnSync(process.execPath, ["-e", ""]).pid)],
-  ["of this process's number, from before", () => String(process.pid)],
-  ["that was cut short", () => ""],
-])("a mark %s is taken over, and goes at the end", (_name, owner) => {
-  writeFileSync(lock, owner());
-  const unlock = lockFolder(folder);
-  expect(readFileSync(lock, "utf8")).toBe(String(process.pid));
-  unlock();
-  expect(existsSync(lock)).toBe(false);
-});
-
 test.skipIf(process.platform !== "linux")(
-  "a mark of a process that nobody has waited for is taken over",
+  "a mark of a process that nobody has waited for counts for nothing",
   async () => {
     // sleep knows nothing of the child that it takes over from the shell, which would have asked for one that ended before.
     const parent = spawn("sh", ["-c", "sleep 1 & echo $!; exec sleep 20"], {
@@ -166,17 +131,12 @@ test.skipIf(process.platform !== "linux")(
       );
       const state = (): string => readFileSync(`/proc/${owner}/stat`, "utf8");
       await expect.poll(state, { timeout: 10_000 }).toMatch(/\) Z /);
-      writeFileSync(lock, owner);
-      const unlock = lockFolder(folder);
-      expect(readFileSync(lock, "utf8")).toBe(String(process.pid));
-      unlock();
+      const run = fresh();
+      writeFileSync(mark(run, Number(owner)), "works");
+      lockFolder(run)();
+      expect(readdirSync(run)).toEqual([]);
     } finally {
       parent.kill();
     }
   },
 );
-
-test("a folder that cannot be made is left to the run", () => {
-  writeFileSync(join(folder, "file"), "");
-  expect(() => lockFolder(join(folder, "file", "run"))()).not.toThrow();
-});
