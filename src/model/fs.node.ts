@@ -12,8 +12,14 @@ const REMEDIES: Record<string, [expected: string, remedy: string]> = {
   EACCES: ["the right to do this", "Choose another folder or change its permissions."],
   EPERM: ["the right to do this", "Choose another folder or change its permissions."],
   EROFS: ["a file system that can be written", "Choose a folder on another disk."],
-  ENOTDIR: ["folders along the path", "A part of the path is a file: rename it or choose another path."],
-  EEXIST: ["folders along the path", "A part of the path is a file: rename it or choose another path."],
+  ENOTDIR: [
+    "folders along the path",
+    "A part of the path is a file or leads nowhere: rename it or choose another path.",
+  ],
+  EEXIST: [
+    "folders along the path",
+    "A part of the path is a file or leads nowhere: rename it or choose another path.",
+  ],
   EISDIR: ["a file", "The path is a folder: choose a file name in it."],
   ENOENT: ["a file or folder that exists", "Check the path, or make its folder first."],
   EMFILE: ["a free file handle", "Close other files or raise the limit (ulimit -n)."],
@@ -81,7 +87,8 @@ async function makeFolders(path: string): Promise<void> {
       () => null,
       async (error: NodeJS.ErrnoException) => {
         const { code } = error;
-        if (code === "ENOENT" || (code === "EEXIST" && (await fs.stat(path)).isDirectory())) return code;
+        if (code === "ENOENT" && dirname(path) !== path) return code;
+        if (code === "EEXIST" && (await fs.stat(path).catch(() => null))?.isDirectory()) return code;
         throw error;
       },
     );

@@ -238,6 +238,16 @@ export function checkAlgorithm(algorithm: Algorithm, numGenerations: number): vo
       `algorithm: k of at most numGenerations=${numGenerations} expected, got ${advantage.k} of ${name}. Draw more samples or lower k.`,
     );
   }
+  if (advantage.kind === "gae" && algorithm.valueCoefficient === undefined) {
+    throw new ConfigError(
+      `algorithm: valueCoefficient: a number expected for ${name}, which learns values, got none. Write 0.5, as ppo.`,
+    );
+  }
+  if (advantage.kind === "group" && advantage.baseline === "others" && advantage.virtualBest) {
+    throw new ConfigError(
+      `algorithm: advantage: a mean of the others or an imagined best sample expected, got both of ${name}. Leave one out.`,
+    );
+  }
   if (numGenerations === 1 && comparesGroup(algorithm) && learnsNothingAlone(algorithm)) {
     throw new ConfigError(
       `algorithm: numGenerations of at least 2 expected for ${name}, which compares the samples of a prompt, got 1. Give more samples of each prompt, or use nsr or w-reinforce, which judge each by itself.`,
@@ -284,7 +294,7 @@ const choices = {
   form: oneOf("ratio", "sequenceRatio", "log", "pi", "clippedLog", "truncatedLog"),
   clipLow: choice,
   clipHigh: choice,
-  dualClip: number({ min: 1 }),
+  dualClip: number({ above: 1 }),
   kl: object<KlTerm>({
     estimator: oneOf("k1", "k2", "k3"),
     where: oneOf("loss", "reward"),

@@ -1,6 +1,7 @@
 /** Tasks by name: plain configuration in, a task out. A task more is one entry more. */
 import { ConfigError } from "../tensor/errors.ts";
 import { didYouMean, nearest } from "../tensor/suggest.ts";
+import { show } from "../tensor/validate.ts";
 import type { Task } from "./task.ts";
 import { Addition, type AdditionConfig } from "./tasks/addition.ts";
 import { Countdown, type CountdownConfig } from "./tasks/countdown.ts";
@@ -22,7 +23,13 @@ const TASKS: Readonly<Record<string, (config: Record<string, unknown>) => Task>>
 export const taskNames: readonly string[] = Object.keys(TASKS);
 
 /** Throws `ConfigError` for an unknown name, with a suggestion, and for a configuration that the task refuses. */
-export function makeTask({ name, config = {} }: { name: string; config?: Record<string, unknown> }): Task {
+export function makeTask(given: { name: string; config?: Record<string, unknown> }): Task {
+  if (typeof given?.name !== "string") {
+    throw new ConfigError(
+      `task: { name, config } expected, got ${show(given)}. Write { name: "${taskNames[0]}" }.`,
+    );
+  }
+  const { name, config = {} } = given;
   const make = Object.hasOwn(TASKS, name) ? TASKS[name] : undefined;
   if (!make) {
     const remedy =

@@ -25,7 +25,7 @@ import { FlatTensors } from "../tensor/create.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
 import { Rng, type Seed, Stream, seedWords } from "../tensor/random.ts";
 import { requireKnown } from "../tensor/suggest.ts";
-import { integer, object, validate } from "../tensor/validate.ts";
+import { integer, object, show, validate } from "../tensor/validate.ts";
 import {
   type MiniBatches,
   planUpdates,
@@ -39,6 +39,7 @@ import { algorithmOf, checkAlgorithm } from "./algorithms.ts";
 import { Learner } from "./learner.ts";
 import { klOf } from "./loss.ts";
 import { type Rollout, rollOut } from "./rollout.ts";
+import { canonical, difference } from "./runFolder.ts";
 import {
   collapseWarning,
   gradedWarning,
@@ -97,7 +98,7 @@ export interface TrainerOptions {
 
 /** What to do where an option is left out. */
 const NEEDED = {
-  task: "Take one of makeTask(name), or one of your own by defineTask({ ... }).",
+  task: "Take one of makeTask({ name }), or one of your own by defineTask({ ... }).",
   shared: "Make it by sharedPrograms(config, { rows, scoreRows }).",
   params: "Make them by initializeParameters(config, seed), or take trainerFrom(checkpoint, { ... }).",
 };
@@ -107,9 +108,9 @@ const OPTIONS = ["algorithm", "config", "seed", "observer", "now", ...Object.key
 function checkOptions(options: Partial<TrainerOptions>, needed: readonly (keyof typeof NEEDED)[]): void {
   requireKnown("trainer", options, OPTIONS);
   for (const key of needed) {
-    const got = typeof options[key];
-    if (got !== "object") {
-      throw new ConfigError(`trainer: ${key}: an object expected, got ${got}. ${NEEDED[key]}`);
+    const given = options[key];
+    if (typeof given !== "object" || given === null) {
+      throw new ConfigError(`trainer: ${key}: an object expected, got ${show(given)}. ${NEEDED[key]}`);
     }
   }
 }
@@ -428,7 +429,7 @@ export class Trainer {
       metadata: {
         tokenizer: JSON.stringify(this.task.tokenizer.toJSON()),
         ...metadata,
-        ...stateMetadata({ state: this.progress, algorithm: this.algorithm.name, task: this.task.name }),
+        ...stateMetadata({ state: this.progress, algorithm: this.algorithm, task: this.task.name }),
       },
     });
   }
@@ -445,10 +446,11 @@ export class Trainer {
       );
     }
     const kept = trainerState(from.metadata);
-    const { algorithm = this.algorithm.name, task = this.task.name } = kept ?? {};
-    if (algorithm !== this.algorithm.name || task !== this.task.name) {
+    const own = { algorithm: this.algorithm, task: this.task.name };
+    const { algorithm = own.algorithm, task = own.task } = kept ?? {};
+    if (canonical({ algorithm, task }) !== canonical(own)) {
       throw new CheckpointError(
-        `trainer: a checkpoint of a run with ${this.algorithm.name} on ${this.task.name} expected, got one with ${algorithm} on ${task}. Start a new run from its weights by trainerFrom instead.`,
+        `trainer: a checkpoint of a run with ${own.algorithm.name} on ${own.task} expected, got one of another (${difference({ algorithm, task }, own)}). Start a new run from its weights by trainerFrom instead.`,
       );
     }
     const { moments, value, valueMoments } = this.learner;

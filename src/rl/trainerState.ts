@@ -1,5 +1,7 @@
 /** What a trainer keeps as text beside its weights, to go on from: where it stood, with which algorithm and on which task. */
 
+import type { Algorithm } from "./algorithm.ts";
+
 /** Where a trainer stands. */
 export interface TrainerState {
   step: number;
@@ -14,18 +16,19 @@ export interface TrainerState {
   gradedTold?: boolean;
 }
 
-/** A state and the names of its run; checkpoints of earlier versions have no names. */
+/** A state, and what its run did; checkpoints of earlier versions do not say. */
 export interface KeptState {
   state: TrainerState;
-  algorithm?: string;
+  algorithm?: Algorithm;
+  /** Name. */
   task?: string;
 }
 
 const STATE_KEY = "naysay.trainer";
 
 /** The metadata that `trainerState` reads. */
-export function stateMetadata({ state, ...names }: KeptState): Record<string, string> {
-  return { [STATE_KEY]: JSON.stringify({ ...state, ...names }) };
+export function stateMetadata({ state, ...run }: KeptState): Record<string, string> {
+  return { [STATE_KEY]: JSON.stringify({ ...state, ...run }) };
 }
 
 /** What the trainer of a checkpoint kept, from the checkpoint's metadata; undefined for another's. */

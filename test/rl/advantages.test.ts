@@ -12,7 +12,9 @@ import {
   flipped,
   grpo,
   nsr,
+  ppo,
   psr,
+  rloo,
   wReinforce,
 } from "../../src/rl/algorithms.ts";
 import { ConfigError } from "../../src/tensor/errors.ts";
@@ -124,6 +126,14 @@ describe("one sample a prompt", () => {
       "rloo grpo grpo-kl dr-grpo dapo maxrl pass-k:1 unlikeliness cispo gspo".split(" "),
     );
     expect(() => checkAlgorithm(algorithmByName("psr", { dropZeroVariance: true }), 1)).toThrow(/for PSR/);
+  });
+
+  test("values that nothing weighs, and a best sample beside the mean of the others", () => {
+    const { valueCoefficient: _, ...mute } = ppo;
+    expect(() => checkAlgorithm(mute, 4)).toThrow(/^algorithm: valueCoefficient: a number expected for PPO/);
+    expect(() => checkAlgorithm(ppo, 4)).not.toThrow();
+    const both = { ...rloo.advantage, virtualBest: true } as Algorithm["advantage"];
+    expect(() => checkAlgorithm({ ...rloo, advantage: both }, 4)).toThrow(/got both of RLOO\. Leave one out/);
   });
 });
 
@@ -255,7 +265,7 @@ describe("names", () => {
     [{ kl: { estimator: "k4", where: "loss", coefficient: 1 } }, "kl.estimator: one of k1, k2, k3 expected"],
     [{ clippLow: 0.1 }, 'clippLow: a known key expected, got an unknown one. Did you mean "clipLow"'],
     [{ clipLow: undefined }, "clipLow: a number >= 0 expected, got undefined"],
-    [{ dualClip: 0.5 }, "dualClip: a number >= 1 expected, got 0.5"],
+    [{ dualClip: 0.5 }, "dualClip: a number > 1 expected, got 0.5"],
     [
       { advantage: { kind: "groups" } },
       'advantage.kind: one of fixed, reward, group, passAtK, gae expected, got "groups". Did you mean "group"',

@@ -78,6 +78,12 @@ describe("a task", () => {
   });
 });
 
+test.each([["countdown"], [null], [{}], [{ name: 5 }]])("a task's name alone, or none: %j", (given) => {
+  expect(() => makeTask(given as never)).toThrow(
+    /^task: \{ name, config \} expected, got .*\. Write \{ name: "/,
+  );
+});
+
 describe("a study", () => {
   const study = studyConfig("tiny", { seeds: [1, 2] });
   const wrong: [string, unknown, RegExp][] = [

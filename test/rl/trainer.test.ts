@@ -179,21 +179,22 @@ describe("the same run again", () => {
     trainer.dispose();
   });
 
-  test("another algorithm's or task's checkpoint is refused by name, and nothing is written", async () => {
+  test("another algorithm's or task's checkpoint is refused by the first difference, and nothing is written", async () => {
     const first = make(psr);
     await first.step();
     const saved = decodeCheckpoint(await first.checkpoint());
     first.dispose();
     const other = new LetterTask();
     Object.assign(other, { name: "other" });
-    for (const [trainer, wanted] of [
-      [make(nsr), "NSR on letter"],
-      [make(psr, {}, 1, other), "PSR on other"],
+    for (const [trainer, wanted, why] of [
+      [make(nsr), "NSR on letter", "algorithm.advantage.right: 1 there, 0 here"],
+      [make({ ...psr, optimizer: "sgd" }), "PSR on letter", 'algorithm.optimizer: nothing there, "sgd" here'],
+      [make(psr, {}, 1, other), "PSR on other", 'task: "letter" there, "other" here'],
     ] as const) {
       const before = await trainer.weightsSha256();
       expect(() => trainer.restore(saved)).toThrow(CheckpointError);
       expect(() => trainer.restore(saved)).toThrow(
-        `trainer: a checkpoint of a run with ${wanted} expected, got one with PSR on letter. Start a new run from its weights by trainerFrom instead.`,
+        `trainer: a checkpoint of a run with ${wanted} expected, got one of another (${why}). Start a new run from its weights by trainerFrom instead.`,
       );
       expect(await trainer.weightsSha256()).toBe(before);
       expect(trainer.state.step).toBe(0);
@@ -207,7 +208,7 @@ describe("the same run again", () => {
     const saved = decodeCheckpoint(await first.checkpoint());
     first.dispose();
     const { algorithm, task: on, ...state } = JSON.parse(saved.metadata.get("naysay.trainer") as string);
-    expect([algorithm, on]).toEqual(["NSR", "letter"]);
+    expect([algorithm, on]).toEqual([JSON.parse(JSON.stringify(nsr)), "letter"]);
     const older = { ...saved, metadata: new Map([["naysay.trainer", JSON.stringify(state)]]) };
     for (const [name, lacks] of [
       ["grpo-kl", "the reference policy"],
