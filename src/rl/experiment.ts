@@ -143,8 +143,8 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
     );
   }
   const names = config.arms.map((arm) => armName(arm, config));
-  // A run that is only shown keeps its time and its command.
-  const shown = names.every((name) => folder.arm(name));
+  // A run that is only shown keeps its command, its time and its versions.
+  const shown = names.every((name) => folder.arm(name)) ? await folder.summaryOf(names) : null;
   const { rows, scoreRows } = config;
   const own = options.shared ? null : sharedPrograms(base.config, { rows, scoreRows });
   const shared = (options.shared ?? own) as SharedPrograms;
@@ -165,17 +165,17 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   } finally {
     own?.dispose();
   }
-  if (!shown) await folder.spend(spent(), true);
+  const { command, seconds, versions } = shown ?? { ...options, seconds: spent() };
   const summary: Summary = {
     adapter: options.adapter,
     seed: options.seed,
     preset: options.preset,
-    command: (shown && folder.command) || options.command,
-    seconds: folder.seconds,
+    command,
+    seconds,
     arms: names.map((name) => (folder.arm(name) as { summary: ArmSummary }).summary),
     level: 0.95,
     config,
-    versions: options.versions,
+    versions,
   };
   await folder.write("report.html", renderReport(summary, await folder.metrics()));
   await folder.write("summary.json", `${JSON.stringify(summary, null, 2)}\n`);
@@ -342,7 +342,7 @@ async function finishArm(
     await addEvaluation(bench, name, name === "base" ? 0 : config.train.steps, measurement);
   }
   await folder.spend(bench.spent());
-  await folder.finish(name, record, options.command);
+  await folder.finish(name, record);
   await folder.remove(partialPath(name));
   bench.progress.finished(name, summary);
   await options.observer?.arm?.(record);

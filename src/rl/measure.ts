@@ -59,12 +59,12 @@ export function checkMeasurable(task: AnyTask, evaluation: EvaluationConfig): vo
   }
 }
 
-/** Lists of problems whose answers a task was asked about: every arm meets the same list. */
-const verified = new WeakMap<readonly Problem[], AnyTask>();
+/** Prompts whose answers a task was asked about: every arm meets the same ones. */
+const verified = new WeakMap<AnyTask, Set<string>>();
 
 /**
- * Before an exact evaluation, puts every listed answer to the task's own verifier, once for a list of problems: exact Pass@k
- * sums what is listed. Throws `ConfigError` for an answer that does not earn 1, and for a problem without one.
+ * Before an exact evaluation, puts every listed answer to the task's own verifier, once in a process: exact Pass@k sums what is
+ * listed. Throws `ConfigError` for an answer that does not earn 1, and for a problem without one.
  */
 export async function checkAnswers({
   task,
@@ -73,9 +73,12 @@ export async function checkAnswers({
   verifierTimeout = VERIFIER_TIMEOUT,
   signal,
 }: Pick<MeasureOptions, "task" | "problems" | "evaluation" | "verifierTimeout" | "signal">): Promise<void> {
-  if (!evaluation.exact || verified.get(problems) === task) return;
+  if (!evaluation.exact) return;
+  const known = verified.get(task) ?? new Set();
+  verified.set(task, known);
+  const asked = problems.filter(({ prompt }) => !known.has(prompt.join()));
   const text = (tokens: readonly number[]) => show(task.tokenizer.decode(tokens));
-  const listed = problems.flatMap((problem) => {
+  const listed = asked.flatMap((problem) => {
     const { prompt } = problem;
     const answers = Array.from(task.answers?.(problem) ?? [], (answer) => ({ prompt, answer }));
     if (answers.length > 0) return answers;
@@ -93,7 +96,7 @@ export async function checkAnswers({
       `evaluation.exact: listed answers that earn 1 expected, got ${text(answer)} of ${text(prompt)}, which earns ${reward} (${reason}). Check answers() and verify() of ${task.name}, or set exact: false.`,
     );
   });
-  verified.set(problems, task);
+  for (const { prompt } of asked) known.add(prompt.join());
 }
 
 /** Measures a policy; the same numbers run after run. Also gives what was said of each sample. Throws what the checks above throw. */

@@ -3,7 +3,7 @@
  * that cannot be written shows before anything is computed, and after each arm, so a stopped run goes on where it was.
  */
 import type { Measurement } from "../eval/measurement.ts";
-import type { ArmSummary, EvaluationRow, MetricsRow } from "../eval/summary.ts";
+import type { ArmSummary, EvaluationRow, MetricsRow, Summary } from "../eval/summary.ts";
 import { type DecodedCheckpoint, decodeCheckpoint } from "../model/checkpoint.ts";
 import type { Files } from "../model/files.ts";
 import { CheckpointError, ConfigError } from "../tensor/errors.ts";
@@ -21,8 +21,6 @@ interface RunRecord {
   identity: unknown;
   /** Seconds of all sittings up to the last record. */
   seconds?: number;
-  /** The command that ended the last arm. */
-  command?: string;
   arms: Record<string, ArmRecord>;
 }
 
@@ -81,15 +79,15 @@ export class RunFolder {
     return Object.hasOwn(this.record.arms, name) ? this.record.arms[name] : undefined;
   }
 
-  async finish(name: string, arm: ArmRecord, command: string): Promise<void> {
+  async finish(name: string, arm: ArmRecord): Promise<void> {
     this.record.arms[name] = arm;
-    this.record.command = command;
     await this.save();
   }
 
-  /** The command that ended the last arm, where one has. */
-  get command(): string | undefined {
-    return this.record.command;
+  /** The summary that was written when these arms were finished; null where there is none. */
+  async summaryOf(names: readonly string[]): Promise<Summary | null> {
+    const summary = await readSummary<Summary>(this.files, this.folder);
+    return summary && canonical(summary.arms.map(({ name }) => name)) === canonical(names) ? summary : null;
   }
 
   /** Seconds that earlier sittings, and this one so far, have recorded. */
@@ -186,6 +184,17 @@ async function readRows<T>(files: Files, path: string): Promise<T[]> {
       return [];
     }
   });
+}
+
+/** The summary in a folder; null where there is none, or what is no JSON. */
+export async function readSummary<T>(files: Files, folder: string): Promise<T | null> {
+  const path = `${folder}/summary.json`;
+  if (!(await files.exists(path))) return null;
+  try {
+    return JSON.parse(new TextDecoder().decode(await files.readFile(path))) as T;
+  } catch {
+    return null;
+  }
 }
 
 /** What the folder of a finished run says. */

@@ -25,7 +25,14 @@ import type { ProgressEvent } from "./experimentProgress.ts";
 import { makeBase } from "./makeBase.ts";
 import { checkAnswers, checkMeasurable, ksOf } from "./measure.ts";
 import { armName, type ExperimentConfig } from "./presets.ts";
-import { canonical, decodeOwn, difference, readFinished, removeTemporaries } from "./runFolder.ts";
+import {
+  canonical,
+  decodeOwn,
+  difference,
+  readFinished,
+  readSummary,
+  removeTemporaries,
+} from "./runFolder.ts";
 import {
   checkStudyConfig,
   heldOutProblems,
@@ -94,11 +101,13 @@ export async function runStudy(given: StudyOptions): Promise<StudySummary> {
     const pilot = await study.pilot();
     if (pilot) options.onPilot?.(pilot);
     for (const cell of study.cells) await study.run(cell);
+    // A study that is only shown keeps its command and its versions.
+    const { command, versions } = (study.worked ? null : await study.earlier()) ?? options;
     const summary = summarizeStudy(await study.results(), {
       preset: options.preset,
-      command: options.command,
+      command,
       adapter: options.adapter,
-      versions: options.versions,
+      versions,
       setting: studySetting(config),
       config,
       ks: ksOf(config.experiment.evaluation),
@@ -135,6 +144,8 @@ class Study {
   private left = 0;
   private ran = 0;
   private seconds = 0;
+  /** Whether this sitting has computed anything. */
+  worked = false;
 
   constructor(options: Study["options"]) {
     this.options = options;
@@ -171,18 +182,16 @@ class Study {
   async open(): Promise<void> {
     const { files, out, config } = this.options;
     // Said before the bases are made, which may take hours.
-    const { experiment, bases, seeds } = config;
+    const { experiment, bases } = config;
     const { evaluation } = experiment;
-    checkMeasurable(this.task, evaluation);
-    const problems = heldOutProblems("study", this.task, evaluation, seeds[0]);
     const { verifierTimeout } = experiment.train;
-    await checkAnswers({
-      task: this.task,
-      problems,
-      evaluation,
-      verifierTimeout,
-      signal: this.options.signal,
-    });
+    const { task } = this;
+    const { signal } = this.options;
+    checkMeasurable(task, evaluation);
+    for (const seed of new Set([...this.pilotCells, ...this.cells].map((one) => one.seed))) {
+      const problems = heldOutProblems("study", task, evaluation, seed);
+      await checkAnswers({ task, problems, evaluation, verifierTimeout, signal });
+    }
     // What all cells share. Each cell knows its own control and seed, so a study may be given more of both.
     const { preset, adapter } = this.options;
     const identity = JSON.parse(canonical({ preset, adapter, bases, experiment }));
@@ -249,6 +258,13 @@ class Study {
     };
   }
 
+  /** The summary that was written of this very study; null where there is none. */
+  async earlier(): Promise<StudySummary | null> {
+    const { files, out, config } = this.options;
+    const summary = await readSummary<StudySummary>(files, out);
+    return summary && canonical(summary.config) === canonical(config) ? summary : null;
+  }
+
   /** Runs a cell, or finds it finished. */
   async run(cell: Cell): Promise<void> {
     const { options } = this;
@@ -278,6 +294,7 @@ class Study {
     });
     this.done++;
     this.left -= trainedArms(cell);
+    this.worked ||= worked;
     if (worked && trainedArms(cell) > 0) {
       this.ran += trainedArms(cell);
       this.seconds += this.now() - started;

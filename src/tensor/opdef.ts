@@ -131,7 +131,7 @@ export type Lowering =
       wgsl(args: readonly string[], ctx: MapContext): string;
       /**
        * The expression under NAN=1, where `wgsl` may give a number of finite operands although the reference's result is not
-       * finite: then this one's is not either. All other results are the same.
+       * finite: then this one's is not either. All other results are the same, but for what a driver simplifies across ops.
        */
       watched?(args: readonly string[], ctx: MapContext): string;
       /** WGSL helper functions the expression calls. */

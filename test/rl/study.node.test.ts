@@ -7,6 +7,7 @@ import type { StudySummary } from "../../src/eval/studySummary.ts";
 import type { EvaluationRow } from "../../src/eval/summary.ts";
 import { defineTask } from "../../src/rl/defineTask.ts";
 import type { ArmRecord } from "../../src/rl/runFolder.ts";
+import { heldOutProblems } from "../../src/rl/runOptions.ts";
 import { runStudy, type StudyOptions, type StudyProgress } from "../../src/rl/study.ts";
 import { type StudyChanges, studyConfig } from "../../src/rl/studyConfig.ts";
 import { useBackend } from "../helpers/backend.ts";
@@ -158,6 +159,49 @@ describe("a study", () => {
     const none = memoryFiles();
     const config = studyConfig("tiny", { ...SHORT_STUDY, evaluation: { prompts: 1000 } });
     await expect(runStudy(options(none, { config }))).rejects.toThrow(/distinct heldOut problems expected/);
+    expect([...none.content.keys()]).toEqual([]);
+  });
+
+  test("one that is only shown keeps its command and its versions", async () => {
+    const copy = memoryFiles();
+    for (const [name, content] of files.content) copy.content.set(name, content);
+    const later = { command: "later", versions: { naysay: "9" } };
+    const shown = await runStudy(options(copy, later));
+    expect(JSON.parse(JSON.stringify(shown))).toEqual(JSON.parse(files.text("study/summary.json")));
+    copy.content.delete("study/summary.json");
+    expect(await runStudy(options(copy, later))).toMatchObject(later);
+  });
+
+  test("answers of every seed's problems are put to the verifier before anything is written", async () => {
+    const letters = [..."abcdefghijkl"];
+    const heldOutPrompts = letters.flatMap((a) => letters.map((b) => `${a} ${b}`));
+    let wrong = "";
+    const task = defineTask({
+      name: "echo",
+      symbols: letters,
+      prompts: letters,
+      heldOutPrompts,
+      maxCompletionLength: 3,
+      trace: (_, prompt) => prompt,
+      answers: (prompt) => [prompt === wrong ? "a a" : prompt],
+      verify: (prompt, completion) => prompt === completion,
+    });
+    const config = studyConfig("tiny", {
+      ...SHORT_STUDY,
+      task: { name: "echo" },
+      evaluation: { exact: true, prompts: 2, samples: 2, entropySamples: 1 },
+    });
+    const seeds = config.seeds.map((seed) =>
+      heldOutProblems("test", task, config.experiment.evaluation, seed).map(({ prompt }) =>
+        task.tokenizer.decode(prompt),
+      ),
+    );
+    const [first, last] = [seeds[0], seeds.at(-1) as string[]];
+    wrong = last.find((prompt) => !first.includes(prompt) && prompt !== "a a") as string;
+    const none = memoryFiles();
+    await expect(runStudy(options(none, { config, task }))).rejects.toThrow(
+      /listed answers that earn 1 expected/,
+    );
     expect([...none.content.keys()]).toEqual([]);
   });
 
