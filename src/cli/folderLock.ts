@@ -17,7 +17,7 @@ const LOOK = { each: 2, most: 2000 };
  *
  * Each process has a mark of its own, `.lock.<number>`, and none is taken over. A process has the folder once it has looked, its mark made,
  * and seen no other's: of two that came at once the second to make its mark sees the first's. Of those that see each other the one of the
- * lowest number waits, and the others step back.
+ * lowest number waits, and the others step back; after `LOOK.most` each gives up.
  */
 export function lockFolder(folder: string): () => void {
   const own = markOf(folder, process.pid);

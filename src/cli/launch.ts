@@ -178,7 +178,9 @@ function startWitness(): { got(signal: NodeJS.Signals): Promise<boolean>; end():
   let stdin: Writable;
   let death: Promise<NodeJS.Signals | null>;
   const start = (command = "cat", args: string[] = []): void => {
-    const one = spawn(command, args, { stdio: ["pipe", "ignore", "ignore"] });
+    // NODE_OPTIONS may import the adapter, which would start a launcher, and that a witness, without end.
+    const env = { ...process.env, NODE_OPTIONS: "" };
+    const one = spawn(command, args, { stdio: ["pipe", "ignore", "ignore"], env });
     one.unref();
     stdin = one.stdin.on("error", () => {});
     death = new Promise((resolve) => one.once("exit", (_, signal) => resolve(signal)));

@@ -144,7 +144,7 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   }
   const names = config.arms.map((arm) => armName(arm, config));
   // A run that is only shown keeps its command, its time and its versions.
-  const shown = names.every((name) => folder.arm(name)) ? await folder.summaryOf(names) : null;
+  const shown = names.every((name) => folder.arm(name)) ? folder.made : undefined;
   const { rows, scoreRows } = config;
   const own = options.shared ? null : sharedPrograms(base.config, { rows, scoreRows });
   const shared = (options.shared ?? own) as SharedPrograms;
@@ -165,17 +165,19 @@ export async function runExperiment(given: ExperimentOptions): Promise<Summary> 
   } finally {
     own?.dispose();
   }
-  const { command, seconds, versions } = shown ?? { ...options, seconds: spent() };
+  const { command, versions } = options;
+  const made = shown ?? { command, versions, seconds: spent() };
+  if (!shown) await folder.keepMade(made);
   const summary: Summary = {
     adapter: options.adapter,
     seed: options.seed,
     preset: options.preset,
-    command,
-    seconds,
+    command: made.command,
+    seconds: made.seconds,
     arms: names.map((name) => (folder.arm(name) as { summary: ArmSummary }).summary),
     level: 0.95,
     config,
-    versions,
+    versions: made.versions,
   };
   await folder.write("report.html", renderReport(summary, await folder.metrics()));
   await folder.write("summary.json", `${JSON.stringify(summary, null, 2)}\n`);

@@ -22,7 +22,12 @@ interface RunRecord {
   /** Seconds of all sittings up to the last record. */
   seconds?: number;
   arms: Record<string, ArmRecord>;
+  /** Of the last sitting that computed something, once it had ended. */
+  made?: Made;
 }
+
+/** What made a run. */
+type Made = Pick<Summary, "command" | "seconds" | "versions">;
 
 const encoder = new TextEncoder();
 const METRICS = "metrics.jsonl";
@@ -84,10 +89,14 @@ export class RunFolder {
     await this.save();
   }
 
-  /** The summary that was written when these arms were finished; null where there is none. */
-  async summaryOf(names: readonly string[]): Promise<Summary | null> {
-    const summary = await readSummary<Summary>(this.files, this.folder);
-    return summary && canonical(summary.arms.map(({ name }) => name)) === canonical(names) ? summary : null;
+  /** What made the run, where a sitting that computed something has ended. */
+  get made(): Made | undefined {
+    return this.record.made;
+  }
+
+  async keepMade(made: Made): Promise<void> {
+    this.record.made = made;
+    await this.spend(made.seconds, true);
   }
 
   /** Seconds that earlier sittings, and this one so far, have recorded. */

@@ -55,7 +55,7 @@ export function trainerState(metadata: ReadonlyMap<string, string>): KeptState |
       ...(Number.isFinite(firstEntropy) ? { firstEntropy } : {}),
       ...(gradedTold === true ? { gradedTold } : {}),
     };
-    return { state, algorithm, task };
+    return { state, algorithm: typeof algorithm === "object" ? algorithm : undefined, task };
   } catch {
     return undefined;
   }

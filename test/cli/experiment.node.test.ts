@@ -152,7 +152,13 @@ describe("runs", () => {
     expect(again.stderr).toContain(`${out} is finished: shown from its files; remove it or choose --out`);
     expect(stderr).not.toContain("is finished");
     // What made it, and how long that took, stay as they were.
-    expect(JSON.parse(readFileSync(join(out, "summary.json"), "utf8"))).toEqual(summary);
+    const written = () => JSON.parse(readFileSync(join(out, "summary.json"), "utf8"));
+    expect(written()).toEqual(summary);
+    const some = await naysay([...argv, "--seed", "5", "--arms", "base"]);
+    expect(some.code, some.stderr).toBe(0);
+    expect(written()).toEqual({ ...summary, arms: summary.arms.slice(0, 1), config: written().config });
+    await naysay([...argv, "--seed", "5"]);
+    expect(written()).toEqual(summary);
 
     const refused = await naysay([...argv, "--seed", "6"]);
     expect(refused.code).toBe(2);

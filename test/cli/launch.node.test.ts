@@ -1,6 +1,6 @@
 /** Signals to a launcher and to what it started: each reaches the program once. */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -12,12 +12,12 @@ const folder = mkdtempSync(join(tmpdir(), "naysay-launch-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const program = join(folder, "program.mjs");
 const launcher = join(folder, "launcher.mjs");
-// Says its launcher's number, and half a second after the first signal how many came.
+// Says its launcher's number, and a second after the first signal how many came.
 writeFileSync(
   program,
   `let count = 0;
   for (const name of ["SIGINT", "SIGQUIT", "SIGTERM"]) process.on(name, () => {
-    if (count++ === 0) setTimeout(() => { console.log("signals: " + count); process.exit(0); }, 500);
+    if (count++ === 0) setTimeout(() => { console.log("signals: " + count); process.exit(0); }, 1000);
   });
   setTimeout(() => { console.log("signals: none"); process.exit(0); }, 20_000);
   console.log("up " + process.ppid + ".");`,
@@ -66,7 +66,7 @@ test("two signals to the launcher alone, one soon after the other, are two; with
       [launcher],
       (pid) => {
         process.kill(to * pid, "SIGINT");
-        if (to === 1) setTimeout(() => process.kill(pid, "SIGINT"), 5);
+        if (to === 1) setTimeout(() => process.kill(pid, "SIGINT"), 50);
       },
       env,
     );
@@ -75,6 +75,20 @@ test("two signals to the launcher alone, one soon after the other, are two; with
   expect(alone).toMatch(/signals: 2\n/);
   expect(grouped).toMatch(/signals: 1\n/);
   expect(both).toMatch(/signals: 2\n/);
+});
+
+test("a witness without cat takes nothing of NODE_OPTIONS, which may import a launcher", async () => {
+  const log = join(folder, "imported");
+  const marker = join(folder, "marker.mjs");
+  writeFileSync(
+    marker,
+    `import { appendFileSync } from "node:fs"; appendFileSync(${JSON.stringify(log)}, "x");`,
+  );
+  const env = { ...process.env, PATH: folder, NODE_OPTIONS: `--import ${pathToFileURL(marker).href}` };
+  const later = (pid: number) => setTimeout(() => process.kill(pid, "SIGINT"), 500);
+  expect(await runUntil(process.execPath, [launcher], later, env)).toMatch(/signals: 1\n/);
+  // The launcher and the program.
+  expect(readFileSync(log, "utf8")).toBe("xx");
 });
 
 test("signals are passed on from before there is a command: one in between would leave it behind", async () => {
